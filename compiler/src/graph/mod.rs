@@ -1,0 +1,137 @@
+//! The model graph: typed tensors and a small closed set of operators.
+//!
+//! A graph is a list of nodes in topological order; a node makes one tensor. Broadcasting is numpy's. All shapes are
+//! known. Semantics of each operator: [`op::Op`]; what a graph computes: [`eval`].
+
+pub mod op;
+pub mod shape;
+pub mod verify;
+pub mod fold;
+pub mod eval;
+pub mod text;
+pub mod import;
+
+use bytes::Bytes;
+use cranelift_entity::{PrimaryMap, entity_impl};
+
+pub use op::{BinaryOp, Op, ReduceOp, UnaryOp};
+
+/// A node, and the tensor it makes; prints as `n3`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+entity_impl!(NodeId, "n");
+
+/// Element type of a tensor. Foreign types are mapped on import: f16, bf16 and f64 to F32, all integers to I32 (saturated).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ElementType {
+    /// Real number; the evaluator computes in binary32.
+    F32,
+    /// 32-bit integer.
+    I32,
+    /// Truth value.
+    Bool,
+}
+
+/// Type of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TensorType {
+    /// Element type.
+    pub element: ElementType,
+    /// Axis lengths; empty for a scalar.
+    pub shape: Vec<usize>,
+}
+
+/// How a constant's bytes encode its elements (little-endian, row-major).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// binary64.
+    F64,
+    /// binary32.
+    F32,
+    /// binary16.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Signed integers of 64, 32, 16 and 8 bits.
+    I64,
+    /// 32 bits.
+    I32,
+    /// 16 bits.
+    I16,
+    /// 8 bits.
+    I8,
+    /// Unsigned 8 bits.
+    U8,
+    /// One byte, 0 or 1.
+    Bool,
+}
+
+/// A constant tensor's content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Constant {
+    /// Encoding of `bytes`.
+    pub encoding: Encoding,
+    /// Elements, or nothing where the model does not bring its weights. May be a view of a mapped file.
+    pub bytes: Option<Bytes>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// Tensors it takes; all have smaller ids.
+    pub inputs: Vec<NodeId>,
+    /// Tensor it makes.
+    pub ty: TensorType,
+    /// The model's name for where this came from (an ONNX node or initializer name); may be empty.
+    pub origin: String,
+}
+
+/// A decoder state (a KV cache): an input that an output replaces, kept in SRAM from step to step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The [`Op::Input`] node, of the full capacity's shape. Zero before the first step.
+    pub input: NodeId,
+    /// The node that holds the new state; an [`Op::Append`] to `input`.
+    pub output: NodeId,
+    /// The model's name of the input (`past_key_values.0.key`).
+    pub input_name: String,
+    /// The model's name of the output (`present.0.key`).
+    pub output_name: String,
+}
+
+/// A model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Graph {
+    /// Name of the model.
+    pub name: String,
+    /// All nodes; ids are in topological order.
+    pub nodes: PrimaryMap<NodeId, Node>,
+    /// Inputs that the host gives each time, in the model's order (names are in the nodes); states are not among them.
+    pub inputs: Vec<NodeId>,
+    /// Outputs, with the model's names; states are not among them.
+    pub outputs: Vec<(String, NodeId)>,
+    /// States.
+    pub states: Vec<State>,
+}
+
+impl Graph {
+    /// Adds a node; its type follows from its operator and inputs. For operators whose type does not follow (Input, Constant) use
+    /// [`Graph::push_typed`]. Errors name what does not agree.
+    pub fn push(&mut self, op: Op, inputs: &[NodeId], origin: &str) -> Result<NodeId, String> {
+        let types: Vec<&TensorType> = inputs.iter().map(|&input| &self.nodes[input].ty).collect();
+        let ty = shape::infer(&op, &types)?;
+        Ok(self.push_typed(op, inputs, ty, origin))
+    }
+
+    /// Adds a node of a given type.
+    pub fn push_typed(&mut self, op: Op, inputs: &[NodeId], ty: TensorType, origin: &str) -> NodeId {
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), ty, origin: origin.to_owned() })
+    }
+
+    /// Shape of a node's tensor.
+    pub fn shape(&self, node: NodeId) -> &[usize] {
+        &self.nodes[node].ty.shape
+    }
+}

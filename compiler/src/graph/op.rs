@@ -1,0 +1,171 @@
+//! The closed set of operators, and what each means.
+
+use super::{Constant, ElementType};
+
+/// One-operand pointwise functions. Real unless said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnaryOp {
+    /// −a (also I32).
+    Neg,
+    /// |a| (also I32).
+    Abs,
+    /// e^a.
+    Exp,
+    /// Natural logarithm.
+    Log,
+    /// Square root.
+    Sqrt,
+    /// 1 / sqrt(a).
+    Rsqrt,
+    /// 1 / a.
+    Recip,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + e^−a).
+    Sigmoid,
+    /// Error function.
+    Erf,
+    /// Sine of radians.
+    Sin,
+    /// Cosine of radians.
+    Cos,
+    /// max(a, 0).
+    Relu,
+    /// Greatest integer not above a.
+    Floor,
+    /// Bool not.
+    Not,
+}
+
+/// Two-operand pointwise functions, with numpy broadcasting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BinaryOp {
+    /// a + b (F32, I32).
+    Add,
+    /// a − b (F32, I32).
+    Sub,
+    /// a × b (F32, I32).
+    Mul,
+    /// a / b (F32; I32 toward zero).
+    Div,
+    /// a^b (F32).
+    Pow,
+    /// Greater (F32, I32).
+    Max,
+    /// Lesser (F32, I32).
+    Min,
+    /// a mod b, sign of b (I32).
+    Mod,
+    /// a < b, Bool.
+    Less,
+    /// a <= b, Bool.
+    LessEqual,
+    /// a = b, Bool (F32, I32, Bool).
+    Equal,
+    /// Bool and.
+    And,
+    /// Bool or.
+    Or,
+    /// Bool exclusive or.
+    Xor,
+}
+
+/// Reductions of one axis to length 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReduceOp {
+    /// Sum.
+    Sum,
+    /// Greatest.
+    Max,
+    /// Least.
+    Min,
+}
+
+/// An operator. `a`, `b`, … are its inputs in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Given by the host under this name, or a state.
+    Input(String),
+    /// Known; the type's element follows from the encoding.
+    Constant(Constant),
+    /// [.., m, k] × [.., k, n] → [.., m, n]; with `transpose_b`: [.., m, k] × [.., n, k]. Leading axes broadcast; both have rank >= 2. Each dot product is
+    /// rounded once.
+    MatMul {
+        /// b's last two axes are exchanged.
+        transpose_b: bool,
+    },
+    /// Pointwise.
+    Unary(UnaryOp),
+    /// Pointwise, broadcasting.
+    Binary(BinaryOp),
+    /// Inputs condition (Bool), a, b: a where true, else b; broadcasting.
+    Select,
+    /// One axis to length 1 (it stays).
+    Reduce {
+        /// How.
+        op: ReduceOp,
+        /// Which axis.
+        axis: usize,
+    },
+    /// Same elements in row-major order, other shape.
+    Reshape {
+        /// New shape.
+        shape: Vec<usize>,
+    },
+    /// Output axis i is input axis permutation[i].
+    Transpose {
+        /// Source axis per axis.
+        permutation: Vec<usize>,
+    },
+    /// Elements start, start + step, … of one axis.
+    Slice {
+        /// Which axis.
+        axis: usize,
+        /// First index.
+        start: usize,
+        /// Number of elements kept.
+        count: usize,
+        /// Distance between them, at least 1. (Negative ONNX steps become Gather.)
+        step: usize,
+    },
+    /// One after the other along an axis.
+    Concat {
+        /// Which axis.
+        axis: usize,
+    },
+    /// A constant value before and after one axis (value is a's type; its 32 bits).
+    Pad {
+        /// Which axis.
+        axis: usize,
+        /// Elements added before.
+        before: usize,
+        /// Elements added after.
+        after: usize,
+        /// The bits of the F32, I32 or Bool value.
+        value: u32,
+    },
+    /// Axes of length 1 repeated to `shape` (rank may grow, new axes in front).
+    Expand {
+        /// New shape.
+        shape: Vec<usize>,
+    },
+    /// Inputs a, indices (I32): a[.., indices, ..] along axis; negative indices count from the end. Result: a's axis replaced by the
+    /// shape of the indices.
+    Gather {
+        /// Which axis of a.
+        axis: usize,
+    },
+    /// e^(a − max) / sum along one axis.
+    Softmax {
+        /// Which axis.
+        axis: usize,
+    },
+    /// To another element type. F32 to I32 truncates toward zero and saturates; to Bool: not equal to zero.
+    Cast(ElementType),
+    /// Inputs state, new, position (I32 scalar or length-1 vector): state with its elements [position, position + len(new)) along `axis` replaced by
+    /// new. All other axes agree. A position that does not fit is an error.
+    Append {
+        /// Which axis.
+        axis: usize,
+    },
+}

@@ -1,0 +1,1 @@
+//! Published LLM configurations as data, and the builders that turn them into graphs (not begun).

@@ -1,0 +1,21 @@
+//! The contract between compiler and simulator: the machine's description, its instructions, and programs.
+//!
+//! Nothing here knows of tensors or of models. Read [`chip`] for what a machine has, [`place`] and [`stream`]
+//! for where things are, [`instruction`] for what each slice can be told and *when* each effect happens,
+//! [`program`] for how instructions repeat, and [`numeric`] for the arithmetic, bit by bit.
+
+pub mod place;
+pub mod stream;
+pub mod chip;
+pub mod instruction;
+pub mod latency;
+pub mod numeric;
+pub mod program;
+pub mod port;
+
+pub use chip::Chip;
+pub use instruction::{C2c, Icu, Instruction, Mem, Mxm, Sxm, Vxm};
+pub use place::{Hemisphere, Queue, Slice};
+pub use port::{Element, Placement, Port, PortKind};
+pub use program::{ChipProgram, Program, Repeat, Run, Segment};
+pub use stream::{Direction, Format, Stream};

@@ -1,0 +1,124 @@
+//! Where things are: hemispheres, functional slices, their positions along a row, and the instruction queues.
+//!
+//! A position counts stream registers from the VXM, which stands at 0: the east hemisphere is positive, the west
+//! negative. Going outward in a hemisphere: MEM 0 at 1, MEM i at 1 + i, SXM at M + 1, MXM at M + 2, C2C at M + 3,
+//! where M is the number of MEM slices in a hemisphere (order of the slices: ISCA 2020; one register per slice: assumed).
+
+use crate::Chip;
+use crate::stream::Direction;
+
+/// The east or the west half of a chip, seen from the VXM in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hemisphere {
+    /// Positions above 0.
+    East,
+    /// Positions below 0.
+    West,
+}
+
+impl Hemisphere {
+    /// Both hemispheres, in the order in which everything is listed.
+    pub const BOTH: [Hemisphere; 2] = [Hemisphere::East, Hemisphere::West];
+
+    /// The direction that leads from the VXM to this hemisphere's edge.
+    pub fn outward(self) -> Direction {
+        match self {
+            Hemisphere::East => Direction::East,
+            Hemisphere::West => Direction::West,
+        }
+    }
+
+    /// The direction that leads from this hemisphere's edge to the VXM.
+    pub fn inward(self) -> Direction {
+        self.outward().opposite()
+    }
+
+    /// The other half of the chip.
+    pub fn other(self) -> Hemisphere {
+        match self {
+            Hemisphere::East => Hemisphere::West,
+            Hemisphere::West => Hemisphere::East,
+        }
+    }
+}
+
+/// A functional slice: one column of the chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slice {
+    /// The vector slice in the middle.
+    Vxm,
+    /// A memory slice; index 0 is nearest the VXM.
+    Mem(Hemisphere, u16),
+    /// The lane-switching slice of a hemisphere.
+    Sxm(Hemisphere),
+    /// The matrix planes of a hemisphere.
+    Mxm(Hemisphere),
+    /// The chip-to-chip links of a hemisphere.
+    C2c(Hemisphere),
+}
+
+impl Slice {
+    /// Position in stream registers from the VXM, east positive.
+    pub fn position(self, chip: &Chip) -> i32 {
+        let slices = i32::from(chip.mem.slices_per_hemisphere);
+        let (hemisphere, distance) = match self {
+            Slice::Vxm => return 0,
+            Slice::Mem(hemisphere, index) => (hemisphere, 1 + i32::from(index)),
+            Slice::Sxm(hemisphere) => (hemisphere, slices + 1),
+            Slice::Mxm(hemisphere) => (hemisphere, slices + 2),
+            Slice::C2c(hemisphere) => (hemisphere, slices + 3),
+        };
+        match hemisphere {
+            Hemisphere::East => distance,
+            Hemisphere::West => -distance,
+        }
+    }
+}
+
+/// What one of the four queues of an MXM plane feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MxmPort {
+    /// LW.
+    Load,
+    /// IW.
+    Install,
+    /// ABC.
+    Stream,
+    /// ACC.
+    Accumulate,
+}
+
+/// An in-order instruction queue. At most one instruction leaves each queue per cycle.
+///
+/// `tsp-v1` is published to have 144. Here a MEM slice has one queue for its read port and one for its write port,
+/// since it does both in one cycle; that makes more than 144, and is a choice of this model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Queue {
+    /// Read and Gather of a memory slice.
+    MemRead(Hemisphere, u16),
+    /// Write and Scatter of a memory slice.
+    MemWrite(Hemisphere, u16),
+    /// One of the VXM's ALUs (the same operation in every lane).
+    Vxm(u8),
+    /// One port of an MXM plane.
+    Mxm(Hemisphere, u8, MxmPort),
+    /// One of the SXM's instruction queues.
+    Sxm(Hemisphere, u8),
+    /// One C2C link.
+    C2c(Hemisphere, u8),
+}
+
+impl Queue {
+    /// The slice that the queue's instructions act in.
+    pub fn slice(self) -> Slice {
+        match self {
+            Queue::MemRead(hemisphere, index) | Queue::MemWrite(hemisphere, index) => {
+                Slice::Mem(hemisphere, index)
+            }
+            Queue::Vxm(_) => Slice::Vxm,
+            Queue::Mxm(hemisphere, ..) => Slice::Mxm(hemisphere),
+            Queue::Sxm(hemisphere, _) => Slice::Sxm(hemisphere),
+            Queue::C2c(hemisphere, _) => Slice::C2c(hemisphere),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Streams: numbered one-byte-per-lane paths that move one stream register per cycle, and the formats they carry.
+
+/// Which way a stream moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Toward higher positions.
+    East,
+    /// Toward lower positions.
+    West,
+}
+
+impl Direction {
+    /// The other way.
+    pub fn opposite(self) -> Direction {
+        match self {
+            Direction::East => Direction::West,
+            Direction::West => Direction::East,
+        }
+    }
+
+    /// +1 for east, −1 for west: the change of position per cycle.
+    pub fn sign(self) -> i64 {
+        match self {
+            Direction::East => 1,
+            Direction::West => -1,
+        }
+    }
+
+    /// The slot that a value at `position` in `cycle` is in. It stays in that slot as it moves.
+    pub fn slot(self, cycle: i64, position: i32) -> i64 {
+        cycle - self.sign() * i64::from(position)
+    }
+
+    /// The cycle in which slot `slot` passes `position`.
+    pub fn cycle(self, slot: i64, position: i32) -> i64 {
+        slot + self.sign() * i64::from(position)
+    }
+}
+
+/// A stream, or the first of an aligned group of streams; prints as `s7e`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stream {
+    /// Number within the direction.
+    pub number: u8,
+    /// Which way it moves.
+    pub direction: Direction,
+}
+
+/// What the bytes of a stream group mean; wider formats take an aligned group, least significant byte first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// Signed byte, one stream. In an ALU: a 32-bit integer; as a result: saturated.
+    I8,
+    /// IEEE binary16, two streams. In an ALU: f32; as a result: rounded to nearest even (overflow gives infinity).
+    F16,
+    /// 32-bit integer, four streams.
+    I32,
+    /// IEEE binary32, four streams.
+    F32,
+}
+
+impl Format {
+    /// Streams (bytes per lane) that one value takes.
+    pub fn streams(self) -> u8 {
+        match self {
+            Format::I8 => 1,
+            Format::F16 => 2,
+            Format::I32 | Format::F32 => 4,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Executes programs on described chips, and judges them.

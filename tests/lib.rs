@@ -1,0 +1,1 @@
+//! Whole-project tests; see the files beside this one.

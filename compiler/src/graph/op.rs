@@ -35,6 +35,8 @@ pub enum UnaryOp {
     Floor,
     /// Bool not.
     Not,
+    /// The nearest binary16 value (ties to even, overflow to infinity), as F32.
+    RoundF16,
 }
 
 /// Two-operand pointwise functions, with numpy broadcasting.

@@ -12,10 +12,12 @@ pub mod latency;
 pub mod numeric;
 pub mod program;
 pub mod port;
+pub mod report;
 
 pub use chip::Chip;
 pub use instruction::{C2c, Icu, Instruction, Mem, Mxm, Sxm, Vxm};
 pub use place::{Hemisphere, Queue, Slice};
 pub use port::{Element, Placement, Port, PortKind};
 pub use program::{ChipProgram, Program, Repeat, Run, Segment};
+pub use report::Report;
 pub use stream::{Direction, Format, Stream};

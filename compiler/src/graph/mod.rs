@@ -120,7 +120,15 @@ impl Graph {
     /// Adds a node; its type follows from its operator and inputs. For operators whose type does not follow (Input, Constant) use
     /// [`Graph::push_typed`]. Errors name what does not agree.
     pub fn push(&mut self, op: Op, inputs: &[NodeId], origin: &str) -> Result<NodeId, String> {
-        let types: Vec<&TensorType> = inputs.iter().map(|&input| &self.nodes[input].ty).collect();
+        let types = inputs
+            .iter()
+            .map(|&input| {
+                self.nodes
+                    .get(input)
+                    .map(|node| &node.ty)
+                    .ok_or_else(|| format!("{} refers to {input}, which is not in the graph", op.name()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let ty = shape::infer(&op, &types)?;
         Ok(self.push_typed(op, inputs, ty, origin))
     }

@@ -171,3 +171,110 @@ pub enum Op {
         axis: usize,
     },
 }
+
+impl UnaryOp {
+    /// All, with their names in the text form.
+    pub const ALL: [(UnaryOp, &'static str); 16] = [
+        (UnaryOp::Neg, "neg"),
+        (UnaryOp::Abs, "abs"),
+        (UnaryOp::Exp, "exp"),
+        (UnaryOp::Log, "log"),
+        (UnaryOp::Sqrt, "sqrt"),
+        (UnaryOp::Rsqrt, "rsqrt"),
+        (UnaryOp::Recip, "recip"),
+        (UnaryOp::Tanh, "tanh"),
+        (UnaryOp::Sigmoid, "sigmoid"),
+        (UnaryOp::Erf, "erf"),
+        (UnaryOp::Sin, "sin"),
+        (UnaryOp::Cos, "cos"),
+        (UnaryOp::Relu, "relu"),
+        (UnaryOp::Floor, "floor"),
+        (UnaryOp::Not, "not"),
+        (UnaryOp::RoundF16, "round_f16"),
+    ];
+
+    /// Name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+impl BinaryOp {
+    /// All, with their names in the text form.
+    pub const ALL: [(BinaryOp, &'static str); 14] = [
+        (BinaryOp::Add, "add"),
+        (BinaryOp::Sub, "sub"),
+        (BinaryOp::Mul, "mul"),
+        (BinaryOp::Div, "div"),
+        (BinaryOp::Pow, "pow"),
+        (BinaryOp::Max, "max"),
+        (BinaryOp::Min, "min"),
+        (BinaryOp::Mod, "mod"),
+        (BinaryOp::Less, "less"),
+        (BinaryOp::LessEqual, "less_equal"),
+        (BinaryOp::Equal, "equal"),
+        (BinaryOp::And, "and"),
+        (BinaryOp::Or, "or"),
+        (BinaryOp::Xor, "xor"),
+    ];
+
+    /// Name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+impl ReduceOp {
+    /// All, with their names in the text form.
+    pub const ALL: [(ReduceOp, &'static str); 3] =
+        [(ReduceOp::Sum, "reduce_sum"), (ReduceOp::Max, "reduce_max"), (ReduceOp::Min, "reduce_min")];
+
+    /// Name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+impl Op {
+    /// Name in the text form and in messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input(_) => "input",
+            Op::Constant(_) => "constant",
+            Op::MatMul { .. } => "matmul",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Select => "select",
+            Op::Reduce { op, .. } => op.name(),
+            Op::Reshape { .. } => "reshape",
+            Op::Transpose { .. } => "transpose",
+            Op::Slice { .. } => "slice",
+            Op::Concat { .. } => "concat",
+            Op::Pad { .. } => "pad",
+            Op::Expand { .. } => "expand",
+            Op::Gather { .. } => "gather",
+            Op::Softmax { .. } => "softmax",
+            Op::Cast(_) => "cast",
+            Op::Append { .. } => "append",
+        }
+    }
+
+    /// Number of inputs; nothing for Concat, which takes any number from one.
+    pub fn arity(&self) -> Option<usize> {
+        match self {
+            Op::Input(_) | Op::Constant(_) => Some(0),
+            Op::Unary(_)
+            | Op::Reduce { .. }
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Expand { .. }
+            | Op::Softmax { .. }
+            | Op::Cast(_) => Some(1),
+            Op::MatMul { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
+            Op::Select | Op::Append { .. } => Some(3),
+            Op::Concat { .. } => None,
+        }
+    }
+}

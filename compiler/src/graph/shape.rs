@@ -1,8 +1,320 @@
 //! Shape and type inference.
+//!
+//! [`infer`] is the only place that decides which operand types an operator takes. Everything else (the verifier, the text
+//! form, the evaluator) asks it.
 
-use super::{Op, TensorType};
+use super::{BinaryOp, ElementType, Encoding, Op, TensorType, UnaryOp};
+use std::fmt;
 
-/// Type of an operator's result; the error says what does not agree.
-pub fn infer(_op: &Op, _inputs: &[&TensorType]) -> Result<TensorType, String> {
-    Err("shape inference is not written yet".to_owned())
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ElementType::F32 => "f32",
+            ElementType::I32 => "i32",
+            ElementType::Bool => "bool",
+        })
+    }
+}
+
+/// Prints as `f32[1, 64]`; a scalar as `f32[]`.
+impl fmt::Display for TensorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?}", self.element, self.shape)
+    }
+}
+
+impl TensorType {
+    /// A type of an element and a shape.
+    pub fn new(element: ElementType, shape: impl Into<Vec<usize>>) -> Self {
+        TensorType { element, shape: shape.into() }
+    }
+
+    /// Number of elements. Types in a graph have been through [`count`], so this does not overflow for them.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Encoding {
+    /// Bytes of one element.
+    pub fn element_bytes(self) -> usize {
+        match self {
+            Encoding::F64 | Encoding::I64 => 8,
+            Encoding::F32 | Encoding::I32 => 4,
+            Encoding::F16 | Encoding::Bf16 | Encoding::I16 => 2,
+            Encoding::I8 | Encoding::U8 | Encoding::Bool => 1,
+        }
+    }
+
+    /// Element type that decoding gives.
+    pub fn element(self) -> ElementType {
+        match self {
+            Encoding::F64 | Encoding::F32 | Encoding::F16 | Encoding::Bf16 => ElementType::F32,
+            Encoding::I64 | Encoding::I32 | Encoding::I16 | Encoding::I8 | Encoding::U8 => ElementType::I32,
+            Encoding::Bool => ElementType::Bool,
+        }
+    }
+}
+
+/// Number of elements of a shape; an error where it, or eight times it (the bytes of the widest encoding), overflows.
+pub fn count(shape: &[usize]) -> Result<usize, String> {
+    // Zero axes do not excuse the others: partial products must not overflow anywhere.
+    let bound = shape.iter().try_fold(8usize, |n, &axis| n.checked_mul(axis.max(1)));
+    match bound {
+        Some(_) if bound <= Some(isize::MAX as usize) => Ok(shape.iter().product()),
+        Some(_) | None => Err(format!("shape {shape:?} has too many elements")),
+    }
+}
+
+/// numpy's broadcast of two shapes.
+pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    let rank = a.len().max(b.len());
+    let axis = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
+    (0..rank)
+        .map(|i| match (axis(a, i), axis(b, i)) {
+            (x, y) if x == y => Ok(x),
+            (1, y) => Ok(y),
+            (x, 1) => Ok(x),
+            (x, y) => Err(format!(
+                "shapes {a:?} and {b:?} do not broadcast: axis {i} of the result would be {x} and {y}"
+            )),
+        })
+        .collect()
+}
+
+/// Type of an operator's result. The error names the operator and what does not agree. Input and Constant have no inputs
+/// that they could follow from, and are errors here.
+pub fn infer(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let name = op.name();
+    if let Some(arity) = op.arity()
+        && arity != inputs.len()
+    {
+        let plural = if arity == 1 { "" } else { "s" };
+        return Err(format!("{name} takes {arity} input{plural}, not {}", inputs.len()));
+    }
+    let ty = result(op, inputs).map_err(|what| format!("{name}: {what}"))?;
+    count(&ty.shape).map_err(|what| format!("{name}: {what}"))?;
+    Ok(ty)
+}
+
+fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    match op {
+        Op::Input(_) | Op::Constant(_) => {
+            Err("its type does not follow from other nodes and must be given".to_owned())
+        }
+        Op::MatMul { transpose_b } => matmul(inputs[0], inputs[1], *transpose_b),
+        Op::Unary(op) => {
+            element(inputs[0], "the input", unary_elements(*op))?;
+            Ok(inputs[0].clone())
+        }
+        Op::Binary(op) => binary(*op, inputs[0], inputs[1]),
+        Op::Select => {
+            element(inputs[0], "the condition", &[ElementType::Bool])?;
+            same_element(inputs[1], inputs[2])?;
+            let shape = broadcast(&inputs[0].shape, &broadcast(&inputs[1].shape, &inputs[2].shape)?)?;
+            Ok(TensorType { element: inputs[1].element, shape })
+        }
+        Op::Reduce { op, axis } => {
+            element(inputs[0], "the input", &[ElementType::F32, ElementType::I32])?;
+            let length = axis_length(inputs[0], *axis)?;
+            if length == 0 && *op != super::ReduceOp::Sum {
+                return Err(format!(
+                    "axis {axis} of {} is empty, and has no greatest or least element",
+                    inputs[0]
+                ));
+            }
+            Ok(with_axis(inputs[0], *axis, 1))
+        }
+        Op::Reshape { shape } => {
+            if count(shape)? != inputs[0].elements() {
+                return Err(format!(
+                    "{} has {} elements, shape {shape:?} has {}",
+                    inputs[0],
+                    inputs[0].elements(),
+                    count(shape)?
+                ));
+            }
+            Ok(TensorType::new(inputs[0].element, shape.clone()))
+        }
+        Op::Transpose { permutation } => transpose(inputs[0], permutation),
+        Op::Slice { axis, start, count, step } => slice(inputs[0], *axis, *start, *count, *step),
+        Op::Concat { axis } => concat(inputs, *axis),
+        Op::Pad { axis, before, after, value } => {
+            let length = axis_length(inputs[0], *axis)?;
+            if inputs[0].element == ElementType::Bool && *value > 1 {
+                return Err(format!("padding value {value:#x} is no bool (0 or 1)"));
+            }
+            let padded = before.checked_add(*after).and_then(|n| n.checked_add(length));
+            Ok(with_axis(inputs[0], *axis, padded.ok_or("the padded axis is too long")?))
+        }
+        Op::Expand { shape } => {
+            if broadcast(&inputs[0].shape, shape).as_deref() != Ok(shape) {
+                return Err(format!("{} does not broadcast to shape {shape:?}", inputs[0]));
+            }
+            Ok(TensorType::new(inputs[0].element, shape.clone()))
+        }
+        Op::Gather { axis } => {
+            element(inputs[1], "the indices", &[ElementType::I32])?;
+            axis_length(inputs[0], *axis)?;
+            let shape = [&inputs[0].shape[..*axis], &inputs[1].shape, &inputs[0].shape[*axis + 1..]].concat();
+            Ok(TensorType { element: inputs[0].element, shape })
+        }
+        Op::Softmax { axis } => {
+            element(inputs[0], "the input", &[ElementType::F32])?;
+            axis_length(inputs[0], *axis)?;
+            Ok(inputs[0].clone())
+        }
+        Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
+        Op::Append { axis } => append(inputs[0], inputs[1], inputs[2], *axis),
+    }
+}
+
+fn unary_elements(op: UnaryOp) -> &'static [ElementType] {
+    match op {
+        UnaryOp::Neg | UnaryOp::Abs => &[ElementType::F32, ElementType::I32],
+        UnaryOp::Not => &[ElementType::Bool],
+        UnaryOp::Exp
+        | UnaryOp::Log
+        | UnaryOp::Sqrt
+        | UnaryOp::Rsqrt
+        | UnaryOp::Recip
+        | UnaryOp::Tanh
+        | UnaryOp::Sigmoid
+        | UnaryOp::Erf
+        | UnaryOp::Sin
+        | UnaryOp::Cos
+        | UnaryOp::Relu
+        | UnaryOp::Floor
+        | UnaryOp::RoundF16 => &[ElementType::F32],
+    }
+}
+
+/// Operand elements that an operator takes, and whether it answers Bool.
+fn binary_elements(op: BinaryOp) -> (&'static [ElementType], bool) {
+    use ElementType::{Bool, F32, I32};
+    match op {
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Max | BinaryOp::Min => {
+            (&[F32, I32], false)
+        }
+        BinaryOp::Pow => (&[F32], false),
+        BinaryOp::Mod => (&[I32], false),
+        BinaryOp::Less | BinaryOp::LessEqual => (&[F32, I32], true),
+        BinaryOp::Equal => (&[F32, I32, Bool], true),
+        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => (&[Bool], false),
+    }
+}
+
+fn binary(op: BinaryOp, a: &TensorType, b: &TensorType) -> Result<TensorType, String> {
+    same_element(a, b)?;
+    let (elements, truth) = binary_elements(op);
+    element(a, "an input", elements)?;
+    let element = if truth { ElementType::Bool } else { a.element };
+    Ok(TensorType { element, shape: broadcast(&a.shape, &b.shape)? })
+}
+
+fn matmul(a: &TensorType, b: &TensorType, transpose_b: bool) -> Result<TensorType, String> {
+    for ty in [a, b] {
+        element(ty, "an input", &[ElementType::F32])?;
+        if ty.shape.len() < 2 {
+            return Err(format!("both inputs must have at least two axes, one is {ty}"));
+        }
+    }
+    let (lead_a, tail_a) = a.shape.split_at(a.shape.len() - 2);
+    let (lead_b, tail_b) = b.shape.split_at(b.shape.len() - 2);
+    let (k, n) = if transpose_b { (tail_b[1], tail_b[0]) } else { (tail_b[0], tail_b[1]) };
+    if tail_a[1] != k {
+        let how = if transpose_b { " transposed" } else { "" };
+        return Err(format!("{a} has rows of {}, {b}{how} has columns of {k}", tail_a[1]));
+    }
+    let mut shape = broadcast(lead_a, lead_b)?;
+    shape.extend([tail_a[0], n]);
+    Ok(TensorType::new(ElementType::F32, shape))
+}
+
+fn transpose(a: &TensorType, permutation: &[usize]) -> Result<TensorType, String> {
+    let mut sorted = permutation.to_vec();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..a.shape.len()) {
+        return Err(format!("{permutation:?} is not a permutation of the {} axes of {a}", a.shape.len()));
+    }
+    Ok(TensorType::new(a.element, permutation.iter().map(|&axis| a.shape[axis]).collect::<Vec<_>>()))
+}
+
+fn slice(a: &TensorType, axis: usize, start: usize, count: usize, step: usize) -> Result<TensorType, String> {
+    let length = axis_length(a, axis)?;
+    if step == 0 {
+        return Err("a step of 0; steps are at least 1".to_owned());
+    }
+    let end = match count {
+        0 => Some(start),
+        _ => (count - 1).checked_mul(step).and_then(|n| n.checked_add(start)).and_then(|n| n.checked_add(1)),
+    };
+    if end.is_none_or(|end| end > length) {
+        return Err(format!(
+            "{count} elements from {start} in steps of {step} reach past the {length} of axis {axis} of {a}"
+        ));
+    }
+    Ok(with_axis(a, axis, count))
+}
+
+fn concat(inputs: &[&TensorType], axis: usize) -> Result<TensorType, String> {
+    let first = *inputs.first().ok_or("takes at least one input, not 0")?;
+    axis_length(first, axis)?;
+    let mut length = 0usize;
+    for &input in inputs {
+        same_element(first, input)?;
+        let own = axis_length(input, axis)?;
+        if with_axis(input, axis, 0) != with_axis(first, axis, 0) {
+            return Err(format!("{first} and {input} differ elsewhere than on axis {axis}"));
+        }
+        length = length.checked_add(own).ok_or("the result's axis is too long")?;
+    }
+    Ok(with_axis(first, axis, length))
+}
+
+fn append(
+    state: &TensorType,
+    new: &TensorType,
+    position: &TensorType,
+    axis: usize,
+) -> Result<TensorType, String> {
+    same_element(state, new)?;
+    let capacity = axis_length(state, axis)?;
+    let added = axis_length(new, axis)?;
+    if with_axis(state, axis, 0) != with_axis(new, axis, 0) {
+        return Err(format!("state {state} and new {new} differ elsewhere than on axis {axis}"));
+    }
+    if added > capacity {
+        return Err(format!("new {new} is longer than state {state} on axis {axis}"));
+    }
+    if position.element != ElementType::I32 || !matches!(position.shape[..], [] | [1]) {
+        return Err(format!("the position must be i32[] or i32[1], it is {position}"));
+    }
+    Ok(state.clone())
+}
+
+fn element(ty: &TensorType, what: &str, allowed: &[ElementType]) -> Result<(), String> {
+    if allowed.contains(&ty.element) {
+        return Ok(());
+    }
+    let allowed: Vec<String> = allowed.iter().map(ElementType::to_string).collect();
+    Err(format!("{what} must be {}, it is {ty}", allowed.join(" or ")))
+}
+
+fn same_element(a: &TensorType, b: &TensorType) -> Result<(), String> {
+    if a.element == b.element {
+        Ok(())
+    } else {
+        Err(format!("element types of {a} and {b} differ; cast one"))
+    }
+}
+
+fn axis_length(ty: &TensorType, axis: usize) -> Result<usize, String> {
+    ty.shape.get(axis).copied().ok_or_else(|| format!("axis {axis} does not exist in {ty}"))
+}
+
+fn with_axis(ty: &TensorType, axis: usize, length: usize) -> TensorType {
+    let mut ty = ty.clone();
+    ty.shape[axis] = length;
+    ty
 }

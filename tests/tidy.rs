@@ -1,0 +1,69 @@
+//! The habits of the code that no compiler checks: sizes, module docs, no traces of anybody's machine, tested errors.
+
+use lpu_tests::{sources, split_tests, texts};
+
+/// Most lines in a file.
+const FILE_LINES: usize = 600;
+/// Most lines in a function.
+const FUNCTION_LINES: usize = 80;
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let lines = file.text.lines().count();
+        if lines > FILE_LINES {
+            wrong.push(format!("{}: {lines} lines, at most {FILE_LINES}", file.path));
+        }
+        if !file.text.starts_with("//! ") {
+            wrong.push(format!("{}: does not open with a module doc", file.path));
+        }
+        wrong.extend(long_functions(&file.path, split_tests(&file.text).0));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Functions that are too long. Formatted code closes a function at the indentation at which it opened it.
+fn long_functions(path: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for (start, line) in lines.iter().enumerate() {
+        let body = line.trim_start();
+        let indent = line.len() - body.len();
+        let head = body
+            .trim_start_matches("pub ")
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ");
+        if !head.trim_start_matches("const ").starts_with("fn ") || body.ends_with(';') || body.ends_with('}')
+        {
+            continue;
+        }
+        let close = " ".repeat(indent) + "}";
+        let length = lines[start..].iter().position(|line| *line == close).map_or(0, |at| at + 1);
+        if length > FUNCTION_LINES {
+            wrong.push(format!(
+                "{path}:{}: a function of {length} lines, at most {FUNCTION_LINES}",
+                start + 1
+            ));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn no_file_knows_a_machine() {
+    // In pieces, so that this file does not name them.
+    let traces = [["/ro", "ot/"], ["/ho", "me/"], ["/wo", "rk/"], ["/tmp", "/wt"], ["/tmp", "/c "]]
+        .map(|pieces| pieces.concat());
+    let endings = [".rs", ".md", ".toml", ".py", ".lalrpop", ".snap", ".lpuasm", ".txt", ".graph"];
+    let mut wrong = Vec::new();
+    for file in ["compiler", "simulator", "models", "tests", "examples", "docs"]
+        .iter()
+        .flat_map(|folder| texts(folder, &endings))
+    {
+        for trace in traces.iter().filter(|trace| file.text.contains(*trace)) {
+            wrong.push(format!("{}: contains {trace}", file.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

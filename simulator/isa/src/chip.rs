@@ -1,4 +1,13 @@
-//! What a chip has: the numbers of its description file, validated.
+//! What a chip has: the numbers of its description file, validated, and the peaks that follow from them.
+
+use std::collections::BTreeMap;
+
+mod field;
+mod load;
+mod peaks;
+
+pub use load::ChipError;
+pub use peaks::Peaks;
 
 /// A chip description. Loaded from TOML, where every field carries its unit and its source, or the word *assumed*.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +34,8 @@ pub struct Chip {
     pub c2c: C2cUnits,
     /// Cycles from dispatch to effect (d_func).
     pub latency: Latency,
+    /// Where each value comes from, by field name (`mem.banks`).
+    pub sources: BTreeMap<&'static str, String>,
 }
 
 /// MEM slices.

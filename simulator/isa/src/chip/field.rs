@@ -1,0 +1,130 @@
+//! The table of a description's fields: name, unit, range, and how to reach the field in a [`Chip`].
+
+use super::{C2cUnits, Chip, Latency, MemUnits, MxmUnits, SxmUnits, VxmUnits};
+
+/// One field of a description file.
+pub(super) struct Field {
+    /// Dotted name, as in the file.
+    pub(super) name: &'static str,
+    /// Unit of the value.
+    pub(super) unit: &'static str,
+    /// Least value allowed.
+    pub(super) least: f64,
+    /// Greatest value allowed.
+    pub(super) most: f64,
+    /// Reads the field.
+    pub(super) get: fn(&Chip) -> f64,
+    /// Writes the field; the value is in range, and whole unless it is the clock.
+    pub(super) set: fn(&mut Chip, f64),
+}
+
+impl Field {
+    /// Whether fractions make sense: only the clock is a measured quantity.
+    pub(super) fn whole(&self) -> bool {
+        self.unit != "Hz"
+    }
+}
+
+macro_rules! fields {
+    ($($name:literal $unit:literal $least:literal to $most:literal => $($path:ident).+;)*) => {
+        &[$(Field {
+            name: $name,
+            unit: $unit,
+            least: $least as f64,
+            most: $most as f64,
+            get: |chip| chip.$($path).+ as f64,
+            set: |chip, value| chip.$($path).+ = value as _,
+        }),*]
+    };
+}
+
+/// Every field, in the order in which people read them.
+pub(super) const FIELDS: &[Field] = fields! {
+    "clock_hz" "Hz" 1e6 to 1e11 => clock_hz;
+    "lanes" "lanes" 4 to 4096 => lanes;
+    "lanes_per_superlane" "lanes" 1 to 64 => lanes_per_superlane;
+    "streams" "streams per direction" 16 to 252 => streams;
+    "mem.slices_per_hemisphere" "slices" 1 to 1024 => mem.slices_per_hemisphere;
+    "mem.banks" "banks per slice" 1 to 16 => mem.banks;
+    "mem.words_per_bank" "words" 1 to 1048576 => mem.words_per_bank;
+    "mxm.planes_per_hemisphere" "planes" 2 to 2 => mxm.planes_per_hemisphere;
+    "mxm.rows" "rows" 1 to 4096 => mxm.rows;
+    "mxm.load_streams_per_plane" "streams" 2 to 252 => mxm.load_streams_per_plane;
+    "mxm.accumulators" "vectors per plane" 1 to 65535 => mxm.accumulators;
+    "vxm.alus" "ALUs per lane" 1 to 64 => vxm.alus;
+    "vxm.forward_depth" "cycles" 1 to 255 => vxm.forward_depth;
+    "sxm.queues_per_hemisphere" "queues" 1 to 64 => sxm.queues_per_hemisphere;
+    "c2c.links_per_hemisphere" "links" 0 to 128 => c2c.links_per_hemisphere;
+    "latency.read" "cycles" 1 to 10000 => latency.read;
+    "latency.write" "cycles" 1 to 10000 => latency.write;
+    "latency.gather" "cycles" 1 to 10000 => latency.gather;
+    "latency.vxm" "cycles" 1 to 255 => latency.vxm;
+    "latency.load" "cycles" 1 to 10000 => latency.load;
+    "latency.install" "cycles" 1 to 10000 => latency.install;
+    "latency.product" "cycles" 1 to 10000 => latency.product;
+    "latency.accumulate" "cycles" 1 to 10000 => latency.accumulate;
+    "latency.sxm" "cycles" 1 to 10000 => latency.sxm;
+    "latency.c2c" "cycles" 1 to 10000 => latency.c2c;
+};
+
+/// The tables that fields stand in.
+pub(super) const TABLES: &[&str] = &["mem", "mxm", "vxm", "sxm", "c2c", "latency"];
+
+/// The field of this name.
+pub(super) fn find(name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.name == name)
+}
+
+/// A chip of zeros, to be filled in.
+pub(super) fn blank(name: &str) -> Chip {
+    Chip {
+        name: name.to_string(),
+        clock_hz: 0.0,
+        lanes: 0,
+        lanes_per_superlane: 0,
+        streams: 0,
+        mem: MemUnits { slices_per_hemisphere: 0, banks: 0, words_per_bank: 0 },
+        mxm: MxmUnits { planes_per_hemisphere: 0, rows: 0, load_streams_per_plane: 0, accumulators: 0 },
+        vxm: VxmUnits { alus: 0, forward_depth: 0 },
+        sxm: SxmUnits { queues_per_hemisphere: 0 },
+        c2c: C2cUnits { links_per_hemisphere: 0 },
+        latency: Latency {
+            read: 0,
+            write: 0,
+            gather: 0,
+            vxm: 0,
+            load: 0,
+            install: 0,
+            product: 0,
+            accumulate: 0,
+            sxm: 0,
+            c2c: 0,
+        },
+        sources: Default::default(),
+    }
+}
+
+/// The known name nearest to a misspelt one, if any is near.
+pub(super) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (edits(wrong, name), name))
+        .filter(|&(edits, name)| edits * 3 <= name.len())
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Edit distance between two short names.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,365 @@
+//! Reading a chip description from TOML, with every problem found listed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Chip;
+use super::field::{FIELDS, Field, TABLES, blank, find, nearest};
+
+/// The descriptions that come with the program, by name.
+const PRESETS: &[(&str, &str)] = &[
+    ("tsp-v1", include_str!("../../chips/tsp-v1.toml")),
+    ("lp30", include_str!("../../chips/lp30.toml")),
+    ("lp30-narrow", include_str!("../../chips/lp30-narrow.toml")),
+    ("lp30-wide", include_str!("../../chips/lp30-wide.toml")),
+];
+
+/// Most SRAM that a description may ask for: simulated memory is real memory.
+const MOST_SRAM_BYTES: u64 = 16 << 30;
+
+/// One problem of a chip description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChipError {
+    /// Dotted name of the field, e.g. `mem.slices_per_hemisphere`; empty where the text is not TOML.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+    /// Bytes of the text that are meant, where there are any.
+    pub span: Option<Range<usize>>,
+    /// Line of the text, from 1.
+    pub line: Option<usize>,
+}
+
+impl fmt::Display for ChipError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ChipError {}
+
+impl Chip {
+    /// Names of the descriptions that come with the program.
+    pub fn presets() -> &'static [&'static str] {
+        const NAMES: [&str; PRESETS.len()] = {
+            let mut names = [""; PRESETS.len()];
+            let mut i = 0;
+            while i < names.len() {
+                names[i] = PRESETS[i].0;
+                i += 1;
+            }
+            names
+        };
+        &NAMES
+    }
+
+    /// A description that comes with the program, or `None` if there is none of this name.
+    pub fn preset(name: &str) -> Option<Chip> {
+        let (_, text) = PRESETS.iter().find(|(preset, _)| *preset == name)?;
+        Some(Chip::parse(name, text).expect("presets are sound: a test parses each"))
+    }
+
+    /// Reads a description. A field is a plain number or a table `{ value, unit, source }`; a text that begins with `base = "lp30"`
+    /// says only what differs from that preset.
+    ///
+    /// # Errors
+    /// Every problem found: broken TOML, unknown or missing fields, wrong types or units, values out of range, and fields that
+    /// do not go together.
+    pub fn parse(name: &str, text: &str) -> Result<Chip, Vec<ChipError>> {
+        let (table, broken) = DeTable::parse_recoverable(text);
+        let mut loader = Loader { text, chip: blank(name), spans: BTreeMap::new(), errors: Vec::new() };
+        if !broken.is_empty() {
+            for error in broken {
+                loader.error("", error.span(), error.message().to_string());
+            }
+            return Err(loader.errors);
+        }
+        let mut complete = false;
+        for (key, value) in table.get_ref() {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("base", value_of_base) => {
+                    complete = true; // a wrong base is one error, not one for each field
+                    loader.base(name, value.span(), value_of_base);
+                }
+                (group, DeValue::Table(fields)) if TABLES.contains(&group) => {
+                    for (key, value) in fields {
+                        loader.field(&format!("{group}.{}", key.get_ref()), key.span(), value);
+                    }
+                }
+                (group, _) if TABLES.contains(&group) => {
+                    loader.error(group, Some(value.span()), format!("must be a table: [{group}]"));
+                }
+                (other, _) => loader.field(other, key.span(), value),
+            }
+        }
+        loader.finish(complete)
+    }
+}
+
+/// A description on its way from text to [`Chip`].
+struct Loader<'a> {
+    text: &'a str,
+    chip: Chip,
+    spans: BTreeMap<&'static str, Range<usize>>,
+    errors: Vec<ChipError>,
+}
+
+impl Loader<'_> {
+    fn error(&mut self, field: &str, span: Option<Range<usize>>, message: String) {
+        let line_of = |span: &Range<usize>| {
+            1 + self.text.bytes().take(span.start).filter(|&byte| byte == b'\n').count()
+        };
+        let line = span.as_ref().map(line_of);
+        self.errors.push(ChipError { field: field.to_string(), message, span, line });
+    }
+
+    /// Takes the values of the base for all fields that the text has not set (whatever the order in the text).
+    fn base(&mut self, name: &str, span: Range<usize>, value: &DeValue<'_>) {
+        let base = value.as_str().and_then(Chip::preset);
+        let Some(mut base) = base else {
+            let known = Chip::presets().join(", ");
+            return self.error("base", Some(span), format!("must name one of the presets: {known}"));
+        };
+        base.name = name.to_string();
+        for field in FIELDS.iter().filter(|field| self.spans.contains_key(field.name)) {
+            (field.set)(&mut base, (field.get)(&self.chip));
+            base.sources.extend(self.chip.sources.remove_entry(field.name));
+        }
+        self.chip = base;
+    }
+
+    fn field(&mut self, name: &str, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        let Some(field) = find(name) else {
+            let near = nearest(name, FIELDS.iter().map(|field| field.name));
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return self.error(name, Some(key), format!("no such field{hint}"));
+        };
+        let (number, unit, source) = match value.get_ref() {
+            DeValue::Table(parts) => {
+                let mut number = None;
+                let (mut unit, mut source) = (None, None);
+                for (part, value) in parts {
+                    match part.get_ref().as_ref() {
+                        "value" => number = Some(value),
+                        "unit" => unit = Some(value),
+                        "source" => source = Some(value),
+                        other => self.error(
+                            name,
+                            Some(part.span()),
+                            format!("`{other}` is not one of value, unit, source"),
+                        ),
+                    }
+                }
+                let Some(number) = number else {
+                    return self.error(name, Some(value.span()), "has no `value`".to_string());
+                };
+                (number, unit, source)
+            }
+            _ => (value, None, None),
+        };
+        let scale = self.unit(field, unit);
+        let source =
+            self.string(field, "source", source).unwrap_or_else(|| "given without source".to_string());
+        self.chip.sources.insert(field.name, source);
+        self.spans.insert(field.name, number.span());
+        self.number(field, number, scale);
+    }
+
+    fn string(&mut self, field: &Field, part: &str, value: Option<&Spanned<DeValue<'_>>>) -> Option<String> {
+        let value = value?;
+        let text = value.get_ref().as_str().map(str::to_string);
+        if text.is_none() {
+            self.error(field.name, Some(value.span()), format!("`{part}` must be a string"));
+        }
+        text
+    }
+
+    /// Checks the unit and says by what to multiply the value.
+    fn unit(&mut self, field: &Field, value: Option<&Spanned<DeValue<'_>>>) -> f64 {
+        let span = value.map(Spanned::span);
+        let Some(unit) = self.string(field, "unit", value) else { return 1.0 };
+        match (field.unit, unit.as_str()) {
+            (expected, unit) if expected == unit => 1.0,
+            ("Hz", "MHz") => 1e6,
+            ("Hz", "GHz") => 1e9,
+            (expected, unit) => {
+                self.error(field.name, span, format!("the unit is \"{expected}\", not \"{unit}\""));
+                1.0
+            }
+        }
+    }
+
+    fn number(&mut self, field: &Field, value: &Spanned<DeValue<'_>>, scale: f64) {
+        let number = match value.get_ref() {
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .map(|integer| integer as f64)
+                .or_else(|| (integer.radix() == 10).then(|| integer.as_str().parse().ok()).flatten()),
+            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
+            _ => None,
+        };
+        let Some(number) = number.map(|number| number * scale) else {
+            return self.error(field.name, Some(value.span()), format!("must be a number of {}", field.unit));
+        };
+        let (least, most, unit) = (field.least, field.most, field.unit);
+        if field.whole() && number.fract() != 0.0 {
+            self.error(field.name, Some(value.span()), format!("must be a whole number of {unit}"));
+        } else if !(least..=most).contains(&number) {
+            let range = if least == most { format!("{most}") } else { format!("{least} to {most}") };
+            self.error(field.name, Some(value.span()), format!("is {number} {unit}, must be {range}"));
+        } else {
+            (field.set)(&mut self.chip, number);
+        }
+    }
+
+    fn finish(mut self, complete: bool) -> Result<Chip, Vec<ChipError>> {
+        if !complete {
+            let missing: Vec<&Field> =
+                FIELDS.iter().filter(|field| !self.chip.sources.contains_key(field.name)).collect();
+            for field in missing {
+                let message = format!(
+                    "missing: give a number of {}, or begin the file with `base = \"lp30\"` and write only what differs",
+                    field.unit
+                );
+                self.error(field.name, None, message);
+            }
+        }
+        if self.errors.is_empty() {
+            for (field, message) in relations(&self.chip) {
+                self.error(field, self.spans.get(field).cloned(), message);
+            }
+        }
+        self.errors.sort_by_key(|error| (error.span.is_none(), error.span.as_ref().map(|span| span.start)));
+        if self.errors.is_empty() { Ok(self.chip) } else { Err(self.errors) }
+    }
+}
+
+/// Fields that do not go together, each with the reason. All ranges hold already.
+fn relations(chip: &Chip) -> Vec<(&'static str, String)> {
+    let mut broken = Vec::new();
+    let mut require = |holds: bool, field: &'static str, message: String| {
+        if !holds {
+            broken.push((field, message));
+        }
+    };
+    let (lanes, per_superlane) = (chip.lanes, chip.lanes_per_superlane);
+    let whole = lanes.is_multiple_of(per_superlane);
+    require(whole, "lanes", format!("{lanes} is not a multiple of lanes_per_superlane = {per_superlane}"));
+    let superlanes = lanes / per_superlane;
+    require(
+        superlanes <= 255,
+        "lanes_per_superlane",
+        format!("makes {superlanes} superlanes, at most 255 can be"),
+    );
+    let streams = chip.streams;
+    require(
+        streams.is_multiple_of(4),
+        "streams",
+        format!("{streams} is not a multiple of 4, as 32-bit values need"),
+    );
+    let bytes = chip.sram_bytes();
+    let too_much = format!("makes {bytes} bytes of SRAM, at most {MOST_SRAM_BYTES} are supported");
+    require(bytes <= MOST_SRAM_BYTES, "mem.words_per_bank", too_much);
+    let rows = chip.mxm.rows;
+    let no_lane = format!("{rows} rows give as many outputs, which need as many lanes; there are {lanes}");
+    require(usize::from(rows) <= lanes, "mxm.rows", no_lane);
+    let load = chip.mxm.load_streams_per_plane;
+    require(
+        load.is_multiple_of(2),
+        "mxm.load_streams_per_plane",
+        format!("{load} is odd; F16 weights come on pairs"),
+    );
+    let planes = u16::from(chip.mxm.planes_per_hemisphere);
+    let starved = format!("{planes} planes cannot load {load} streams each from {streams}");
+    require(load * planes <= streams, "mxm.load_streams_per_plane", starved);
+    let (depth, vxm) = (chip.vxm.forward_depth, chip.latency.vxm);
+    let unreachable =
+        format!("{depth} is less than latency.vxm = {vxm}, so no result could ever be forwarded");
+    require(u16::from(depth) >= vxm, "vxm.forward_depth", unreachable);
+    broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_parse_and_every_field_has_unit_and_source() {
+        for (name, text) in PRESETS {
+            let chip = Chip::parse(name, text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
+            assert_eq!(chip.name, *name);
+            for field in FIELDS {
+                let source = chip.sources.get(field.name).expect(field.name);
+                assert!(!source.is_empty() && source != "given without source", "{name} {}", field.name);
+            }
+            assert_eq!(text.matches("value =").count(), text.matches("unit =").count(), "{name}");
+            assert_eq!(Chip::preset(name), Some(chip));
+        }
+        assert_eq!(Chip::presets(), ["tsp-v1", "lp30", "lp30-narrow", "lp30-wide"]);
+        assert_eq!(Chip::preset("lp31"), None);
+    }
+
+    #[test]
+    fn base_is_overridden_by_plain_numbers_and_units() {
+        let text = "streams = 128\nbase = \"lp30\"\nclock_hz = { value = 1.25, unit = \"GHz\" }\n[mem]\nbanks = 0x4\n";
+        let chip = Chip::parse("mine", text).unwrap();
+        let lp30 = Chip::preset("lp30").unwrap();
+        assert_eq!((chip.name.as_str(), chip.streams, chip.mem.banks), ("mine", 128, 4));
+        assert_eq!((chip.clock_hz, chip.lanes), (1.25e9, lp30.lanes));
+        assert_eq!(chip.sources["streams"], "given without source");
+        assert_eq!(chip.sources["lanes"], lp30.sources["lanes"]);
+    }
+
+    #[test]
+    fn every_problem_is_listed_with_its_field_and_line() {
+        let check = |text: &str, expected: &[&str]| {
+            let errors = Chip::parse("bad", text).expect_err(text);
+            let shown: Vec<String> = errors.iter().map(ChipError::to_string).collect();
+            assert_eq!(shown, expected, "{text}");
+        };
+        check(
+            "base = \"lp30\"\nstreems = 4\nlanes = \"many\"\n[mem]\nbanks = 0\nwords_per_bank = 1.5\nslices_per_hemisphere = { value = 99999999999999999999, unit = \"slice\" }\n",
+            &[
+                "line 2: streems: no such field; did you mean `streams`?",
+                "line 3: lanes: must be a number of lanes",
+                "line 5: mem.banks: is 0 banks per slice, must be 1 to 16",
+                "line 6: mem.words_per_bank: must be a whole number of words",
+                "line 7: mem.slices_per_hemisphere: is 100000000000000000000 slices, must be 1 to 1024",
+                "line 7: mem.slices_per_hemisphere: the unit is \"slices\", not \"slice\"",
+            ],
+        );
+        check(
+            "base = 3\n",
+            &["line 1: base: must name one of the presets: tsp-v1, lp30, lp30-narrow, lp30-wide"],
+        );
+        check(
+            "base = \"lp30\"\nlanes = 330\nstreams = 18\n[vxm]\nforward_depth = 3\n",
+            &[
+                "line 2: lanes: 330 is not a multiple of lanes_per_superlane = 16",
+                "line 3: streams: 18 is not a multiple of 4, as 32-bit values need",
+                "line 5: vxm.forward_depth: 3 is less than latency.vxm = 4, so no result could ever be forwarded",
+                "mxm.load_streams_per_plane: 2 planes cannot load 32 streams each from 18",
+            ],
+        );
+        check(
+            "base = \"lp30\"\n[mem]\nwords_per_bank = 1048576\nslices_per_hemisphere = 1024\n",
+            &[
+                "line 3: mem.words_per_bank: makes 1374389534720 bytes of SRAM, at most 17179869184 are supported",
+            ],
+        );
+        check("mem = 3\nbase = \"lp30\"\n", &["line 1: mem: must be a table: [mem]"]);
+        assert_eq!(Chip::parse("empty", "").unwrap_err().len(), FIELDS.len());
+        let broken = Chip::parse("broken", "lanes = [\n").unwrap_err();
+        assert!(broken[0].line.is_some() && !broken[0].message.is_empty(), "{broken:?}");
+    }
+}

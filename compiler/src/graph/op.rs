@@ -278,3 +278,24 @@ impl Op {
         }
     }
 }
+
+impl crate::graph::Encoding {
+    /// All, with their names in the text form.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::F64, "f64"),
+        (Self::F32, "f32"),
+        (Self::F16, "f16"),
+        (Self::Bf16, "bf16"),
+        (Self::I64, "i64"),
+        (Self::I32, "i32"),
+        (Self::I16, "i16"),
+        (Self::I8, "i8"),
+        (Self::U8, "u8"),
+        (Self::Bool, "bool"),
+    ];
+
+    /// Name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}

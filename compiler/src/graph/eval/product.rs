@@ -1,0 +1,152 @@
+//! The matrix product, reasonably fast.
+//!
+//! Every dot product is a sum in binary64 of exact products, rounded once to binary32, in an order that depends only on
+//! its length: results do not depend on the number of threads, nor on which rows are computed together.
+
+use super::tensor::{Data, Tensor};
+use crate::graph::shape;
+use std::ops::Range;
+
+/// Columns that are summed together; their sums stay in the first-level cache.
+const COLUMNS: usize = 256;
+/// Partial sums of a dot product with both operands contiguous: element k goes to partial sum k mod LANES.
+const LANES: usize = 8;
+/// Products below this number of multiplications are not worth a thread.
+const WORTH_THREADS: usize = 1 << 20;
+
+/// One product of a batch: b's rows are columns where `transposed`.
+#[derive(Clone, Copy)]
+struct Matrices<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    k: usize,
+    n: usize,
+    transposed: bool,
+}
+
+/// a × b with broadcast leading axes; types and shapes have been checked.
+pub(super) fn matmul(a: &Tensor, b: &Tensor, transposed: bool) -> Result<Tensor, String> {
+    let (Data::F32(da), Data::F32(db)) = (&a.data, &b.data) else {
+        return Err("matmul: inputs must be f32".to_owned());
+    };
+    let (lead_a, tail_a) = a.shape.split_at(a.shape.len() - 2);
+    let (lead_b, tail_b) = b.shape.split_at(b.shape.len() - 2);
+    let (m, k) = (tail_a[0], tail_a[1]);
+    let n = if transposed { tail_b[0] } else { tail_b[1] };
+    let mut shape = shape::broadcast(lead_a, lead_b)?;
+    let batches: usize = shape.iter().product();
+    let mut out = Vec::with_capacity(batches * m * n);
+    let (mut batch, mut index) = (0, vec![0; shape.len()]);
+    while batch < batches {
+        let (at_a, at_b) = (place(lead_a, &index) * m * k, place(lead_b, &index) * k * n);
+        // Where b is one matrix for all, the rows of all of a are one long matrix.
+        let rows =
+            if batches > 1 && lead_b.iter().all(|&x| x == 1) && lead_a == shape { batches * m } else { m };
+        let matrices =
+            Matrices { a: &da[at_a..at_a + rows * k], b: &db[at_b..at_b + k * n], k, n, transposed };
+        one(matrices, rows, &mut out);
+        batch += if m == 0 { batches } else { rows / m };
+        next(&mut index, &shape);
+    }
+    shape.extend([m, n]);
+    Ok(Tensor { shape, data: Data::F32(out) })
+}
+
+/// Number of the matrix at a broadcast index.
+fn place(lead: &[usize], index: &[usize]) -> usize {
+    let own = &index[index.len() - lead.len()..];
+    lead.iter().zip(own).fold(0, |at, (&length, &i)| at * length + if length == 1 { 0 } else { i })
+}
+
+fn next(index: &mut [usize], shape: &[usize]) {
+    for axis in (0..index.len()).rev() {
+        index[axis] += 1;
+        if index[axis] < shape[axis] {
+            return;
+        }
+        index[axis] = 0;
+    }
+}
+
+/// Appends an `m` × n product to `out`, shared among threads by rows or, where these are few, by columns.
+fn one(matrices: Matrices, m: usize, out: &mut Vec<f32>) {
+    let n = matrices.n;
+    let work = m.saturating_mul(n).saturating_mul(matrices.k);
+    let threads =
+        if work < WORTH_THREADS { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    if threads == 1 {
+        out.extend(part(matrices, 0..m, 0..n));
+        return;
+    }
+    let by_rows = m >= 4 * threads;
+    let ranges = if by_rows { split(m, threads) } else { split(n, threads) };
+    let parts: Vec<Vec<f32>> = std::thread::scope(|scope| {
+        let work = |range: Range<usize>| {
+            let (rows, columns) = if by_rows { (range, 0..n) } else { (0..m, range) };
+            scope.spawn(move || part(matrices, rows, columns))
+        };
+        let handles: Vec<_> = ranges.iter().cloned().map(work).collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    if by_rows {
+        parts.iter().for_each(|part| out.extend(part));
+    } else {
+        for row in 0..m {
+            for (part, range) in parts.iter().zip(&ranges) {
+                out.extend_from_slice(&part[row * range.len()..][..range.len()]);
+            }
+        }
+    }
+}
+
+fn split(n: usize, parts: usize) -> Vec<Range<usize>> {
+    (0..parts).map(|i| n * i / parts..n * (i + 1) / parts).collect()
+}
+
+/// The given rows and columns of the product, row-major.
+fn part(matrices: Matrices, rows: Range<usize>, columns: Range<usize>) -> Vec<f32> {
+    let mut out = vec![0.0; rows.len() * columns.len()];
+    if matrices.transposed {
+        for (j, column) in columns.clone().enumerate() {
+            let b = &matrices.b[column * matrices.k..][..matrices.k];
+            for (i, row) in rows.clone().enumerate() {
+                out[i * columns.len() + j] = dot(&matrices.a[row * matrices.k..][..matrices.k], b);
+            }
+        }
+        return out;
+    }
+    let mut sums = [0f64; COLUMNS];
+    for first in columns.clone().step_by(COLUMNS) {
+        let width = COLUMNS.min(columns.end - first);
+        for (i, row) in rows.clone().enumerate() {
+            let sums = &mut sums[..width];
+            sums.fill(0.0);
+            for (k, &a) in matrices.a[row * matrices.k..][..matrices.k].iter().enumerate() {
+                let b = &matrices.b[k * matrices.n + first..][..width];
+                sums.iter_mut().zip(b).for_each(|(sum, &b)| *sum += f64::from(a) * f64::from(b));
+            }
+            let out = &mut out[i * columns.len() + first - columns.start..][..width];
+            out.iter_mut().zip(sums.iter()).for_each(|(out, &sum)| *out = sum as f32);
+        }
+    }
+    out
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, rest_a) = a.as_chunks::<LANES>();
+    let (b, rest_b) = b.as_chunks::<LANES>();
+    let mut sums = [0f64; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(a[lane]) * f64::from(b[lane]);
+        }
+    }
+    for (lane, (&a, &b)) in rest_a.iter().zip(rest_b).enumerate() {
+        sums[lane] += f64::from(a) * f64::from(b);
+    }
+    let pairs = [sums[0] + sums[4], sums[1] + sums[5], sums[2] + sums[6], sums[3] + sums[7]];
+    ((pairs[0] + pairs[2]) + (pairs[1] + pairs[3])) as f32
+}

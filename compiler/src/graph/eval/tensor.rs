@@ -1,0 +1,179 @@
+//! Tensors with values, and their way from and to constants.
+
+use crate::graph::{Constant, ElementType, Encoding, TensorType, shape};
+use bytes::Bytes;
+use half::{bf16, f16};
+
+/// A tensor with its values; `data` has as many elements as `shape` says, in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Axis lengths; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Elements.
+    pub data: Data,
+}
+
+/// Elements of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Real numbers.
+    F32(Vec<f32>),
+    /// Integers.
+    I32(Vec<i32>),
+    /// Truth values.
+    Bool(Vec<bool>),
+}
+
+/// `$f` on the elements, whatever their type, and back into the same variant.
+macro_rules! each {
+    ($data:expr, $d:ident => $f:expr) => {
+        match $data {
+            Data::F32($d) => Data::F32($f),
+            Data::I32($d) => Data::I32($f),
+            Data::Bool($d) => Data::Bool($f),
+        }
+    };
+}
+pub(super) use each;
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(d) => d.len(),
+            Data::I32(d) => d.len(),
+            Data::Bool(d) => d.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Tensor {
+    /// Real numbers. `data` must have as many elements as the shape.
+    pub fn f32(shape: impl Into<Vec<usize>>, data: impl Into<Vec<f32>>) -> Self {
+        Tensor { shape: shape.into(), data: Data::F32(data.into()) }
+    }
+
+    /// Integers. `data` must have as many elements as the shape.
+    pub fn i32(shape: impl Into<Vec<usize>>, data: impl Into<Vec<i32>>) -> Self {
+        Tensor { shape: shape.into(), data: Data::I32(data.into()) }
+    }
+
+    /// Truth values. `data` must have as many elements as the shape.
+    pub fn bool(shape: impl Into<Vec<usize>>, data: impl Into<Vec<bool>>) -> Self {
+        Tensor { shape: shape.into(), data: Data::Bool(data.into()) }
+    }
+
+    /// Zeros (false) of a type.
+    pub fn zeros(ty: &TensorType) -> Self {
+        let n = ty.elements();
+        let data = match ty.element {
+            ElementType::F32 => Data::F32(vec![0.0; n]),
+            ElementType::I32 => Data::I32(vec![0; n]),
+            ElementType::Bool => Data::Bool(vec![false; n]),
+        };
+        Tensor { shape: ty.shape.clone(), data }
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> TensorType {
+        let element = match &self.data {
+            Data::F32(_) => ElementType::F32,
+            Data::I32(_) => ElementType::I32,
+            Data::Bool(_) => ElementType::Bool,
+        };
+        TensorType { element, shape: self.shape.clone() }
+    }
+
+    /// The elements, where they are real.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::F32(d) => Some(d),
+            Data::I32(_) | Data::Bool(_) => None,
+        }
+    }
+
+    /// The elements, where they are integers.
+    pub fn as_i32(&self) -> Option<&[i32]> {
+        match &self.data {
+            Data::I32(d) => Some(d),
+            Data::F32(_) | Data::Bool(_) => None,
+        }
+    }
+
+    /// The elements, where they are truth values.
+    pub fn as_bool(&self) -> Option<&[bool]> {
+        match &self.data {
+            Data::Bool(d) => Some(d),
+            Data::F32(_) | Data::I32(_) => None,
+        }
+    }
+
+    /// Bits of every element; two tensors of one type are the same exactly when their bits are.
+    pub fn bits(&self) -> Vec<u32> {
+        match &self.data {
+            Data::F32(d) => d.iter().map(|x| x.to_bits()).collect(),
+            Data::I32(d) => d.iter().map(|&x| x.cast_unsigned()).collect(),
+            Data::Bool(d) => d.iter().map(|&x| u32::from(x)).collect(),
+        }
+    }
+
+    /// Errors where the elements are not as many as the shape says.
+    pub fn check(&self) -> Result<(), String> {
+        let expected = shape::count(&self.shape)?;
+        match self.data.len() {
+            n if n == expected => Ok(()),
+            n => Err(format!("a tensor of shape {:?} must have {expected} elements, it has {n}", self.shape)),
+        }
+    }
+
+    /// The value of a constant of type `ty`; nothing where its bytes are absent. 64-bit integers saturate.
+    pub fn decode(constant: &Constant, ty: &TensorType) -> Result<Option<Tensor>, String> {
+        let encoding = constant.encoding;
+        if encoding.element() != ty.element {
+            return Err(format!("a constant encoded as {} cannot be {ty}", encoding.name()));
+        }
+        let Some(bytes) = &constant.bytes else { return Ok(None) };
+        let expected = shape::count(&ty.shape)? * encoding.element_bytes();
+        if bytes.len() != expected {
+            return Err(format!(
+                "a constant {ty} in {} has {expected} bytes, not {}",
+                encoding.name(),
+                bytes.len()
+            ));
+        }
+        let data = match encoding {
+            Encoding::F64 => Data::F32(each_of(bytes, |b| f64::from_le_bytes(b) as f32)),
+            Encoding::F32 => Data::F32(each_of(bytes, f32::from_le_bytes)),
+            Encoding::F16 => Data::F32(each_of(bytes, |b| f16::from_le_bytes(b).to_f32())),
+            Encoding::Bf16 => Data::F32(each_of(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+            Encoding::I64 => Data::I32(each_of(bytes, |b| {
+                i64::from_le_bytes(b).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+            })),
+            Encoding::I32 => Data::I32(each_of(bytes, i32::from_le_bytes)),
+            Encoding::I16 => Data::I32(each_of(bytes, |b| i32::from(i16::from_le_bytes(b)))),
+            Encoding::I8 => Data::I32(each_of(bytes, |b| i32::from(i8::from_le_bytes(b)))),
+            Encoding::U8 => Data::I32(bytes.iter().map(|&b| i32::from(b)).collect()),
+            Encoding::Bool => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
+        };
+        Ok(Some(Tensor { shape: ty.shape.clone(), data }))
+    }
+
+    /// A constant of the same value, in 32 bits an element (Bool: one byte).
+    pub fn to_constant(&self) -> Constant {
+        let (encoding, bytes): (Encoding, Vec<u8>) = match &self.data {
+            Data::F32(d) => (Encoding::F32, d.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Data::I32(d) => (Encoding::I32, d.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Data::Bool(d) => (Encoding::Bool, d.iter().map(|&x| u8::from(x)).collect()),
+        };
+        Constant { encoding, bytes: Some(Bytes::from(bytes)) }
+    }
+}
+
+fn each_of<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&chunk| decode(chunk)).collect()
+}

@@ -164,6 +164,74 @@ pub enum VxmOp {
     ToFloat,
 }
 
+impl VxmOp {
+    /// Every operation, in the order of its code.
+    pub const ALL: [VxmOp; 28] = [
+        VxmOp::Pass,
+        VxmOp::Add,
+        VxmOp::Sub,
+        VxmOp::Mul,
+        VxmOp::Max,
+        VxmOp::Min,
+        VxmOp::Less,
+        VxmOp::Equal,
+        VxmOp::IntAdd,
+        VxmOp::IntSub,
+        VxmOp::IntMul,
+        VxmOp::IntMax,
+        VxmOp::IntMin,
+        VxmOp::IntLess,
+        VxmOp::IntEqual,
+        VxmOp::And,
+        VxmOp::Or,
+        VxmOp::Xor,
+        VxmOp::ShiftLeft,
+        VxmOp::ShiftRight,
+        VxmOp::ShiftRightSigned,
+        VxmOp::Relu,
+        VxmOp::Exp,
+        VxmOp::Tanh,
+        VxmOp::Rsqrt,
+        VxmOp::RoundF16,
+        VxmOp::ToInt,
+        VxmOp::ToFloat,
+    ];
+
+    /// How many operands the operation has: 1 or 2.
+    pub fn operands(self) -> usize {
+        match self {
+            VxmOp::Pass
+            | VxmOp::Relu
+            | VxmOp::Exp
+            | VxmOp::Tanh
+            | VxmOp::Rsqrt
+            | VxmOp::RoundF16
+            | VxmOp::ToInt
+            | VxmOp::ToFloat => 1,
+            VxmOp::Add
+            | VxmOp::Sub
+            | VxmOp::Mul
+            | VxmOp::Max
+            | VxmOp::Min
+            | VxmOp::Less
+            | VxmOp::Equal
+            | VxmOp::IntAdd
+            | VxmOp::IntSub
+            | VxmOp::IntMul
+            | VxmOp::IntMax
+            | VxmOp::IntMin
+            | VxmOp::IntLess
+            | VxmOp::IntEqual
+            | VxmOp::And
+            | VxmOp::Or
+            | VxmOp::Xor
+            | VxmOp::ShiftLeft
+            | VxmOp::ShiftRight
+            | VxmOp::ShiftRightSigned => 2,
+        }
+    }
+}
+
 /// An ALU's operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {

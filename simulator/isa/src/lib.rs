@@ -18,6 +18,6 @@ pub use chip::Chip;
 pub use instruction::{C2c, Icu, Instruction, Mem, Mxm, Sxm, Vxm};
 pub use place::{Hemisphere, Queue, Slice};
 pub use port::{Element, Placement, Port, PortKind};
-pub use program::{ChipProgram, Program, Repeat, Run, Segment};
+pub use program::{ChipProgram, Program, Repeat, Run, Segment, SegmentData};
 pub use report::Report;
 pub use stream::{Direction, Format, Stream};

@@ -4,6 +4,9 @@
 //! negative. Going outward in a hemisphere: MEM 0 at 1, MEM i at 1 + i, SXM at M + 1, MXM at M + 2, C2C at M + 3,
 //! where M is the number of MEM slices in a hemisphere (order of the slices: ISCA 2020; one register per slice: assumed).
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::Chip;
 use crate::stream::Direction;
 
@@ -119,6 +122,132 @@ impl Queue {
             Queue::Mxm(hemisphere, ..) => Slice::Mxm(hemisphere),
             Queue::Sxm(hemisphere, _) => Slice::Sxm(hemisphere),
             Queue::C2c(hemisphere, _) => Slice::C2c(hemisphere),
+        }
+    }
+}
+
+impl fmt::Display for Hemisphere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hemisphere::East => "east",
+            Hemisphere::West => "west",
+        })
+    }
+}
+
+/// `vxm`, `east.mem12`, `west.sxm`, `east.mxm`, `west.c2c`.
+impl fmt::Display for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Slice::Vxm => f.write_str("vxm"),
+            Slice::Mem(hemisphere, index) => write!(f, "{hemisphere}.mem{index}"),
+            Slice::Sxm(hemisphere) => write!(f, "{hemisphere}.sxm"),
+            Slice::Mxm(hemisphere) => write!(f, "{hemisphere}.mxm"),
+            Slice::C2c(hemisphere) => write!(f, "{hemisphere}.c2c"),
+        }
+    }
+}
+
+impl MxmPort {
+    /// All four, in order.
+    pub const ALL: [MxmPort; 4] = [MxmPort::Load, MxmPort::Install, MxmPort::Stream, MxmPort::Accumulate];
+}
+
+impl fmt::Display for MxmPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MxmPort::Load => "load",
+            MxmPort::Install => "install",
+            MxmPort::Stream => "stream",
+            MxmPort::Accumulate => "accumulate",
+        })
+    }
+}
+
+/// `east.mem12.read`, `vxm.alu3`, `west.mxm1.load`, `east.sxm0`, `west.c2c5`.
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Queue::MemRead(hemisphere, index) => write!(f, "{hemisphere}.mem{index}.read"),
+            Queue::MemWrite(hemisphere, index) => write!(f, "{hemisphere}.mem{index}.write"),
+            Queue::Vxm(alu) => write!(f, "vxm.alu{alu}"),
+            Queue::Mxm(hemisphere, plane, port) => write!(f, "{hemisphere}.mxm{plane}.{port}"),
+            Queue::Sxm(hemisphere, queue) => write!(f, "{hemisphere}.sxm{queue}"),
+            Queue::C2c(hemisphere, link) => write!(f, "{hemisphere}.c2c{link}"),
+        }
+    }
+}
+
+impl FromStr for Hemisphere {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Hemisphere::BOTH.into_iter().find(|hemisphere| hemisphere.to_string() == text).ok_or(())
+    }
+}
+
+/// Reads what `Display` writes.
+impl FromStr for Queue {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('.');
+        let (first, second) = (parts.next().unwrap_or_default(), parts.next().ok_or(())?);
+        let (third, end) = (parts.next(), parts.next());
+        if end.is_some() {
+            return Err(());
+        }
+        if first == "vxm" {
+            let alu = number(second, "alu").ok_or(())?;
+            return if third.is_none() { Ok(Queue::Vxm(alu)) } else { Err(()) };
+        }
+        let hemisphere: Hemisphere = first.parse()?;
+        if let Some(index) = number(second, "mem") {
+            return match third {
+                Some("read") => Ok(Queue::MemRead(hemisphere, index)),
+                Some("write") => Ok(Queue::MemWrite(hemisphere, index)),
+                _ => Err(()),
+            };
+        }
+        if let Some(plane) = number(second, "mxm") {
+            let port = MxmPort::ALL.into_iter().find(|port| Some(port.to_string().as_str()) == third);
+            return port.map(|port| Queue::Mxm(hemisphere, plane, port)).ok_or(());
+        }
+        match (number(second, "sxm"), number(second, "c2c"), third) {
+            (Some(queue), None, None) => Ok(Queue::Sxm(hemisphere, queue)),
+            (None, Some(link), None) => Ok(Queue::C2c(hemisphere, link)),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The number after `prefix`, written without sign or leading zeros.
+fn number<T: FromStr + ToString>(text: &str, prefix: &str) -> Option<T> {
+    let digits = text.strip_prefix(prefix)?;
+    digits.parse().ok().filter(|number: &T| number.to_string() == digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_queues_read_back() {
+        for (queue, name) in [
+            (Queue::MemRead(Hemisphere::East, 12), "east.mem12.read"),
+            (Queue::MemWrite(Hemisphere::West, 0), "west.mem0.write"),
+            (Queue::Vxm(3), "vxm.alu3"),
+            (Queue::Mxm(Hemisphere::West, 1, MxmPort::Accumulate), "west.mxm1.accumulate"),
+            (Queue::Sxm(Hemisphere::East, 2), "east.sxm2"),
+            (Queue::C2c(Hemisphere::West, 47), "west.c2c47"),
+        ] {
+            assert_eq!(queue.to_string(), name);
+            assert_eq!(name.parse(), Ok(queue));
+        }
+        for wrong in
+            ["", "vxm", "vxm.alu", "vxm.alu256", "vxm.alu03", "east.mem1", "east.mem1.load", "north.sxm0"]
+        {
+            assert_eq!(wrong.parse::<Queue>(), Err(()), "{wrong}");
         }
     }
 }

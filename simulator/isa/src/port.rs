@@ -20,7 +20,7 @@ pub enum Element {
     F32,
     /// 2 bytes; the host's f32 is rounded to nearest even.
     F16,
-    /// 2 bytes; f16((x − f16(x)) × 2^11): what binary16 loses of the host's f32. Only beside an F16 port of the same name.
+    /// 2 bytes; f16((x − f16(x)) × 2^11): what binary16 loses of the host's f32; 0 where f16(x) is not finite. Only beside an F16 port of the same name.
     F16Low,
     /// 4 bytes.
     I32,

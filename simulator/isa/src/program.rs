@@ -80,6 +80,8 @@ pub enum SegmentData {
     Fill(u8),
     /// Weights that the model names but does not bring: reading them is no hazard, but there are no values.
     Absent,
+    /// As [`SegmentData::Absent`], but the BLAKE3 hash of the content is known: what assembly text keeps of a long segment.
+    Digest([u8; 32]),
 }
 
 /// What one chip does.

@@ -1,5 +1,8 @@
 //! Streams: numbered one-byte-per-lane paths that move one stream register per cycle, and the formats they carry.
 
+use std::fmt;
+use std::str::FromStr;
+
 /// Which way a stream moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
@@ -67,5 +70,54 @@ impl Format {
             Format::F16 => 2,
             Format::I32 | Format::F32 => 4,
         }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::East => "e",
+            Direction::West => "w",
+        })
+    }
+}
+
+/// `s7e`: stream 7, eastward.
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}{}", self.number, self.direction)
+    }
+}
+
+/// Reads what `Display` writes.
+impl FromStr for Stream {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let body = text.strip_prefix('s').ok_or(())?;
+        let (digits, direction) = match (body.strip_suffix('e'), body.strip_suffix('w')) {
+            (Some(digits), _) => (digits, Direction::East),
+            (_, Some(digits)) => (digits, Direction::West),
+            _ => return Err(()),
+        };
+        let number: u8 = digits.parse().map_err(|_| ())?;
+        let stream = Stream { number, direction };
+        if stream.to_string() == text { Ok(stream) } else { Err(()) }
+    }
+}
+
+impl Format {
+    /// Every format, in the order of its code.
+    pub const ALL: [Format; 4] = [Format::I8, Format::F16, Format::I32, Format::F32];
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::I8 => "i8",
+            Format::F16 => "f16",
+            Format::I32 => "i32",
+            Format::F32 => "f32",
+        })
     }
 }

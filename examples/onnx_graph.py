@@ -115,6 +115,7 @@ def save(model, path, external=False):
         data = f"{path.name}.data"
         path.with_name(data).unlink(missing_ok=True)
         onnx.save(model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data, size_threshold=1024)
+        path.with_name(data).chmod(path.stat().st_mode & 0o777)
         onnx.checker.check_model(str(path))
     else:
         onnx.checker.check_model(model)

@@ -12,7 +12,8 @@ pub mod text;
 pub mod import;
 
 use bytes::Bytes;
-use cranelift_entity::{PrimaryMap, entity_impl};
+use cranelift_entity::{EntityRef, PrimaryMap, entity_impl};
+use petgraph::graph::DiGraph;
 
 pub use op::{BinaryOp, Op, ReduceOp, UnaryOp};
 
@@ -138,8 +139,25 @@ impl Graph {
         self.nodes.push(Node { op, inputs: inputs.to_vec(), ty, origin: origin.to_owned() })
     }
 
+    /// Type of a node's tensor.
+    pub fn ty(&self, node: NodeId) -> &TensorType {
+        &self.nodes[node].ty
+    }
+
     /// Shape of a node's tensor.
     pub fn shape(&self, node: NodeId) -> &[usize] {
         &self.nodes[node].ty.shape
     }
+}
+
+/// The graph's edges for graph algorithms, from each tensor to the nodes that take it. Node indices are the ids' numbers.
+pub fn topology(graph: &Graph) -> DiGraph<NodeId, ()> {
+    let mut edges = DiGraph::with_capacity(graph.nodes.len(), graph.nodes.len());
+    let at: Vec<_> = graph.nodes.keys().map(|id| edges.add_node(id)).collect();
+    for (id, node) in graph.nodes.iter() {
+        for input in &node.inputs {
+            edges.add_edge(at[input.index()], at[id.index()], ());
+        }
+    }
+    edges
 }

@@ -318,3 +318,87 @@ fn with_axis(ty: &TensorType, axis: usize, length: usize) -> TensorType {
     ty.shape[axis] = length;
     ty
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ReduceOp;
+
+    fn ty(shape: &[usize]) -> TensorType {
+        TensorType::new(ElementType::F32, shape)
+    }
+
+    #[test]
+    fn inferred() {
+        let index = TensorType::new(ElementType::I32, [4, 1]);
+        let truth = TensorType::new(ElementType::Bool, [3, 1]);
+        let table: Vec<(Op, Vec<TensorType>, &str)> = vec![
+            (Op::MatMul { transpose_b: false }, vec![ty(&[5, 1, 2, 3]), ty(&[4, 3, 7])], "f32[5, 4, 2, 7]"),
+            (Op::MatMul { transpose_b: true }, vec![ty(&[2, 3]), ty(&[7, 3])], "f32[2, 7]"),
+            (Op::Binary(BinaryOp::Less), vec![ty(&[2, 1]), ty(&[3])], "bool[2, 3]"),
+            (Op::Select, vec![truth, ty(&[]), ty(&[2])], "f32[3, 2]"),
+            (Op::Gather { axis: 1 }, vec![ty(&[2, 3, 5]), index], "f32[2, 4, 1, 5]"),
+            (Op::Slice { axis: 0, start: 1, count: 3, step: 2 }, vec![ty(&[6])], "f32[3]"),
+            (Op::Pad { axis: 0, before: 1, after: 2, value: 0 }, vec![ty(&[6])], "f32[9]"),
+            (Op::Concat { axis: 1 }, vec![ty(&[2, 3]), ty(&[2, 0])], "f32[2, 3]"),
+            (Op::Cast(ElementType::Bool), vec![ty(&[2])], "bool[2]"),
+        ];
+        for (op, inputs, expected) in table {
+            let result = infer(&op, &inputs.iter().collect::<Vec<_>>());
+            assert_eq!(result.map(|ty| ty.to_string()), Ok(expected.to_owned()), "{op:?}");
+        }
+    }
+
+    #[test]
+    fn refused() {
+        let table: Vec<(Op, Vec<TensorType>, &str)> = vec![
+            (Op::Select, vec![ty(&[])], "select takes 3 inputs, not 1"),
+            (Op::Concat { axis: 0 }, vec![], "concat: takes at least one input, not 0"),
+            (
+                Op::MatMul { transpose_b: false },
+                vec![ty(&[2, 3]), ty(&[4, 5])],
+                "matmul: f32[2, 3] has rows of 3, f32[4, 5] has columns of 4",
+            ),
+            (Op::Binary(BinaryOp::And), vec![ty(&[]), ty(&[])], "and: an input must be bool, it is f32[]"),
+            (
+                Op::Binary(BinaryOp::Add),
+                vec![ty(&[2]), ty(&[3])],
+                "add: shapes [2] and [3] do not broadcast: axis 0 of the result would be 2 and 3",
+            ),
+            (
+                Op::Reduce { op: ReduceOp::Max, axis: 0 },
+                vec![ty(&[0])],
+                "reduce_max: axis 0 of f32[0] is empty, and has no greatest or least element",
+            ),
+            (
+                Op::Reshape { shape: vec![5] },
+                vec![ty(&[2, 3])],
+                "reshape: f32[2, 3] has 6 elements, shape [5] has 5",
+            ),
+            (
+                Op::Reshape { shape: vec![usize::MAX, 0] },
+                vec![ty(&[0])],
+                "reshape: shape [18446744073709551615, 0] has too many elements",
+            ),
+            (
+                Op::Slice { axis: 0, start: 2, count: usize::MAX, step: 3 },
+                vec![ty(&[9])],
+                "slice: 18446744073709551615 elements from 2 in steps of 3 reach past the 9 of axis 0 of f32[9]",
+            ),
+            (
+                Op::Transpose { permutation: vec![0, 0] },
+                vec![ty(&[1, 1])],
+                "transpose: [0, 0] is not a permutation of the 2 axes of f32[1, 1]",
+            ),
+            (
+                Op::Expand { shape: vec![2] },
+                vec![ty(&[2, 2])],
+                "expand: f32[2, 2] does not broadcast to shape [2]",
+            ),
+            (Op::Softmax { axis: 1 }, vec![ty(&[2])], "softmax: axis 1 does not exist in f32[2]"),
+        ];
+        for (op, inputs, expected) in table {
+            assert_eq!(infer(&op, &inputs.iter().collect::<Vec<_>>()), Err(expected.to_owned()), "{op:?}");
+        }
+    }
+}

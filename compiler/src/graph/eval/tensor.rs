@@ -131,21 +131,28 @@ impl Tensor {
         }
     }
 
-    /// The value of a constant of type `ty`; nothing where its bytes are absent. 64-bit integers saturate.
-    pub fn decode(constant: &Constant, ty: &TensorType) -> Result<Option<Tensor>, String> {
+    /// Errors where a constant cannot be of type `ty`: another element, or another number of bytes.
+    pub fn check_constant(constant: &Constant, ty: &TensorType) -> Result<(), String> {
         let encoding = constant.encoding;
         if encoding.element() != ty.element {
             return Err(format!("a constant encoded as {} cannot be {ty}", encoding.name()));
         }
-        let Some(bytes) = &constant.bytes else { return Ok(None) };
         let expected = shape::count(&ty.shape)? * encoding.element_bytes();
-        if bytes.len() != expected {
-            return Err(format!(
+        match &constant.bytes {
+            Some(bytes) if bytes.len() != expected => Err(format!(
                 "a constant {ty} in {} has {expected} bytes, not {}",
                 encoding.name(),
                 bytes.len()
-            ));
+            )),
+            _ => Ok(()),
         }
+    }
+
+    /// The value of a constant of type `ty`; nothing where its bytes are absent. 64-bit integers saturate.
+    pub fn decode(constant: &Constant, ty: &TensorType) -> Result<Option<Tensor>, String> {
+        Self::check_constant(constant, ty)?;
+        let encoding = constant.encoding;
+        let Some(bytes) = &constant.bytes else { return Ok(None) };
         let data = match encoding {
             Encoding::F64 => Data::F32(each_of(bytes, |b| f64::from_le_bytes(b) as f32)),
             Encoding::F32 => Data::F32(each_of(bytes, f32::from_le_bytes)),

@@ -1,0 +1,239 @@
+//! What a program can do wrong while it runs: the kind, the cycle, the place, and the instruction that did it.
+//!
+//! Hardware would leave every one of these undefined. Here each is an error, found in the first cycle in which it happens.
+
+use std::fmt;
+
+use isa::{Instruction, Queue};
+
+/// An instruction that left its queue. Everything that happens later because of it refers back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The cycle in which it left.
+    pub cycle: u64,
+    /// The queue it left.
+    pub queue: Queue,
+    /// The instruction, with the steps of its repeats applied.
+    pub instruction: Instruction,
+    /// Index of the model node it works for.
+    pub node: u32,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultKind {
+    /// A value was put on a stream register that already held one.
+    SlotOccupied,
+    /// A value was taken from a stream register that held none.
+    EmptySlot,
+    /// A stream number, or the end of its group, lies past the chip's last stream.
+    StreamOutOfRange,
+    /// A group of streams does not start at a multiple of its size.
+    MisalignedGroup,
+    /// A sum was sent outward; MXM results leave on inward streams.
+    WrongDirection,
+    /// A read and a write used one bank of a slice in one cycle.
+    BankConflict,
+    /// A word, row, accumulator or lane map that the chip or the program does not have.
+    AddressOutOfRange,
+    /// A window of indices reaches over more than one bank.
+    WindowAcrossBanks,
+    /// A word was read that nothing has written.
+    ReadBeforeWritten,
+    /// A word was read before its last write was complete.
+    WriteInFlight,
+    /// An ALU operand asked for a delay that forwarding does not have.
+    ForwardDelay,
+    /// An ALU operand named a cycle in which that ALU did nothing.
+    ForwardOfNothing,
+    /// LW asked for more streams than a plane can load from in a cycle.
+    TooManyLoadStreams,
+    /// A weight row arrived in the buffer where one was waiting for IW.
+    BufferOverwritten,
+    /// IW with an empty buffer, or with rows still on their way.
+    WeightsNotLoaded,
+    /// ABC while the array held no weights.
+    WeightsNotInstalled,
+    /// Weights of two formats in one buffer, activations of another format than the weights, or a sum of another format
+    /// than the product added to it.
+    FormatMismatch,
+    /// F16 work in planes 0 and 1 met other work in plane 1.
+    PairConflict,
+    /// ABC while an F16 vector kept the array busy.
+    MxmBusy,
+    /// New weights came into the array in the middle of an F16 vector.
+    ArraySwapped,
+    /// A product arrived and no ACC took it.
+    ProductDropped,
+    /// ACC in a cycle in which no product arrived.
+    NoProduct,
+    /// ACC added to an accumulator that was never started.
+    AccumulatorNotStarted,
+    /// A lane map with an entry that its instruction cannot follow.
+    BadMap,
+    /// Two instructions of one queue in one cycle, or out of order.
+    QueueOrder,
+    /// Send, Receive or Deskew on a link that leads nowhere.
+    LinkNotConnected,
+}
+
+impl FaultKind {
+    /// The kind in words, and what usually mends it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            FaultKind::SlotOccupied => {
+                ("two values in one slot", "put one of them on another stream, or in another cycle")
+            }
+            FaultKind::EmptySlot => (
+                "empty slot taken",
+                "nothing passes here in this cycle: check the producer's cycle, stream and direction",
+            ),
+            FaultKind::StreamOutOfRange => ("stream out of range", "use a stream that the chip has"),
+            FaultKind::MisalignedGroup => {
+                ("misaligned stream group", "start the group at a multiple of its size")
+            }
+            FaultKind::WrongDirection => {
+                ("sum emitted outward", "emit on a stream that moves toward the VXM")
+            }
+            FaultKind::BankConflict => {
+                ("bank conflict", "read and write different banks, or in different cycles")
+            }
+            FaultKind::AddressOutOfRange => {
+                ("address out of range", "check the address and the steps of its repeats")
+            }
+            FaultKind::WindowAcrossBanks => {
+                ("window across banks", "keep each window of indices within one bank")
+            }
+            FaultKind::ReadBeforeWritten => {
+                ("read before written", "write the word first, or give it a segment or an input port")
+            }
+            FaultKind::WriteInFlight => {
+                ("read while its write is in flight", "read d_write cycles after the write, or later")
+            }
+            FaultKind::ForwardDelay => {
+                ("no such forwarding delay", "use a delay from d_vxm to forward_depth")
+            }
+            FaultKind::ForwardOfNothing => {
+                ("forward of nothing", "that ALU dispatched nothing so many cycles ago: check the delay")
+            }
+            FaultKind::TooManyLoadStreams => ("too many load streams", "load fewer rows per LW"),
+            FaultKind::BufferOverwritten => {
+                ("weight row overwritten", "install the buffer before its rows are loaded again")
+            }
+            FaultKind::WeightsNotLoaded => {
+                ("weights not loaded", "dispatch IW d_load cycles after the tile's last LW, or later")
+            }
+            FaultKind::WeightsNotInstalled => {
+                ("weights not installed", "dispatch ABC d_install cycles after IW, or later")
+            }
+            FaultKind::FormatMismatch => {
+                ("formats differ", "use one format for weights, activations and sums")
+            }
+            FaultKind::PairConflict => ("F16 pair conflict", "leave plane 1 idle while plane 0 works in F16"),
+            FaultKind::MxmBusy => {
+                ("array busy", "an F16 activation vector takes two cycles: dispatch ABC every second cycle")
+            }
+            FaultKind::ArraySwapped => {
+                ("array swapped during a vector", "dispatch IW one cycle earlier or later")
+            }
+            FaultKind::ProductDropped => {
+                ("product dropped", "dispatch an ACC in the cycle in which the product arrives")
+            }
+            FaultKind::NoProduct => ("no product", "dispatch ACC d_product + stagger cycles after ABC"),
+            FaultKind::AccumulatorNotStarted => {
+                ("accumulator not started", "begin the sum with an ACC in mode Start")
+            }
+            FaultKind::BadMap => ("lane map does not fit", "check the map's entries"),
+            FaultKind::QueueOrder => {
+                ("queue out of order", "dispatch cycles must strictly increase within a queue")
+            }
+            FaultKind::LinkNotConnected => ("link not connected", "a program of one chip has no links"),
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words().0)
+    }
+}
+
+/// Where it happened: a queue, or a bank of the queue's MEM slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The queue whose instruction did it.
+    pub queue: Queue,
+    /// The bank, where one is to blame.
+    pub bank: Option<u8>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bank {
+            Some(bank) => write!(f, "{}.bank{bank}", self.queue.slice()),
+            None => write!(f, "{}", self.queue),
+        }
+    }
+}
+
+/// The first thing that went wrong: of the earliest cycle, and within it of the lowest place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// When it happened, which may be later than its instruction's dispatch.
+    pub cycle: u64,
+    /// Where.
+    pub place: Place,
+    /// The instruction that did it.
+    pub instruction: Instruction,
+    /// The cycle in which that instruction left its queue.
+    pub dispatched: u64,
+    /// The model node it works for; may be empty.
+    pub node: String,
+    /// The particulars: which stream, word, row, and who else was there.
+    pub detail: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, hint) = self.kind.words();
+        writeln!(f, "{what} in cycle {} at {}: {}", self.cycle, self.place, self.detail)?;
+        write!(f, "  instruction {:?}, dispatched in cycle {}", self.instruction, self.dispatched)?;
+        if !self.node.is_empty() {
+            write!(f, ", for node `{}`", self.node)?;
+        }
+        write!(f, "\n  hint: {hint}")
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A fault as the slices raise it, before the machine looks up the node's name.
+#[derive(Clone, Debug)]
+pub(crate) struct Raised {
+    pub(crate) kind: FaultKind,
+    pub(crate) cycle: u64,
+    pub(crate) bank: Option<u8>,
+    pub(crate) by: Dispatch,
+    pub(crate) detail: String,
+}
+
+impl Raised {
+    /// Cycle, then place, then kind: the order in which faults are reported.
+    pub(crate) fn key(&self) -> (u64, Place, FaultKind) {
+        (self.cycle, Place { queue: self.by.queue, bank: self.bank }, self.kind)
+    }
+}
+
+impl Dispatch {
+    /// A fault in the cycle of the dispatch itself.
+    pub(crate) fn fault(&self, kind: FaultKind, detail: impl Into<String>) -> Raised {
+        self.fault_in(self.cycle, kind, detail)
+    }
+
+    /// A fault in a later cycle.
+    pub(crate) fn fault_in(&self, cycle: u64, kind: FaultKind, detail: impl Into<String>) -> Raised {
+        Raised { kind, cycle, bank: None, by: *self, detail: detail.into() }
+    }
+}

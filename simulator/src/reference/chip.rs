@@ -1,0 +1,118 @@
+//! One chip in motion: the slices along the row, and what each does in a cycle.
+
+use isa::place::{Hemisphere, Queue, Slice};
+use isa::{Chip, Instruction};
+
+use super::c2c;
+use super::mem::MemSlice;
+use super::mxm::MxmSlice;
+use super::sxm::SxmSlice;
+use super::vxm::VxmSlice;
+use crate::fault::{Dispatch, Raised};
+use crate::stream::Registers;
+
+/// The slices and the stream registers between them. SRAM belongs to the machine, and outlives a run.
+pub(crate) struct Row<'m> {
+    registers: Registers,
+    mem: &'m mut [MemSlice],
+    vxm: VxmSlice,
+    mxm: [MxmSlice; 2],
+    sxm: [SxmSlice; 2],
+    slices_per_hemisphere: usize,
+}
+
+/// Index of a MEM slice: the east ones first.
+pub(crate) fn mem_index(chip: &Chip, hemisphere: Hemisphere, slice: u16) -> usize {
+    side(hemisphere) * usize::from(chip.mem.slices_per_hemisphere) + usize::from(slice)
+}
+
+fn side(hemisphere: Hemisphere) -> usize {
+    match hemisphere {
+        Hemisphere::East => 0,
+        Hemisphere::West => 1,
+    }
+}
+
+impl<'m> Row<'m> {
+    /// A chip at rest.
+    pub(crate) fn new(chip: &Chip, mem: &'m mut [MemSlice]) -> Row<'m> {
+        mem.iter_mut().for_each(MemSlice::restart);
+        Row {
+            registers: Registers::new(chip),
+            mem,
+            vxm: VxmSlice::new(chip),
+            mxm: Hemisphere::BOTH.map(|half| MxmSlice::new(chip, half, Slice::Mxm(half).position(chip))),
+            sxm: Hemisphere::BOTH.map(|half| SxmSlice::new(chip, Slice::Sxm(half).position(chip))),
+            slices_per_hemisphere: chip.mem.slices_per_hemisphere.into(),
+        }
+    }
+
+    /// Nothing is under way but values on streams that nobody may ever take.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.mem.iter().all(MemSlice::is_idle)
+            && self.vxm.is_idle()
+            && self.mxm.iter().all(MxmSlice::is_idle)
+            && self.sxm.iter().all(SxmSlice::is_idle)
+    }
+
+    /// Every value moves on by this many registers.
+    pub(crate) fn shift(&mut self, cycles: u64) {
+        self.registers.shift_by(cycles);
+    }
+
+    /// The first half of a cycle: what has been under way arrives. Says whether anything did. Gathers come last, since they may join other
+    /// values.
+    pub(crate) fn arrive(&mut self, cycle: u64, faults: &mut Vec<Raised>) -> bool {
+        let registers = &mut self.registers;
+        let mut any = false;
+        for slice in self.mem.iter_mut() {
+            any |= slice.put_reads(cycle, registers, faults);
+        }
+        any |= self.vxm.put(cycle, registers, faults);
+        for slice in &mut self.mxm {
+            any |= slice.arrive(cycle, registers, faults);
+        }
+        for slice in &mut self.sxm {
+            any |= slice.put(cycle, registers, faults);
+        }
+        for slice in self.mem.iter_mut() {
+            any |= slice.put_gathers(cycle, registers, faults);
+        }
+        any
+    }
+
+    /// The second half: the instructions that leave their queues take what passes.
+    pub(crate) fn dispatch(&mut self, leaving: &[Dispatch], maps: &[Vec<u16>], faults: &mut Vec<Raised>) {
+        for by in leaving {
+            let done = match (by.instruction, by.queue) {
+                (Instruction::Mem(mem), Queue::MemRead(half, index) | Queue::MemWrite(half, index)) => {
+                    let slice = side(half) * self.slices_per_hemisphere + usize::from(index);
+                    self.mem[slice].dispatch(by, mem, &self.registers)
+                }
+                (Instruction::Vxm(vxm), Queue::Vxm(_)) => self.vxm.dispatch(by, vxm, &self.registers),
+                (Instruction::Mxm(mxm), Queue::Mxm(half, ..)) => {
+                    self.mxm[side(half)].dispatch(by, mxm, &self.registers)
+                }
+                (Instruction::Sxm(sxm), Queue::Sxm(half, _)) => {
+                    self.sxm[side(half)].dispatch(by, sxm, maps, &self.registers)
+                }
+                (Instruction::C2c(_), _) => Err(c2c::dispatch(by)),
+                // Programs with an instruction in another slice's queue are refused when they are loaded.
+                _ => Ok(()),
+            };
+            faults.extend(done.err());
+        }
+    }
+
+    /// The end of a cycle: what nobody took is lost.
+    pub(crate) fn finish(&mut self, cycle: u64, faults: &mut Vec<Raised>) {
+        for slice in &mut self.mxm {
+            slice.drop_products(cycle, faults);
+        }
+    }
+
+    /// No instruction so far used a value that nobody brought.
+    pub(crate) fn values_known(&self) -> bool {
+        self.mem.iter().all(|slice| slice.values_known)
+    }
+}

@@ -1,0 +1,16 @@
+//! The reference simulator: every queue, every stream register, every cycle, in code to be read beside [`isa::instruction`].
+
+mod machine;
+mod check;
+mod ports;
+mod chip;
+mod icu;
+mod sram;
+mod mem;
+mod vxm;
+mod tile;
+mod mxm;
+mod sxm;
+mod c2c;
+
+pub use machine::Machine;

@@ -1,0 +1,166 @@
+//! Ports: the host's arrays in and out of SRAM.
+
+use isa::{Chip, Element, Placement, Port, PortKind, Slice};
+
+use super::chip::mem_index;
+use super::mem::MemSlice;
+use super::sram::Image;
+use crate::host::Array;
+
+/// Gives the words of an input or a state a content from the start, where the program's segments give none: zeros, which for an input count as
+/// unknown.
+pub(crate) fn reserve(chip: &Chip, mem: &mut [MemSlice], port: &Port) {
+    let image = match port.kind {
+        PortKind::Input => Image::Unknown,
+        PortKind::State => Image::Fill(0),
+        PortKind::Output => return,
+    };
+    for part in &port.parts {
+        let words = part.address..part.address + part.words(chip.lanes);
+        for &(hemisphere, slice) in part.stripes.iter().flatten() {
+            let sram = &mut mem[mem_index(chip, hemisphere, slice)].sram;
+            let mut start = None;
+            for word in words.start..=words.end {
+                let free = word < words.end && !sram.has_segment(word);
+                match (start, free) {
+                    (None, true) => start = Some(word),
+                    (Some(first), false) => {
+                        // The range was found free, so this cannot collide.
+                        let _ = sram.add_segment(first, word - first, image.clone());
+                        start = None;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The bytes of each element of `array` as this port holds them.
+pub(crate) fn encode(port: &Port, array: &Array) -> Result<Vec<[u8; 4]>, String> {
+    let elements: usize = port.shape.iter().map(|extent| *extent as usize).product();
+    if array.len() != elements {
+        return Err(format!(
+            "`{}` has {elements} elements (shape {:?}), and the array has {}",
+            port.name,
+            port.shape,
+            array.len()
+        ));
+    }
+    array.encode(port.element).map_err(|problem| format!("`{}`: {problem}", port.name))
+}
+
+/// Writes the elements to where the port's placements say. Lanes and rows past the end hold zero.
+pub(crate) fn write(chip: &Chip, mem: &mut [MemSlice], port: &Port, elements: &[[u8; 4]]) {
+    let mut value = vec![0; chip.lanes];
+    for part in &port.parts {
+        for &(hemisphere, slice) in part.stripes.iter().flatten() {
+            let sram = &mut mem[mem_index(chip, hemisphere, slice)].sram;
+            for word in part.address..part.address + part.words(chip.lanes) {
+                sram.write(word, sram.all_superlanes(), &value);
+            }
+        }
+    }
+    for vector in vectors(chip, port) {
+        for (byte, &(hemisphere, slice)) in vector.slices.iter().enumerate() {
+            value.fill(0);
+            if vector.broadcast {
+                value.fill(elements[vector.first][byte]);
+            } else {
+                let source = &elements[vector.first..vector.first + vector.count];
+                value.iter_mut().zip(source).for_each(|(lane, element)| *lane = element[byte]);
+            }
+            let sram = &mut mem[mem_index(chip, hemisphere, slice)].sram;
+            sram.write(vector.word, sram.all_superlanes(), &value);
+        }
+    }
+}
+
+/// Reads the first port of this name that is not a low part, and adds the low part if there is one of the same shape.
+pub(crate) fn read(chip: &Chip, mem: &[MemSlice], ports: &[Port], name: &str) -> Result<Array, String> {
+    let find =
+        |low: bool| ports.iter().find(|port| port.name == name && (port.element == Element::F16Low) == low);
+    let Some(port) = find(false) else {
+        return Err(format!("no port is named `{name}`: {}", names(ports)));
+    };
+    let array = read_port(chip, mem, port)?;
+    match find(true).filter(|low| low.shape == port.shape && port.element == Element::F16) {
+        Some(low) => Ok(array.plus(read_port(chip, mem, low)?)),
+        None => Ok(array),
+    }
+}
+
+fn read_port(chip: &Chip, mem: &[MemSlice], port: &Port) -> Result<Array, String> {
+    let elements: usize = port.shape.iter().map(|extent| *extent as usize).product();
+    let mut bytes = vec![[0; 4]; elements];
+    let mut value = vec![0; chip.lanes];
+    for vector in vectors(chip, port) {
+        for (byte, &(hemisphere, slice)) in vector.slices.iter().enumerate() {
+            let sram = &mem[mem_index(chip, hemisphere, slice)].sram;
+            if sram.present(vector.word) != sram.all_superlanes() {
+                return Err(format!(
+                    "`{}` was never written: word {} of {} holds nothing",
+                    port.name,
+                    vector.word,
+                    Slice::Mem(hemisphere, slice)
+                ));
+            }
+            sram.read(vector.word, 0, &mut value);
+            let target = &mut bytes[vector.first..vector.first + vector.count];
+            target.iter_mut().zip(&value).for_each(|(element, lane)| element[byte] = *lane);
+        }
+    }
+    Ok(Array::decode(port.element, &bytes))
+}
+
+/// One vector of a port: which elements it holds, and where it lies.
+struct Vector<'p> {
+    first: usize,
+    count: usize,
+    broadcast: bool,
+    word: u32,
+    slices: &'p [(isa::Hemisphere, u16)],
+}
+
+/// All vectors of a port, in the order of its elements.
+fn vectors<'p>(chip: &Chip, port: &'p Port) -> impl Iterator<Item = Vector<'p>> {
+    let lanes = chip.lanes;
+    let mut offset = 0;
+    port.parts.iter().flat_map(move |part| {
+        let first = offset;
+        offset += part.batches as usize * part.rows as usize * part.columns as usize;
+        vectors_of_part(lanes, part, first)
+    })
+}
+
+fn vectors_of_part(lanes: usize, part: &Placement, first: usize) -> impl Iterator<Item = Vector<'_>> {
+    let chunks = part.chunks(lanes);
+    let columns = part.columns as usize;
+    (0..part.batches).flat_map(move |batch| {
+        (0..part.rows).flat_map(move |row| {
+            let row_first = first + (batch as usize * part.rows as usize + row as usize) * columns;
+            (0..chunks).map(move |chunk| {
+                let (stripe, word) = part.locate(batch, row, chunk, chunks);
+                let start = chunk as usize * lanes;
+                Vector {
+                    first: row_first + start,
+                    count: lanes.min(columns - start),
+                    broadcast: part.broadcast,
+                    word,
+                    slices: &part.stripes[stripe],
+                }
+            })
+        })
+    })
+}
+
+/// The names of the ports, for an error.
+pub(crate) fn names(ports: &[Port]) -> String {
+    let mut names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+    names.dedup();
+    if names.is_empty() {
+        "the program has no ports".to_owned()
+    } else {
+        format!("there are {}", names.join(", "))
+    }
+}

@@ -68,7 +68,7 @@ pub enum Encoding {
 }
 
 /// A constant tensor's content.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Constant {
     /// Encoding of `bytes`.
     pub encoding: Encoding,

@@ -84,7 +84,7 @@ pub enum ReduceOp {
 }
 
 /// An operator. `a`, `b`, … are its inputs in order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
     /// Given by the host under this name, or a state.
     Input(String),

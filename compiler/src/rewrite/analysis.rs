@@ -65,8 +65,10 @@ impl Analysis<Term> for Facts {
         let constant = a.constant || b.constant;
         let uniform = a.uniform.or(b.uniform);
         let origin = a.origin.min(b.origin);
-        let changed_a = constant != a.constant || uniform.is_some() != a.uniform.is_some() || origin != a.origin;
-        let changed_b = constant != b.constant || uniform.is_some() != b.uniform.is_some() || origin != b.origin;
+        let changed_a =
+            constant != a.constant || uniform.is_some() != a.uniform.is_some() || origin != a.origin;
+        let changed_b =
+            constant != b.constant || uniform.is_some() != b.uniform.is_some() || origin != b.origin;
         (a.constant, a.uniform, a.origin) = (constant, uniform, origin);
         DidMerge(changed_a, changed_b)
     }

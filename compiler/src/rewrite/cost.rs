@@ -130,13 +130,25 @@ impl Model {
                 }
             }
             Op::Pad { axis, before, .. } => {
-                if !is_last(*axis, ty) || *before == 0 { copy } else { lane_move }
+                if !is_last(*axis, ty) || *before == 0 {
+                    copy
+                } else {
+                    lane_move
+                }
             }
             Op::Expand { shape } => {
-                if last(&inputs[0].ty.shape) == last(shape) { view } else { copy }
+                if last(&inputs[0].ty.shape) == last(shape) {
+                    view
+                } else {
+                    copy
+                }
             }
             Op::Gather { axis } => {
-                if axis + 1 == inputs[0].ty.shape.len() { lane_move } else { copy }
+                if axis + 1 == inputs[0].ty.shape.len() {
+                    lane_move
+                } else {
+                    copy
+                }
             }
             Op::Append { .. } => copy,
         }

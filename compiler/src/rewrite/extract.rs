@@ -74,7 +74,11 @@ impl Classes {
             let mut here = Vec::new();
             for term in &class.nodes {
                 let inputs = egg::Language::children(term).iter().map(|&id| number(id, &mut ids)).collect();
-                here.push(Candidate { term: term.clone(), inputs, cost: model.price(tensors, term, &class.data) });
+                here.push(Candidate {
+                    term: term.clone(),
+                    inputs,
+                    cost: model.price(tensors, term, &class.data),
+                });
             }
             candidates.push(here);
         }
@@ -94,7 +98,8 @@ impl Classes {
             let mut changed = false;
             for class in (0..self.ids.len()).rev() {
                 for (index, candidate) in self.candidates[class].iter().enumerate() {
-                    let inputs: Option<Vec<&Best>> = candidate.inputs.iter().map(|&i| best[i].as_ref()).collect();
+                    let inputs: Option<Vec<&Best>> =
+                        candidate.inputs.iter().map(|&i| best[i].as_ref()).collect();
                     let Some(inputs) = inputs else { continue };
                     let path = inputs.iter().map(|input| input.path).max().unwrap_or(0) + candidate.delay();
                     let limit = best[class].as_ref().map_or(u64::MAX, |best| best.price);
@@ -126,7 +131,8 @@ impl Classes {
             let mut changed = false;
             for class in (0..self.ids.len()).rev() {
                 for (index, candidate) in self.candidates[class].iter().enumerate() {
-                    let paths: Option<Vec<u64>> = candidate.inputs.iter().map(|&i| best[i].map(|b| b.0)).collect();
+                    let paths: Option<Vec<u64>> =
+                        candidate.inputs.iter().map(|&i| best[i].map(|b| b.0)).collect();
                     let Some(paths) = paths else { continue };
                     let path = paths.into_iter().max().unwrap_or(0) + candidate.delay();
                     if best[class].is_none_or(|(least, _)| path < least) {
@@ -159,8 +165,7 @@ impl Classes {
                     let inputs = &self.candidates[class][choice[class]].inputs;
                     stack.extend(inputs.iter().rev().map(|&input| (input, false)));
                 }
-                // Under way: if it is an ancestor, this is a ring. Its closing entry lies deeper in the stack either way;
-                // only an ancestor has been opened and not closed.
+                // Opened and not closed: an ancestor.
                 1 => return None,
                 _ => {}
             }

@@ -55,7 +55,10 @@ pub fn optimize_with(graph: Graph, chip: &isa::Chip, options: &RewriteOptions) -
     for (segment, _) in &parts {
         solutions.entry(segment).or_insert_with(|| solve(segment, &rules, &model));
     }
-    segment::assemble(&graph, parts.iter().map(|(segment, instance)| (segment, instance, &solutions[segment])))
+    segment::assemble(
+        &graph,
+        parts.iter().map(|(segment, instance)| (segment, instance, &solutions[segment])),
+    )
 }
 
 /// The cheapest form of a segment.

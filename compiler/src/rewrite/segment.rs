@@ -10,6 +10,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::language::Term;
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::eval::is_constant;
 use crate::graph::{Constant, ElementType, Encoding, Graph, Node, NodeId, Op, TensorType};
 
 /// Fewest and most operators of a segment. A cut further apart sees more; the e-graph grows with it.
@@ -45,6 +46,14 @@ pub(super) struct Segment {
 #[derive(Clone, Debug)]
 pub(super) struct Instance(Vec<NodeId>);
 
+impl Instance {
+    /// The nodes, leaves first.
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> &[NodeId] {
+        &self.0
+    }
+}
+
 /// What a segment was rewritten to. Inputs of terms are indices of earlier terms.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Solution {
@@ -57,7 +66,7 @@ pub(super) struct Solution {
 /// Cuts a graph into segments, in topological order. Nodes that no state and no output needs are left out.
 pub(super) fn cut(graph: &Graph) -> Vec<(Segment, Instance)> {
     let order = depth_first(graph);
-    let constant = constants(graph);
+    let constant = is_constant(graph);
     let mut position: SecondaryMap<NodeId, usize> = SecondaryMap::new();
     for (i, &node) in order.iter().enumerate() {
         position[node] = i;
@@ -127,19 +136,6 @@ fn outside(node: &Node) -> bool {
     matches!(node.op, Op::Input(_) | Op::Constant(_))
 }
 
-/// Which nodes are constant expressions.
-fn constants(graph: &Graph) -> SecondaryMap<NodeId, bool> {
-    let mut constant: SecondaryMap<NodeId, bool> = SecondaryMap::new();
-    for (id, node) in graph.nodes.iter() {
-        constant[id] = match node.op {
-            Op::Input(_) => false,
-            Op::Constant(_) => true,
-            _ => node.inputs.iter().all(|&input| constant[input]),
-        };
-    }
-    constant
-}
-
 fn segment(
     graph: &Graph,
     members: &[NodeId],
@@ -195,7 +191,8 @@ pub(super) fn assemble<'a>(
     graph: &Graph,
     parts: impl Iterator<Item = (&'a Segment, &'a Instance, &'a Solution)>,
 ) -> Result<Graph, Diagnostic> {
-    let mut made = Made { graph: Graph { name: graph.name.clone(), ..Graph::default() }, terms: IndexMap::new() };
+    let mut made =
+        Made { graph: Graph { name: graph.name.clone(), ..Graph::default() }, terms: IndexMap::new() };
     let mut now: SecondaryMap<NodeId, Option<NodeId>> = SecondaryMap::new();
     for (id, node) in graph.nodes.iter().filter(|(_, node)| outside(node)) {
         now[id] = Some(made.graph.push_typed(node.op.clone(), &[], node.ty.clone(), &node.origin));
@@ -204,7 +201,9 @@ pub(super) fn assemble<'a>(
         let mut nodes: Vec<NodeId> = Vec::new();
         for (term, origin) in &solution.terms {
             let node = match term {
-                Term::Leaf(index) => now[instance.0[*index as usize]].ok_or_else(|| bug("a leaf was not made"))?,
+                Term::Leaf(index) => {
+                    now[instance.0[*index as usize]].ok_or_else(|| bug("a leaf was not made"))?
+                }
                 Term::Scalar(bits) => made.scalar(*bits),
                 Term::Apply(op, inputs) => {
                     let inputs = inputs.iter().map(|&input| nodes[usize::from(input)]).collect();
@@ -259,7 +258,11 @@ impl Made {
 }
 
 fn bug(what: &str) -> Diagnostic {
-    Diagnostic::new(Kind::Bug, "rewrite-broken", format!("the rewriter made a graph that does not hold together: {what}"))
+    Diagnostic::new(
+        Kind::Bug,
+        "rewrite-broken",
+        format!("the rewriter made a graph that does not hold together: {what}"),
+    )
 }
 
 /// The graph without nodes that nothing needs. Inputs stay.

@@ -3,9 +3,8 @@
 
 use egg::Id;
 
-use super::{MATMUL, RESHAPE, Rule, TRANSPOSE};
+use super::{MATMUL, RESHAPE, Rule, Site, TRANSPOSE};
 use crate::graph::{Op, ReduceOp};
-use crate::rewrite::site::Site;
 
 /// The group.
 pub(super) fn rules() -> Vec<Rule> {

@@ -4,9 +4,8 @@
 use egg::Id;
 
 use super::layout::through_transpose;
-use super::{CONCAT, Rule, SLICE};
+use super::{CONCAT, Rule, SLICE, Site};
 use crate::graph::{BinaryOp, Op, UnaryOp};
-use crate::rewrite::site::Site;
 
 /// The group.
 pub(super) fn rules() -> Vec<Rule> {
@@ -159,7 +158,9 @@ fn behind_reshape(
     let below: usize = to[axis + 1..].iter().product();
     // The axis of x with as many elements behind it, that is a multiple of ours.
     let inner = (0..from.len()).find(|&inner| {
-        from[inner + 1..].iter().product::<usize>() == below && from[inner].is_multiple_of(to[axis]) && from[inner] > 1
+        from[inner + 1..].iter().product::<usize>() == below
+            && from[inner].is_multiple_of(to[axis])
+            && from[inner] > 1
     })?;
     let moved = apply(site, x, inner, map, depth)?;
     let mut shape = to.to_vec();

@@ -2,9 +2,8 @@
 
 use egg::Id;
 
-use super::{BINARY, CONCAT, EXPAND, MATMUL, RESHAPE, Rule, SLICE, TRANSPOSE, UNARY};
+use super::{BINARY, CONCAT, EXPAND, MATMUL, RESHAPE, Rule, SLICE, Site, TRANSPOSE, UNARY};
 use crate::graph::Op;
-use crate::rewrite::site::Site;
 
 /// The group.
 pub(super) fn rules() -> Vec<Rule> {

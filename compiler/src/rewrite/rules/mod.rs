@@ -15,7 +15,7 @@ mod softmax;
 mod lanes;
 mod heads;
 
-use egg::{Applier, Id, Searcher, SearchMatches, Subst, Symbol, Var};
+use egg::{Applier, Id, SearchMatches, Searcher, Subst, Symbol, Var};
 
 use super::analysis::{Facts, Tensors};
 use super::language::{Family, Term};
@@ -39,14 +39,8 @@ pub const GROUPS: [&str; 6] = ["heads", "lanes", "layout", "scalar", "scale", "s
 
 /// All rules but those of the given groups.
 pub(super) fn rules(disabled: &[String]) -> Vec<Rule> {
-    let groups = [
-        scale::rules(),
-        scalar::rules(),
-        layout::rules(),
-        softmax::rules(),
-        lanes::rules(),
-        heads::rules(),
-    ];
+    let groups =
+        [scale::rules(), scalar::rules(), layout::rules(), softmax::rules(), lanes::rules(), heads::rules()];
     let rules = groups.into_iter().flatten();
     rules.filter(|rule| !disabled.iter().any(|group| group == rule.group)).collect()
 }

@@ -2,9 +2,8 @@
 
 use egg::Id;
 
-use super::{BINARY, REDUCE, Rule, UNARY};
+use super::{BINARY, REDUCE, Rule, Site, UNARY};
 use crate::graph::{BinaryOp, Op, ReduceOp, UnaryOp};
-use crate::rewrite::site::Site;
 
 /// The group.
 pub(super) fn rules() -> Vec<Rule> {

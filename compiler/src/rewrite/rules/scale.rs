@@ -3,9 +3,8 @@
 
 use egg::Id;
 
-use super::{BINARY, MATMUL, Rule};
+use super::{BINARY, MATMUL, Rule, Site};
 use crate::graph::{BinaryOp, Op};
-use crate::rewrite::site::Site;
 
 /// The group.
 pub(super) fn rules() -> Vec<Rule> {
@@ -63,13 +62,18 @@ fn offset_behind(site: &mut Site<'_>) {
     }
     for (x, c) in site.binaries(a, BinaryOp::Add) {
         let (shape, k) = (site.shape(c), site.shape(a).last().copied());
-        if !site.constant(c) || site.shape(x) != site.shape(a) || !is_vector(&shape) || shape.last().copied() != k {
+        if !site.constant(c)
+            || site.shape(x) != site.shape(a)
+            || !is_vector(&shape)
+            || shape.last().copied() != k
+        {
             continue;
         }
         let row = site.reshape(c, vec![1, shape.iter().product()]);
         let offset = row.and_then(|row| site.matmul(row, b, transpose_b));
         let product = site.matmul(x, b, transpose_b);
-        let sum = product.zip(offset).and_then(|(product, offset)| site.binary(BinaryOp::Add, product, offset));
+        let sum =
+            product.zip(offset).and_then(|(product, offset)| site.binary(BinaryOp::Add, product, offset));
         site.equal(sum);
     }
 }

@@ -1,8 +1,7 @@
 //! Softmax in parts, so that its division can go behind the product that follows.
 
-use super::{Rule, SOFTMAX};
+use super::{Rule, SOFTMAX, Site};
 use crate::graph::{BinaryOp, Op, ReduceOp, UnaryOp};
-use crate::rewrite::site::Site;
 
 /// The group.
 pub(super) fn rules() -> Vec<Rule> {

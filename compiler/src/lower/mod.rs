@@ -1,1 +1,3 @@
 //! From a graph to kernels.
+
+pub mod legalize;

@@ -1,0 +1,139 @@
+//! Whether a graph is in legal form; the list of what is not is the compiler's answer to an unsupported model.
+
+use super::view::last;
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, UnaryOp, eval};
+
+/// Checks that a graph is in legal form. The error lists every node that is not, by its name in the model.
+pub fn check(graph: &Graph) -> Result<(), Diagnostic> {
+    let constant = eval::is_constant(graph);
+    let runtime = graph.nodes.keys().filter(|&node| !constant[node]);
+    let mut problems: Vec<String> = runtime
+        .filter_map(|id| {
+            let what = illegal(graph, id, |node| constant[node])?;
+            let node = &graph.nodes[id];
+            let name = if node.origin.is_empty() { id.to_string() } else { node.origin.clone() };
+            Some(format!("{name} ({} to {}): {what}", node.op.name(), node.ty))
+        })
+        .collect();
+    problems.dedup();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let count = problems.len();
+    let plural = if count == 1 { "operation is" } else { "operations are" };
+    let message = format!("{count} {plural} not supported on values that are not constant");
+    let mut diagnostic = Diagnostic::new(Kind::Unsupported, "cannot-lower", message);
+    diagnostic.notes = problems;
+    Err(diagnostic)
+}
+
+/// What is wrong with a runtime node.
+fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Option<String> {
+    let node = &graph.nodes[id];
+    let shape = &node.ty.shape;
+    let input = |i: usize| &graph.nodes[node.inputs[i]];
+    let input_shape = |i: usize| &input(i).ty.shape[..];
+    if shape.is_empty() || node.inputs.iter().any(|&input| graph.shape(input).is_empty()) {
+        return Some("a scalar without axes".to_owned());
+    }
+    if node.ty.elements() == 0 {
+        return Some("a tensor without elements".to_owned());
+    }
+    let lanes = shape.len() - 1;
+    let plain = |what: &str| Some(what.to_owned());
+    match &node.op {
+        Op::Input(_) | Op::Constant(_) | Op::Concat { .. } | Op::Pad { .. } | Op::Expand { .. } | Op::Select => None,
+        Op::Append { axis } => {
+            let position = input(2);
+            let given = matches!(position.op, Op::Input(_)) && position.ty.shape == [1];
+            if *axis + 2 != shape.len() {
+                return plain("a state must grow along its second to last axis");
+            }
+            (!given).then(|| "the position must be an input of one element".to_owned())
+        }
+        Op::MatMul { transpose_b } => {
+            if !transpose_b {
+                return plain("the right operand is not by rows");
+            }
+            (last(input_shape(0)) < 2).then(|| "an outer product".to_owned())
+        }
+        Op::Unary(op) => unary(*op),
+        Op::Binary(op) => binary(*op, node.ty.element),
+        Op::Cast(to) => match (input(0).ty.element, to) {
+            (ElementType::F32, ElementType::I32) => plain("the machine rounds where this truncates"),
+            _ => None,
+        },
+        Op::Reduce { op, axis } => match op {
+            ReduceOp::Min => plain("not decomposed"),
+            ReduceOp::Sum | ReduceOp::Max if *axis != lanes => plain("not along the last axis"),
+            ReduceOp::Sum | ReduceOp::Max => None,
+        },
+        Op::Reshape { .. } => reshape(input_shape(0), shape),
+        Op::Transpose { permutation } => (permutation[lanes] != lanes)
+            .then(|| format!("moves the last axis of a tensor of {}", node.ty.element)),
+        Op::Slice { axis, step, .. } => (*axis == lanes && *step != 1)
+            .then(|| format!("takes every {step}th lane of a tensor of {}", node.ty.element)),
+        Op::Gather { axis } => {
+            let table = *axis == 0 && constant(node.inputs[0]) && input_shape(0).len() == 2;
+            (!table || last(input_shape(1)) != 1 || constant(node.inputs[1]))
+                .then(|| "not rows of a constant table, nor few enough to compare each".to_owned())
+        }
+        Op::Softmax { .. } => plain("not decomposed"),
+    }
+}
+
+fn unary(op: UnaryOp) -> Option<String> {
+    match op {
+        UnaryOp::Neg
+        | UnaryOp::Abs
+        | UnaryOp::Exp
+        | UnaryOp::Tanh
+        | UnaryOp::Rsqrt
+        | UnaryOp::Relu
+        | UnaryOp::Not
+        | UnaryOp::Floor
+        | UnaryOp::RoundF16 => None,
+        UnaryOp::Log => Some("the vector ALUs have no logarithm".to_owned()),
+        UnaryOp::Sqrt
+        | UnaryOp::Recip
+        | UnaryOp::Sigmoid
+        | UnaryOp::Erf
+        | UnaryOp::Sin
+        | UnaryOp::Cos => Some("not decomposed".to_owned()),
+    }
+}
+
+fn binary(op: BinaryOp, element: ElementType) -> Option<String> {
+    match op {
+        BinaryOp::Add
+        | BinaryOp::Sub
+        | BinaryOp::Mul
+        | BinaryOp::Max
+        | BinaryOp::Min
+        | BinaryOp::Less
+        | BinaryOp::LessEqual
+        | BinaryOp::Equal
+        | BinaryOp::And
+        | BinaryOp::Or
+        | BinaryOp::Xor => None,
+        BinaryOp::Div | BinaryOp::Mod if element == ElementType::I32 => {
+            Some("the vector ALUs do not divide integers".to_owned())
+        }
+        BinaryOp::Div | BinaryOp::Mod => Some("not decomposed".to_owned()),
+        BinaryOp::Pow => {
+            Some("the exponent must be one constant of a whole or half number up to 16, or the base a positive constant".to_owned())
+        }
+    }
+}
+
+/// Free where the last axis stays; else the last axis must be cut into two, or the last two joined to one.
+fn reshape(from: &[usize], to: &[usize]) -> Option<String> {
+    let (n, m) = (last(from), last(to));
+    if n == m {
+        return None;
+    }
+    let splits = to.len() == from.len() + 1 && to.starts_with(&from[..from.len() - 1]) && m != 1;
+    let joins = from.len() == to.len() + 1 && from.starts_with(&to[..to.len() - 1]) && n != 1;
+    (!splits && !joins).then(|| format!("moves the elements of lanes from {from:?}"))
+}

@@ -1,0 +1,201 @@
+//! Brings a graph into legal form: the operators that the machine's units do directly.
+//!
+//! A tensor lives in SRAM as rows of vectors: its last axis is on the lanes (cut into chunks of a vector), all other axes
+//! are rows. A tensor whose last axis is 1 is stored with its element in all lanes. Every tensor has an axis: scalars become [1].
+//!
+//! **Legal form** ([`check`]). Constant expressions (all ancestors are constants) may hold any operator: they are evaluated when the
+//! program is made. Other nodes are:
+//! 1. Input. Several nodes of one name with equally many elements are views of the host's array: the host writes each in its layout.
+//!    Append along the second to last axis, its position an Input of shape [1].
+//! 2. MatMul with `transpose_b` and k >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
+//!    a left identity matrix makes it a transpose.
+//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
+//!    LessEqual, Equal, And, Or, Xor; Select; every Cast but F32 to I32.
+//! 4. Reduce Sum and Max over the last axis.
+//! 5. Free views: Reshape that keeps the last axis' length, Transpose that keeps the last axis last, Slice of another axis, Expand of axes of
+//!    length 1 (rank unchanged).
+//! 6. Lane moves: Slice of the last axis with step 1, Concat and Pad on any axis, Reshape that only cuts the last axis in two ([.., h·d] to
+//!    [.., h, d]) or only joins the last two.
+//! 7. Gather of axis 0 from a constant table [v, d] by indices [.., 1]. Indices are at least 0: computed ones are made so, the host's are
+//!    taken as they are.
+//!
+//! **Accuracy.** Reciprocals, roots and the like are within a few units in the last place of binary32; erf, sine and cosine (|x| up to 10,000)
+//! within 5e-7. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
+//! transposes that had to become products. With [`Precision::Fp32`] every product becomes up to three products of binary16 parts with 22
+//! significant bits together; operands above 65,504 overflow in both.
+
+mod builder;
+mod check;
+mod constants;
+mod gather;
+mod pointwise;
+mod precision;
+mod product;
+mod prune;
+mod reduce;
+mod sink;
+mod special;
+mod view;
+
+pub use check::check;
+
+use crate::Precision;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Graph, NodeId, Op, State, TensorType, eval};
+use builder::Builder;
+use cranelift_entity::SecondaryMap;
+
+/// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
+/// error lists every operation that has no legal form.
+pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
+    let legal = prune::prune(&Pass::new(&graph).run());
+    // What cannot be lowered is reported in the model's terms, before products multiply.
+    check(&legal)?;
+    match precision {
+        Precision::Fp16 => Ok(legal),
+        Precision::Fp32 => {
+            let split = prune::prune(&precision::split(&legal));
+            check(&split)?;
+            Ok(split)
+        }
+    }
+}
+
+/// One walk over the source in topological order.
+struct Pass<'a> {
+    source: &'a Graph,
+    constant: SecondaryMap<NodeId, bool>,
+    users: SecondaryMap<NodeId, Vec<NodeId>>,
+    map: SecondaryMap<NodeId, NodeId>,
+    b: Builder,
+}
+
+impl<'a> Pass<'a> {
+    fn new(source: &'a Graph) -> Self {
+        let mut users: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
+        for (id, node) in source.nodes.iter() {
+            node.inputs.iter().for_each(|&input| users[input].push(id));
+        }
+        // An output counts as a user of itself.
+        source.outputs.iter().for_each(|&(_, node)| users[node].push(node));
+        let mut b = Builder::default();
+        b.graph.name.clone_from(&source.name);
+        for state in &source.states {
+            if let Op::Input(name) = &source.nodes[state.input].op {
+                b.states.insert(name.clone());
+            }
+        }
+        let map = SecondaryMap::with_default(NodeId::from_u32(0));
+        Pass { source, constant: eval::is_constant(source), users, map, b }
+    }
+
+    fn run(mut self) -> Graph {
+        let mut roots: Vec<NodeId> = self.source.outputs.iter().map(|(_, node)| *node).collect();
+        roots.extend(self.source.states.iter().flat_map(|state| [state.input, state.output]));
+        roots.extend(&self.source.inputs);
+        for id in eval::ancestors(self.source, &roots) {
+            self.b.origin.clone_from(&self.source.nodes[id].origin);
+            let made = self.node(id);
+            if self.users[id].len() > 1 {
+                self.b.set_shared(made);
+            }
+            self.map[id] = made;
+        }
+        let mut graph = std::mem::take(&mut self.b.graph);
+        graph.inputs = self.source.inputs.iter().map(|&input| self.map[input]).collect();
+        graph.outputs = (self.source.outputs.iter())
+            .map(|(name, node)| (name.clone(), self.map[*node]))
+            .collect();
+        graph.states = (self.source.states.iter())
+            .map(|state| State { input: self.map[state.input], output: self.map[state.output], ..state.clone() })
+            .collect();
+        graph
+    }
+
+    /// A source node in legal form, or as it is where it has none.
+    fn node(&mut self, id: NodeId) -> NodeId {
+        let node = &self.source.nodes[id];
+        if self.constant[id] {
+            // Shapes inside constant expressions stay the model's.
+            let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| self.map[input]).collect();
+            return self.b.emit_typed(node.op.clone(), &inputs, node.ty.clone());
+        }
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| self.operand(input)).collect();
+        let b = &mut self.b;
+        match &node.op {
+            Op::Input(_) | Op::Constant(_) => {
+                let shape = if node.ty.shape.is_empty() { vec![1] } else { node.ty.shape.clone() };
+                b.emit_typed(node.op.clone(), &[], TensorType::new(node.ty.element, shape))
+            }
+            Op::MatMul { transpose_b } => product::matmul(b, inputs[0], inputs[1], *transpose_b),
+            Op::Unary(op) => pointwise::unary(b, *op, inputs[0]),
+            Op::Binary(op) => pointwise::binary(b, *op, inputs[0], inputs[1]),
+            Op::Select => b.select(inputs[0], inputs[1], inputs[2]),
+            Op::Reduce { op, axis } => reduce::reduce(b, *op, *axis, inputs[0]),
+            Op::Reshape { shape } => {
+                view::reshape(b, inputs[0], if shape.is_empty() { &[1] } else { shape })
+            }
+            Op::Transpose { permutation } if permutation.is_empty() => inputs[0],
+            Op::Transpose { permutation } => view::transpose(b, inputs[0], permutation),
+            Op::Slice { axis, start, count, step } => {
+                self.slice(node.inputs[0], inputs[0], *axis, (*start, *count, *step))
+            }
+            Op::Concat { axis } => view::concat(b, &inputs, *axis),
+            Op::Pad { before: 0, after: 0, .. } => inputs[0],
+            Op::Pad { .. } => b.emit(node.op.clone(), &inputs),
+            Op::Expand { shape } => view::expand(b, inputs[0], if shape.is_empty() { &[1] } else { shape }),
+            Op::Gather { axis } => {
+                let gathered = gather::gather(b, *axis, inputs[0], inputs[1]);
+                self.with_shape(gathered, id)
+            }
+            Op::Softmax { axis } => reduce::softmax(b, *axis, inputs[0]),
+            Op::Cast(element) => b.cast(*element, inputs[0]),
+            Op::Append { axis } => {
+                let position = view::reshape(b, inputs[2], &[1]);
+                b.emit(Op::Append { axis: *axis }, &[inputs[0], inputs[1], position])
+            }
+        }
+    }
+
+    /// The tensor that stands for a source tensor where a runtime node takes it: never without axes.
+    fn operand(&mut self, source: NodeId) -> NodeId {
+        let made = self.map[source];
+        if self.b.graph.shape(made).is_empty() { view::reshape(&mut self.b, made, &[1]) } else { made }
+    }
+
+    /// Undoes the axis that a scalar operand brought into a result.
+    fn with_shape(&mut self, made: NodeId, source: NodeId) -> NodeId {
+        let shape = self.source.shape(source);
+        view::reshape(&mut self.b, made, if shape.is_empty() { &[1] } else { shape })
+    }
+
+    /// Slices that cut a product with constant weights into pieces cut the weights.
+    fn slice(&mut self, source: NodeId, x: NodeId, axis: usize, range: (usize, usize, usize)) -> NodeId {
+        let (start, count, step) = range;
+        if axis + 1 == self.b.rank(x)
+            && self.is_cut(source, axis)
+            && let Some(piece) = sink::slice_product(&mut self.b, x, start, count, step)
+        {
+            return piece;
+        }
+        view::slice(&mut self.b, x, axis, start, count, step)
+    }
+
+    /// Whether a source tensor is only used in disjoint pieces of an axis.
+    fn is_cut(&self, source: NodeId, axis: usize) -> bool {
+        let mut pieces = Vec::new();
+        for &user in &self.users[source] {
+            match self.source.nodes[user].op {
+                Op::Slice { axis: own, start, count, step: 1 } if own == axis && user != source => {
+                    pieces.push((start, start + count));
+                }
+                _ => return false,
+            }
+        }
+        pieces.sort_unstable();
+        pieces.windows(2).all(|pair| pair[0].1 <= pair[1].0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Pointwise operators in terms of those that the vector ALUs have.
+
+use super::builder::Builder;
+use super::{constants, special};
+use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
+
+/// Smallest argument of rsqrt in a square root: keeps 0 · rsqrt(0) from being not a number.
+const SMALLEST: f32 = 1e-38;
+
+/// Operators that follow a value back to see that it is not negative look this far.
+const DEPTH: usize = 12;
+
+/// A one-operand function.
+pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId) -> NodeId {
+    if b.is_constant(x) {
+        return b.unary(op, x);
+    }
+    match op {
+        UnaryOp::Recip => recip(b, x),
+        UnaryOp::Sqrt => sqrt(b, x),
+        UnaryOp::Sigmoid => {
+            // The argument of rsqrt is at least 1; e^−x = ∞ gives 0.
+            let minus = b.unary(UnaryOp::Neg, x);
+            let exp = b.unary(UnaryOp::Exp, minus);
+            let one = b.real(1.0);
+            let sum = b.binary(BinaryOp::Add, one, exp);
+            recip(b, sum)
+        }
+        UnaryOp::Erf => special::erf(b, x),
+        UnaryOp::Sin => special::sine(b, x),
+        UnaryOp::Cos => special::cosine(b, x),
+        UnaryOp::Neg
+        | UnaryOp::Abs
+        | UnaryOp::Exp
+        | UnaryOp::Log
+        | UnaryOp::Rsqrt
+        | UnaryOp::Tanh
+        | UnaryOp::Relu
+        | UnaryOp::Floor
+        | UnaryOp::Not
+        | UnaryOp::RoundF16 => b.unary(op, x),
+    }
+}
+
+/// A two-operand function.
+pub(super) fn binary(b: &mut Builder, op: BinaryOp, x: NodeId, y: NodeId) -> NodeId {
+    let real = b.element(x) == ElementType::F32;
+    if b.is_constant(x) && b.is_constant(y) {
+        return b.binary(op, x, y);
+    }
+    match op {
+        BinaryOp::Div if real => {
+            let reciprocal = recip(b, y);
+            scale(b, x, reciprocal)
+        }
+        BinaryOp::Pow => power(b, x, y),
+        BinaryOp::Add
+        | BinaryOp::Sub
+        | BinaryOp::Mul
+        | BinaryOp::Div
+        | BinaryOp::Max
+        | BinaryOp::Min
+        | BinaryOp::Mod
+        | BinaryOp::Less
+        | BinaryOp::LessEqual
+        | BinaryOp::Equal
+        | BinaryOp::And
+        | BinaryOp::Or
+        | BinaryOp::Xor => b.binary(op, x, y),
+    }
+}
+
+/// x · factor, where a factor or an x of one costs nothing.
+fn scale(b: &mut Builder, x: NodeId, factor: NodeId) -> NodeId {
+    let one = constants::uniform(&b.graph, x) == Some(1.0) && b.rank(x) <= b.rank(factor);
+    if one && b.shape(x).iter().all(|&n| n == 1) { factor } else { b.binary(BinaryOp::Mul, x, factor) }
+}
+
+/// 1 / x, as rsqrt(|x|)² with x's sign.
+pub(super) fn recip(b: &mut Builder, x: NodeId) -> NodeId {
+    if b.is_constant(x) {
+        return b.unary(UnaryOp::Recip, x);
+    }
+    if let Some(root) = square_root_of(b, x) {
+        return b.unary(UnaryOp::Rsqrt, root);
+    }
+    let positive = not_negative(b, x, DEPTH);
+    let magnitude = if positive { x } else { b.unary(UnaryOp::Abs, x) };
+    let root = b.unary(UnaryOp::Rsqrt, magnitude);
+    let square = b.binary(BinaryOp::Mul, root, root);
+    if positive {
+        return square;
+    }
+    let zero = b.real(0.0);
+    let negative = b.binary(BinaryOp::Less, x, zero);
+    let minus = b.unary(UnaryOp::Neg, square);
+    b.select(negative, minus, square)
+}
+
+/// sqrt x, as x · rsqrt x; 0 for 0.
+fn sqrt(b: &mut Builder, x: NodeId) -> NodeId {
+    let smallest = b.real(SMALLEST);
+    let above = b.binary(BinaryOp::Max, x, smallest);
+    let root = b.unary(UnaryOp::Rsqrt, above);
+    b.binary(BinaryOp::Mul, x, root)
+}
+
+/// If x was made by [`sqrt`], its argument: then 1 / x is one rsqrt. Views between are not looked through.
+fn square_root_of(b: &Builder, x: NodeId) -> Option<NodeId> {
+    let [argument, root] = b.inputs(x)[..] else { return None };
+    if *b.op(x) != Op::Binary(BinaryOp::Mul) || *b.op(root) != Op::Unary(UnaryOp::Rsqrt) {
+        return None;
+    }
+    let above = b.input(root);
+    let is_max = *b.op(above) == Op::Binary(BinaryOp::Max);
+    (is_max && b.input(above) == argument).then_some(argument).filter(|_| {
+        constants::uniform(&b.graph, b.inputs(above)[1]) == Some(f64::from(SMALLEST))
+    })
+}
+
+/// x^y for a constant y that is a small integer or a half of one, or for a positive constant x; any other stays as it is.
+fn power(b: &mut Builder, x: NodeId, y: NodeId) -> NodeId {
+    if let Some(base) = constants::uniform(&b.graph, x).filter(|&base| base > 0.0) {
+        let logarithm = b.real(base.ln() as f32);
+        let exponent = b.binary(BinaryOp::Mul, y, logarithm);
+        return b.unary(UnaryOp::Exp, exponent);
+    }
+    let exponent = constants::uniform(&b.graph, y).filter(|y| (y * 2.0).fract() == 0.0 && y.abs() <= 16.0);
+    let Some(exponent) = exponent.filter(|_| b.rank(y) <= b.rank(x) && b.shape(y).iter().all(|&n| n == 1))
+    else {
+        return b.binary(BinaryOp::Pow, x, y);
+    };
+    let whole = exponent.abs().trunc() as u32;
+    let half = exponent.fract() != 0.0;
+    if whole == 0 && half {
+        return if exponent > 0.0 { sqrt(b, x) } else { b.unary(UnaryOp::Rsqrt, x) };
+    }
+    let mut result = half.then(|| sqrt(b, x));
+    let mut square = x;
+    for bit in 0..u32::BITS - whole.leading_zeros() {
+        if bit > 0 {
+            square = b.binary(BinaryOp::Mul, square, square);
+        }
+        if whole >> bit & 1 == 1 {
+            result = Some(result.map_or(square, |product| b.binary(BinaryOp::Mul, product, square)));
+        }
+    }
+    match result {
+        Some(result) if exponent < 0.0 => recip(b, result),
+        Some(result) => result,
+        None => {
+            let one = b.real(1.0);
+            let shape = b.shape(x);
+            super::view::expand(b, one, &shape)
+        }
+    }
+}
+
+/// Whether a tensor has no negative element whatever the inputs are.
+fn not_negative(b: &Builder, x: NodeId, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    let inputs = b.inputs(x);
+    let follow = |i: usize| not_negative(b, inputs[i], depth);
+    match b.op(x) {
+        Op::Unary(op) => match op {
+            UnaryOp::Abs | UnaryOp::Exp | UnaryOp::Rsqrt | UnaryOp::Relu | UnaryOp::Sigmoid => true,
+            UnaryOp::RoundF16 | UnaryOp::Floor => follow(0),
+            UnaryOp::Sqrt => true,
+            UnaryOp::Neg
+            | UnaryOp::Log
+            | UnaryOp::Recip
+            | UnaryOp::Tanh
+            | UnaryOp::Erf
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Not => false,
+        },
+        Op::Binary(BinaryOp::Mul) => inputs[0] == inputs[1] || (follow(0) && follow(1)),
+        Op::Binary(BinaryOp::Add | BinaryOp::Min) => follow(0) && follow(1),
+        Op::Binary(BinaryOp::Max) => follow(0) || follow(1),
+        Op::Select => follow(1) && follow(2),
+        Op::Reduce { op: ReduceOp::Sum | ReduceOp::Max | ReduceOp::Min, .. }
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Expand { .. } => follow(0),
+        Op::Constant(_) => constants::uniform(&b.graph, x).is_some_and(|x| x >= 0.0),
+        _ => false,
+    }
+}

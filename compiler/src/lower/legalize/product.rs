@@ -1,0 +1,95 @@
+//! Matrix products: operands by rows, one copy of a key or value head per group of query heads.
+
+use super::builder::Builder;
+use super::{sink, view};
+use crate::graph::{BinaryOp, NodeId, Op};
+
+/// left · right, or left · rightᵀ.
+pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: bool) -> NodeId {
+    if b.is_constant(left) && b.is_constant(right) {
+        return b.emit(Op::MatMul { transpose_b }, &[left, right]);
+    }
+    if view::last(b.graph.shape(left)) == 1 {
+        // An outer product needs no sums: it stays exact as a pointwise product.
+        let row = if transpose_b { view::exchange_last(b, right) } else { right };
+        return b.binary(BinaryOp::Mul, left, row);
+    }
+    let (rows, exchange) = by_rows(b, right, transpose_b);
+    if let Some(product) = grouped(b, left, rows, exchange) {
+        return product;
+    }
+    let rows = if exchange { view::exchange_last(b, rows) } else { rows };
+    b.emit(Op::MatMul { transpose_b: true }, &[left, rows])
+}
+
+/// A right operand, and whether its last axes must still be exchanged: not where it was a cheap transpose anyway.
+fn by_rows(b: &mut Builder, right: NodeId, transpose_b: bool) -> (NodeId, bool) {
+    if transpose_b {
+        return (right, false);
+    }
+    if let Some(original) = b.exchanged(right) {
+        return (original, false);
+    }
+    let rank = b.rank(right);
+    let mut permutation: Vec<usize> = (0..rank).collect();
+    permutation.swap(rank - 2, rank - 1);
+    match sink::transpose(b, right, &permutation) {
+        Some(rows) => (rows, false),
+        None => (right, true),
+    }
+}
+
+/// A product whose right operand repeats each matrix for several of the left ones (grouped-query attention): the left
+/// matrices of a group are put under each other, and the right one is used once.
+fn grouped(b: &mut Builder, left: NodeId, right: NodeId, exchange: bool) -> Option<NodeId> {
+    let (core, groups) = once_per_group(b, right)?;
+    let shape = b.shape(left);
+    let rank = shape.len();
+    let head = rank.checked_sub(3)?;
+    if rank != b.rank(core) || shape[head] != b.shape(right)[head] {
+        return None;
+    }
+    let mut tall = shape.clone();
+    tall[head] = groups;
+    tall[head + 1] = shape[head] / groups * shape[head + 1];
+    let left = sink::reshape(b, left, &tall)?;
+    let core = if exchange { view::exchange_last(b, core) } else { core };
+    let product = b.emit(Op::MatMul { transpose_b: true }, &[left, core]);
+    let mut result = b.shape(product);
+    result[head] = shape[head];
+    result[head + 1] = shape[head + 1];
+    sink::reshape(b, product, &result)
+}
+
+/// For a tensor [.., g · r, n, k] that is [.., g, n, k] with each matrix repeated r times in place: the latter, and g.
+fn once_per_group(b: &mut Builder, x: NodeId) -> Option<(NodeId, usize)> {
+    let shape = b.shape(x);
+    let head = shape.len().checked_sub(3)?;
+    if b.is_constant(x) {
+        return None;
+    }
+    let expanded = match b.op(x) {
+        Op::Expand { .. } => x,
+        Op::Reshape { .. } if matches!(b.op(b.input(x)), Op::Expand { .. }) => b.input(x),
+        _ => return None,
+    };
+    let wide = b.shape(expanded);
+    let inner = b.input(expanded);
+    let narrow = b.shape(inner);
+    // The builder keeps the rank in Expand, so axes of `narrow` and `wide` correspond.
+    let repeated: Vec<usize> = (0..wide.len()).filter(|&axis| narrow[axis] != wide[axis]).collect();
+    let &[.., repeat] = &repeated[..] else { return None };
+    let heads_end = wide.len().checked_sub(2)?;
+    let leads_agree = wide.get(..head) == Some(&shape[..head]) && narrow.get(..head) == Some(&shape[..head]);
+    // Every repeated axis is one of those that make up the heads, and nothing but ones follows the first of them.
+    let first = repeated[0];
+    if !leads_agree || wide[heads_end..] != shape[head + 1..] || first < head || repeat >= heads_end {
+        return None;
+    }
+    if narrow[first..heads_end].iter().any(|&n| n != 1) {
+        return None;
+    }
+    let groups = narrow[head..first].iter().product();
+    let target = [&shape[..head], &[groups], &shape[head + 1..]].concat();
+    Some((sink::reshape(b, inner, &target)?, groups))
+}

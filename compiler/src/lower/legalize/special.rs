@@ -1,0 +1,132 @@
+//! Error function, sine and cosine as polynomials over the vector ALUs' operators.
+
+use super::builder::Builder;
+use super::pointwise::recip;
+use crate::graph::{BinaryOp, NodeId, UnaryOp};
+
+/// Abramowitz and Stegun, 7.1.26: coefficients of t, t², …
+const ERF: [f32; 5] = [0.254_829_6, -0.284_496_72, 1.421_413_8, -1.453_152, 1.061_405_4];
+/// The factor of |x| in t = 1 / (1 + p |x|).
+const ERF_P: f32 = 0.327_591_1;
+
+/// π/2 in three parts (Cody and Waite). The first two have 11 significant bits, so their products with a quadrant number below
+/// 2^13 are exact.
+const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
+
+/// sin r = r + r³ (c0 + c1 r² + c2 r⁴) for |r| <= π/4 (Cephes, sinf).
+const SIN: [f32; 3] = [-0.166_666_55, 8.332_161e-3, -1.951_529_6e-4];
+/// cos r = 1 − r²/2 + r⁴ (c0 + c1 r² + c2 r⁴) for |r| <= π/4 (Cephes, cosf).
+const COS: [f32; 3] = [4.166_664_6e-2, -1.388_731_6e-3, 2.443_315_7e-5];
+
+/// erf x = sign x · (1 − (a1 t + … + a5 t⁵) e^−x²): absolute error below 1.5e-7 before rounding.
+pub(super) fn erf(b: &mut Builder, x: NodeId) -> NodeId {
+    let magnitude = b.unary(UnaryOp::Abs, x);
+    let p = b.real(ERF_P);
+    let one = b.real(1.0);
+    let scaled = b.binary(BinaryOp::Mul, magnitude, p);
+    let denominator = b.binary(BinaryOp::Add, scaled, one);
+    let t = recip(b, denominator);
+    let inner = polynomial(b, t, &ERF);
+    let series = b.binary(BinaryOp::Mul, inner, t);
+    let square = b.binary(BinaryOp::Mul, x, x);
+    let minus = b.unary(UnaryOp::Neg, square);
+    let exp = b.unary(UnaryOp::Exp, minus);
+    let tail = b.binary(BinaryOp::Mul, series, exp);
+    let result = b.binary(BinaryOp::Sub, one, tail);
+    let zero = b.real(0.0);
+    let negative = b.binary(BinaryOp::Less, x, zero);
+    let minus = b.unary(UnaryOp::Neg, result);
+    b.select(negative, minus, result)
+}
+
+/// c0 + c1 x + c2 x² + …
+fn polynomial(b: &mut Builder, x: NodeId, coefficients: &[f32]) -> NodeId {
+    let (&last, rest) = coefficients.split_last().unwrap_or((&0.0, &[]));
+    let mut result = b.real(last);
+    for &coefficient in rest.iter().rev() {
+        let coefficient = b.real(coefficient);
+        let product = b.binary(BinaryOp::Mul, result, x);
+        result = b.binary(BinaryOp::Add, product, coefficient);
+    }
+    result
+}
+
+/// An angle as a multiple of π/2 and a rest.
+struct Quadrant {
+    /// Sine of the rest.
+    sine: NodeId,
+    /// Cosine of the rest.
+    cosine: NodeId,
+    /// Whether the multiple is odd.
+    odd: NodeId,
+    /// The multiple modulo 2, as a real: 0 or 1.
+    parity: NodeId,
+    /// Half the multiple, rounded down.
+    half: NodeId,
+}
+
+/// sin x; absolute error below 1e-6 for |x| up to 10,000, growing beyond.
+pub(super) fn sine(b: &mut Builder, x: NodeId) -> NodeId {
+    let q = quadrant(b, x);
+    let value = b.select(q.odd, q.cosine, q.sine);
+    signed(b, value, q.half)
+}
+
+/// cos x; accuracy as [`sine`].
+pub(super) fn cosine(b: &mut Builder, x: NodeId) -> NodeId {
+    let q = quadrant(b, x);
+    let value = b.select(q.odd, q.sine, q.cosine);
+    let turned = b.binary(BinaryOp::Add, q.half, q.parity);
+    signed(b, value, turned)
+}
+
+/// Equal nodes are made once, so sine and cosine of one angle share this.
+fn quadrant(b: &mut Builder, x: NodeId) -> Quadrant {
+    let (per_radian, half) = (b.real(std::f32::consts::FRAC_2_PI), b.real(0.5));
+    let turns = b.binary(BinaryOp::Mul, x, per_radian);
+    let shifted = b.binary(BinaryOp::Add, turns, half);
+    let multiple = b.unary(UnaryOp::Floor, shifted);
+    let mut rest = x;
+    for part in HALF_PI {
+        let part = b.real(part);
+        let product = b.binary(BinaryOp::Mul, multiple, part);
+        rest = b.binary(BinaryOp::Sub, rest, product);
+    }
+    let square = b.binary(BinaryOp::Mul, rest, rest);
+
+    let series = polynomial(b, square, &SIN);
+    let cube = b.binary(BinaryOp::Mul, square, rest);
+    let correction = b.binary(BinaryOp::Mul, series, cube);
+    let sine = b.binary(BinaryOp::Add, rest, correction);
+
+    let series = polynomial(b, square, &COS);
+    let fourth = b.binary(BinaryOp::Mul, square, square);
+    let correction = b.binary(BinaryOp::Mul, series, fourth);
+    let one = b.real(1.0);
+    let halved = b.binary(BinaryOp::Mul, square, half);
+    let parabola = b.binary(BinaryOp::Sub, one, halved);
+    let cosine = b.binary(BinaryOp::Add, parabola, correction);
+
+    let (half, parity) = halve(b, multiple);
+    let odd = b.binary(BinaryOp::Equal, parity, one);
+    Quadrant { sine, cosine, odd, parity, half }
+}
+
+/// floor(n / 2) and n modulo 2 of a whole number.
+fn halve(b: &mut Builder, n: NodeId) -> (NodeId, NodeId) {
+    let (half, two) = (b.real(0.5), b.real(2.0));
+    let exact = b.binary(BinaryOp::Mul, n, half);
+    let floor = b.unary(UnaryOp::Floor, exact);
+    let doubled = b.binary(BinaryOp::Mul, floor, two);
+    let parity = b.binary(BinaryOp::Sub, n, doubled);
+    (floor, parity)
+}
+
+/// value · (−1)^n.
+fn signed(b: &mut Builder, value: NodeId, n: NodeId) -> NodeId {
+    let (_, parity) = halve(b, n);
+    let (one, two) = (b.real(1.0), b.real(2.0));
+    let doubled = b.binary(BinaryOp::Mul, parity, two);
+    let sign = b.binary(BinaryOp::Sub, one, doubled);
+    b.binary(BinaryOp::Mul, value, sign)
+}

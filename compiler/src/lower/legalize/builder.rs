@@ -1,6 +1,8 @@
 //! The graph under construction: equal nodes are made once, and every node knows whether it is a constant expression.
 
-use crate::graph::{BinaryOp, Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType, UnaryOp, shape};
+use crate::graph::{
+    BinaryOp, Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType, UnaryOp, shape,
+};
 use cranelift_entity::SecondaryMap;
 use half::f16;
 use indexmap::IndexMap;
@@ -213,7 +215,9 @@ impl Builder {
     /// If a node is a product of an identity matrix with x, transposed, then x: the node is x with its last axes exchanged.
     pub(super) fn exchanged(&self, node: NodeId) -> Option<NodeId> {
         let node = &self.graph.nodes[node];
-        if node.op != (Op::MatMul { transpose_b: true }) || !super::constants::is_identity(&self.graph, node.inputs[0]) {
+        if node.op != (Op::MatMul { transpose_b: true })
+            || !super::constants::is_identity(&self.graph, node.inputs[0])
+        {
             return None;
         }
         Some(node.inputs[1])

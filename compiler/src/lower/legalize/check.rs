@@ -43,7 +43,12 @@ fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Opti
     let lanes = shape.len() - 1;
     let plain = |what: &str| Some(what.to_owned());
     match &node.op {
-        Op::Input(_) | Op::Constant(_) | Op::Concat { .. } | Op::Pad { .. } | Op::Expand { .. } | Op::Select => None,
+        Op::Input(_)
+        | Op::Constant(_)
+        | Op::Concat { .. }
+        | Op::Pad { .. }
+        | Op::Expand { .. }
+        | Op::Select => None,
         Op::Append { axis } => {
             let position = input(2);
             let given = matches!(position.op, Op::Input(_)) && position.ty.shape == [1];
@@ -95,12 +100,9 @@ fn unary(op: UnaryOp) -> Option<String> {
         | UnaryOp::Floor
         | UnaryOp::RoundF16 => None,
         UnaryOp::Log => Some("the vector ALUs have no logarithm".to_owned()),
-        UnaryOp::Sqrt
-        | UnaryOp::Recip
-        | UnaryOp::Sigmoid
-        | UnaryOp::Erf
-        | UnaryOp::Sin
-        | UnaryOp::Cos => Some("not decomposed".to_owned()),
+        UnaryOp::Sqrt | UnaryOp::Recip | UnaryOp::Sigmoid | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => {
+            Some("not decomposed".to_owned())
+        }
     }
 }
 

@@ -40,11 +40,16 @@ pub(super) fn uniform(graph: &Graph, node: NodeId) -> Option<f64> {
 pub(super) fn is_identity(graph: &Graph, node: NodeId) -> bool {
     let node = &graph.nodes[node];
     let ([n, m], Op::Constant(constant)) = (&node.ty.shape[..], &node.op) else { return false };
-    let (true, Encoding::F16, Some(bytes)) = (n == m, constant.encoding, &constant.bytes) else { return false };
+    let (true, Encoding::F16, Some(bytes)) = (n == m, constant.encoding, &constant.bytes) else {
+        return false;
+    };
     // Stops at the first element that does not fit, so weights cost nothing.
-    bytes.as_chunks::<2>().0.iter().enumerate().all(|(i, &element)| {
-        f16::from_le_bytes(element) == if i / n == i % n { f16::ONE } else { f16::ZERO }
-    })
+    bytes
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .enumerate()
+        .all(|(i, &element)| f16::from_le_bytes(element) == if i / n == i % n { f16::ONE } else { f16::ZERO })
 }
 
 /// Whether binary16 holds every element of a constant expression exactly, told without reading elements.

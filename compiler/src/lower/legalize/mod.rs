@@ -41,13 +41,14 @@ pub use check::check;
 
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, NodeId, Op, State, TensorType, eval};
+use crate::graph::{Graph, NodeId, Op, State, TensorType, eval, fold};
 use builder::Builder;
 use cranelift_entity::SecondaryMap;
 
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
+    let graph = fold::fold(graph);
     let legal = prune::prune(&Pass::new(&graph).run());
     // What cannot be lowered is reported in the model's terms, before products multiply.
     check(&legal)?;
@@ -103,11 +104,14 @@ impl<'a> Pass<'a> {
         }
         let mut graph = std::mem::take(&mut self.b.graph);
         graph.inputs = self.source.inputs.iter().map(|&input| self.map[input]).collect();
-        graph.outputs = (self.source.outputs.iter())
-            .map(|(name, node)| (name.clone(), self.map[*node]))
-            .collect();
+        graph.outputs =
+            (self.source.outputs.iter()).map(|(name, node)| (name.clone(), self.map[*node])).collect();
         graph.states = (self.source.states.iter())
-            .map(|state| State { input: self.map[state.input], output: self.map[state.output], ..state.clone() })
+            .map(|state| State {
+                input: self.map[state.input],
+                output: self.map[state.output],
+                ..state.clone()
+            })
             .collect();
         graph
     }
@@ -132,9 +136,7 @@ impl<'a> Pass<'a> {
             Op::Binary(op) => pointwise::binary(b, *op, inputs[0], inputs[1]),
             Op::Select => b.select(inputs[0], inputs[1], inputs[2]),
             Op::Reduce { op, axis } => reduce::reduce(b, *op, *axis, inputs[0]),
-            Op::Reshape { shape } => {
-                view::reshape(b, inputs[0], if shape.is_empty() { &[1] } else { shape })
-            }
+            Op::Reshape { shape } => view::reshape(b, inputs[0], if shape.is_empty() { &[1] } else { shape }),
             Op::Transpose { permutation } if permutation.is_empty() => inputs[0],
             Op::Transpose { permutation } => view::transpose(b, inputs[0], permutation),
             Op::Slice { axis, start, count, step } => {

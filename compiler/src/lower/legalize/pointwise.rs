@@ -113,9 +113,9 @@ fn square_root_of(b: &Builder, x: NodeId) -> Option<NodeId> {
     }
     let above = b.input(root);
     let is_max = *b.op(above) == Op::Binary(BinaryOp::Max);
-    (is_max && b.input(above) == argument).then_some(argument).filter(|_| {
-        constants::uniform(&b.graph, b.inputs(above)[1]) == Some(f64::from(SMALLEST))
-    })
+    (is_max && b.input(above) == argument)
+        .then_some(argument)
+        .filter(|_| constants::uniform(&b.graph, b.inputs(above)[1]) == Some(f64::from(SMALLEST)))
 }
 
 /// x^y for a constant y that is a small integer or a half of one, or for a positive constant x; any other stays as it is.

@@ -258,7 +258,15 @@ fn transposed_product(b: &mut Builder, x: NodeId, permutation: &[usize]) -> Opti
     // `turned` has axes (.., old last, old second to last); the permutation speaks of the old ones.
     let rest: Vec<usize> = permutation
         .iter()
-        .map(|&axis| if axis == leading { leading + 1 } else if axis == leading + 1 { leading } else { axis })
+        .map(|&axis| {
+            if axis == leading {
+                leading + 1
+            } else if axis == leading + 1 {
+                leading
+            } else {
+                axis
+            }
+        })
         .collect();
     transpose(b, turned, &rest)
 }
@@ -297,20 +305,29 @@ pub(super) fn concat(b: &mut Builder, parts: &[NodeId], axis: usize) -> Option<N
             operands.push(b.emit(Op::Concat { axis }, &whole));
             continue;
         }
-        if column.iter().zip(parts).any(|(&x, &part)| {
-            b.rank(x) != rank || last(b.graph.shape(x)) != last(b.graph.shape(part))
-        }) {
+        if column
+            .iter()
+            .zip(parts)
+            .any(|(&x, &part)| b.rank(x) != rank || last(b.graph.shape(x)) != last(b.graph.shape(part)))
+        {
             return None;
         }
         operands.push(concat(b, &column, axis)?);
     }
-    let shapes = operands.iter().try_fold(Vec::new(), |sum, &x| shape::broadcast(&sum, b.graph.shape(x)).ok());
+    let shapes =
+        operands.iter().try_fold(Vec::new(), |sum, &x| shape::broadcast(&sum, b.graph.shape(x)).ok());
     let total: usize = parts.iter().map(|&part| last(b.graph.shape(part))).sum();
     (shapes?.last() == Some(&total)).then(|| b.pointwise(op, &operands))
 }
 
 /// A piece of the last axis of a product with constant weights, through pointwise operators: the product with a piece of the weights.
-pub(super) fn slice_product(b: &mut Builder, x: NodeId, start: usize, count: usize, step: usize) -> Option<NodeId> {
+pub(super) fn slice_product(
+    b: &mut Builder,
+    x: NodeId,
+    start: usize,
+    count: usize,
+    step: usize,
+) -> Option<NodeId> {
     let shape = b.shape(x);
     let piece = |axis: usize| Op::Slice { axis, start, count, step };
     if b.is_constant(x) {

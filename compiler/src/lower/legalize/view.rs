@@ -58,14 +58,16 @@ pub(super) fn shape_above(shape: &[usize], length: usize) -> Option<Vec<usize>> 
 
 /// A reshape that keeps the last axis.
 fn free(b: &mut Builder, x: NodeId, shape: &[usize]) -> NodeId {
-    if b.graph.shape(x) == shape {
-        return x;
+    let mut base = x;
+    if let Op::Reshape { .. } = b.op(x)
+        && last(b.graph.shape(b.input(x))) == last(shape)
+    {
+        base = b.input(x);
     }
-    let base = if let Op::Reshape { .. } = b.op(x) { b.input(x) } else { x };
-    if last(b.graph.shape(base)) != last(shape) {
-        return b.emit(Op::Reshape { shape: shape.to_vec() }, &[x]);
+    if b.graph.shape(base) == shape {
+        return base;
     }
-    free(b, base, shape)
+    b.emit(Op::Reshape { shape: shape.to_vec() }, &[base])
 }
 
 /// [.., 1, n] → [.., n, 1]: row i of n copies keeps lane i, and the lanes are summed. Exact.
@@ -113,7 +115,8 @@ pub(super) fn transpose(b: &mut Builder, x: NodeId, permutation: &[usize]) -> No
     let source = permutation[permutation.len() - 1];
     let old_last = permutation.len() - 1;
     // Another axis comes last: bring it next to the last axis, exchange the two, and bring the old last axis to its place.
-    let mut rows: Vec<usize> = permutation.iter().copied().filter(|&a| a != source && a != old_last).collect();
+    let mut rows: Vec<usize> =
+        permutation.iter().copied().filter(|&a| a != source && a != old_last).collect();
     let place = permutation.iter().position(|&a| a == old_last).unwrap_or(0);
     let leading = rows.len();
     rows.extend([source, old_last]);

@@ -117,6 +117,6 @@ def train(steps):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights")
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=1200)
     options = parser.parse_args()
     np.savez(options.weights, **train(options.steps))

@@ -199,7 +199,6 @@ impl MxmSlice {
         format: Format,
         registers: &Registers,
     ) -> Result<(), Raised> {
-        let vector = registers.take_group(by, stream, format, self.position)?;
         let plane = &mut self.planes[plane];
         if plane.is_busy(by.cycle) {
             return Err(by.fault(FaultKind::MxmBusy, "the F16 vector of the cycle before is still entering"));
@@ -211,6 +210,7 @@ impl MxmSlice {
             let detail = format!("{format} activations, {} weights", tile.format);
             return Err(by.fault(FaultKind::FormatMismatch, detail));
         }
+        let vector = registers.take_group(by, stream, format, self.position)?;
         let sums = tile.multiply(&decode(format, vector, self.chip.lanes));
         let sums = match format {
             Format::F16 | Format::F32 => {

@@ -1,6 +1,8 @@
 //! A tiny chip, and small correct programs for it, built by hand.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod damage;
+
 use std::collections::BTreeMap;
 
 use isa::chip::{C2cUnits, Latency, MemUnits, MxmUnits, SxmUnits, VxmUnits};

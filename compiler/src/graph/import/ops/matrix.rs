@@ -1,0 +1,84 @@
+//! Matrix products.
+
+use super::Translate;
+use crate::graph::import::build::{Builder, Outcome, Value};
+use crate::graph::import::call::Call;
+use crate::graph::{BinaryOp, Op};
+
+pub(super) fn translator(operator: &str) -> Option<Translate> {
+    Some(match operator {
+        "MatMul" => matmul,
+        "Gemm" => gemm,
+        _ => return None,
+    })
+}
+
+/// numpy's product: a vector on the left is a row, one on the right a column, and the axis that this adds is dropped again.
+fn matmul(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (mut a, mut b) = (c.input(0)?, c.input(1)?);
+    let (row, column) = (c.ty(&a).shape.len() == 1, c.ty(&b).shape.len() == 1);
+    if row {
+        let shape = [vec![1], c.ty(&a).shape].concat();
+        a = c.build.reshape(&a, shape)?;
+    }
+    if column {
+        let shape = [c.ty(&b).shape, vec![1]].concat();
+        b = c.build.reshape(&b, shape)?;
+    }
+    let mut product = product(c.build, &a, &b)?;
+    if row || column {
+        let mut shape = c.ty(&product).shape;
+        let rank = shape.len();
+        if column {
+            shape.remove(rank - 1);
+        }
+        if row {
+            shape.remove(rank - 2);
+        }
+        product = c.build.reshape(&product, shape)?;
+    }
+    Ok(vec![product])
+}
+
+/// A product of tensors of two axes or more.
+fn product(build: &mut Builder, a: &Value, b: &Value) -> Outcome {
+    let (left, right) = (build.shape(a), build.shape(b));
+    // With nothing to sum over it is a pointwise product. Exporters write the angles of rotary positions like this, and positions
+    // must not pass through the matrix unit's 16-bit operands.
+    if left.len() >= 2 && right.len() >= 2 && left[left.len() - 1] == 1 && right[right.len() - 2] == 1 {
+        return build.binary(BinaryOp::Mul, a, b);
+    }
+    if let Some(transposed) = untransposed(build, b) {
+        return build.apply(Op::MatMul { transpose_b: true }, &[a.clone(), transposed]);
+    }
+    build.apply(Op::MatMul { transpose_b: false }, &[a.clone(), b.clone()])
+}
+
+/// What `b` is the transpose of, where that exchanges the last two axes only.
+fn untransposed(build: &Builder, b: &Value) -> Option<Value> {
+    let Value::Node(node) = b else { return None };
+    let node = &build.graph.nodes[*node];
+    let Op::Transpose { permutation } = &node.op else { return None };
+    let rank = permutation.len();
+    let exchanged = rank >= 2 && (0..rank - 2).chain([rank - 1, rank - 2]).eq(permutation.iter().copied());
+    exchanged.then(|| Value::Node(node.inputs[0]))
+}
+
+/// alpha op(A) op(B) + beta C
+fn gemm(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (mut a, b) = (c.input(0)?, c.input(1)?);
+    if c.int("transA", 0) != 0 {
+        a = c.build.apply(Op::Transpose { permutation: vec![1, 0] }, &[a])?;
+    }
+    let mut y = if c.int("transB", 0) != 0 {
+        c.build.apply(Op::MatMul { transpose_b: true }, &[a, b])?
+    } else {
+        product(c.build, &a, &b)?
+    };
+    y = c.build.with_real(BinaryOp::Mul, &y, c.float("alpha", 1.0))?;
+    if let Some(bias) = c.optional(2) {
+        let bias = c.build.with_real(BinaryOp::Mul, &bias, c.float("beta", 1.0))?;
+        y = c.build.binary(BinaryOp::Add, &y, &bias)?;
+    }
+    Ok(vec![y])
+}

@@ -197,6 +197,74 @@ impl VxmOp {
         VxmOp::ToFloat,
     ];
 
+    /// Its name in assembly.
+    pub fn name(self) -> &'static str {
+        match self {
+            VxmOp::Pass => "Pass",
+            VxmOp::Add => "Add",
+            VxmOp::Sub => "Sub",
+            VxmOp::Mul => "Mul",
+            VxmOp::Max => "Max",
+            VxmOp::Min => "Min",
+            VxmOp::Less => "Less",
+            VxmOp::Equal => "Equal",
+            VxmOp::IntAdd => "IntAdd",
+            VxmOp::IntSub => "IntSub",
+            VxmOp::IntMul => "IntMul",
+            VxmOp::IntMax => "IntMax",
+            VxmOp::IntMin => "IntMin",
+            VxmOp::IntLess => "IntLess",
+            VxmOp::IntEqual => "IntEqual",
+            VxmOp::And => "And",
+            VxmOp::Or => "Or",
+            VxmOp::Xor => "Xor",
+            VxmOp::ShiftLeft => "ShiftLeft",
+            VxmOp::ShiftRight => "ShiftRight",
+            VxmOp::ShiftRightSigned => "ShiftRightSigned",
+            VxmOp::Relu => "Relu",
+            VxmOp::Exp => "Exp",
+            VxmOp::Tanh => "Tanh",
+            VxmOp::Rsqrt => "Rsqrt",
+            VxmOp::RoundF16 => "RoundF16",
+            VxmOp::ToInt => "ToInt",
+            VxmOp::ToFloat => "ToFloat",
+        }
+    }
+
+    /// Whether the operands are f32.
+    pub fn takes_floats(self) -> bool {
+        match self {
+            VxmOp::Add
+            | VxmOp::Sub
+            | VxmOp::Mul
+            | VxmOp::Max
+            | VxmOp::Min
+            | VxmOp::Less
+            | VxmOp::Equal
+            | VxmOp::Relu
+            | VxmOp::Exp
+            | VxmOp::Tanh
+            | VxmOp::Rsqrt
+            | VxmOp::RoundF16
+            | VxmOp::ToInt => true,
+            VxmOp::Pass
+            | VxmOp::IntAdd
+            | VxmOp::IntSub
+            | VxmOp::IntMul
+            | VxmOp::IntMax
+            | VxmOp::IntMin
+            | VxmOp::IntLess
+            | VxmOp::IntEqual
+            | VxmOp::And
+            | VxmOp::Or
+            | VxmOp::Xor
+            | VxmOp::ShiftLeft
+            | VxmOp::ShiftRight
+            | VxmOp::ShiftRightSigned
+            | VxmOp::ToFloat => false,
+        }
+    }
+
     /// How many operands the operation has: 1 or 2.
     pub fn operands(self) -> usize {
         match self {

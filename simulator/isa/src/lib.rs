@@ -2,7 +2,8 @@
 //!
 //! Nothing here knows of tensors or of models. Read [`chip`] for what a machine has, [`place`] and [`stream`]
 //! for where things are, [`instruction`] for what each slice can be told and *when* each effect happens,
-//! [`program`] for how instructions repeat, and [`numeric`] for the arithmetic, bit by bit.
+//! [`program`] for how instructions repeat, [`numeric`] for the arithmetic, bit by bit, [`asm`] for
+//! programs as text, [`encode`] for programs as bytes, and [`verify`] for what makes a program well formed.
 
 pub mod place;
 pub mod stream;
@@ -13,6 +14,15 @@ pub mod numeric;
 pub mod program;
 pub mod port;
 pub mod report;
+pub mod asm;
+pub mod encode;
+pub mod decode;
+pub mod verify;
+
+mod nearest;
+
+#[cfg(test)]
+mod testing;
 
 pub use chip::Chip;
 pub use instruction::{C2c, Icu, Instruction, Mem, Mxm, Sxm, Vxm};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+pub use crate::verify::verify;
 use crate::{Hemisphere, Instruction, Port, Queue};
 
 /// In a lane map: this lane gets zero.
@@ -42,15 +43,15 @@ pub struct Run {
 }
 
 impl Run {
-    /// Number of instructions dispatched.
+    /// Number of instructions dispatched; the greatest u64 if there are more.
     pub fn instructions(&self) -> u64 {
-        self.repeats.iter().map(|repeat| u64::from(repeat.count)).product()
+        self.repeats.iter().fold(1, |product, repeat| product.saturating_mul(u64::from(repeat.count)))
     }
 
-    /// Cycle of the last dispatch.
+    /// Cycle of the last dispatch; the greatest u64 if it is later.
     pub fn last_cycle(&self) -> u64 {
         let span = |repeat: &Repeat| u64::from(repeat.count.saturating_sub(1)) * u64::from(repeat.interval);
-        self.cycle + self.repeats.iter().map(span).sum::<u64>()
+        self.repeats.iter().map(span).fold(self.cycle, u64::saturating_add)
     }
 }
 

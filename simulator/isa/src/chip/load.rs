@@ -8,7 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Chip;
-use super::field::{FIELDS, Field, TABLES, blank, find, nearest};
+use super::field::{FIELDS, Field, TABLES, blank, find};
+use crate::nearest::nearest;
 
 /// The descriptions that come with the program, by name.
 const PRESETS: &[(&str, &str)] = &[

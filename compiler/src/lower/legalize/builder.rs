@@ -162,6 +162,30 @@ impl Builder {
         })
     }
 
+    /// The value of every element of a constant expression, if they are equal.
+    pub(super) fn uniform(&self, x: NodeId) -> Option<f64> {
+        if self.constant[x] { super::constants::uniform(&self.graph, x) } else { None }
+    }
+
+    /// A constant vector.
+    pub(super) fn vector(&mut self, values: &[f32]) -> NodeId {
+        self.data(Encoding::F32, values.iter().flat_map(|x| x.to_le_bytes()).collect(), vec![values.len()])
+    }
+
+    /// A Bool vector of n elements, one of which is true.
+    pub(super) fn only(&mut self, at: usize, n: usize) -> NodeId {
+        self.data(Encoding::Bool, (0..n).map(|i| u8::from(i == at)).collect(), vec![n])
+    }
+
+    /// A constant of one element of a given type and bits, shape [1].
+    pub(super) fn scalar(&mut self, element: ElementType, bits: u32) -> NodeId {
+        match element {
+            ElementType::F32 => self.real(f32::from_bits(bits)),
+            ElementType::I32 => self.integer(bits as i32),
+            ElementType::Bool => self.only(1 - (bits & 1) as usize, 1),
+        }
+    }
+
     /// A constant of one element, shape [1].
     pub(super) fn real(&mut self, value: f32) -> NodeId {
         self.data(Encoding::F32, value.to_le_bytes().to_vec(), vec![1])
@@ -174,11 +198,7 @@ impl Builder {
 
     /// A zero of an element type, shape [1].
     pub(super) fn zero(&mut self, element: ElementType) -> NodeId {
-        match element {
-            ElementType::F32 => self.real(0.0),
-            ElementType::I32 => self.integer(0),
-            ElementType::Bool => self.data(Encoding::Bool, vec![0], vec![1]),
-        }
+        self.scalar(element, 0)
     }
 
     /// The integers 0 .. n, shape [n].

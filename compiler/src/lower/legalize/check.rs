@@ -43,12 +43,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Opti
     let lanes = shape.len() - 1;
     let plain = |what: &str| Some(what.to_owned());
     match &node.op {
-        Op::Input(_)
-        | Op::Constant(_)
-        | Op::Concat { .. }
-        | Op::Pad { .. }
-        | Op::Expand { .. }
-        | Op::Select => None,
+        Op::Input(_) | Op::Constant(_) | Op::Concat { .. } | Op::Select => None,
         Op::Append { axis } => {
             let position = input(2);
             let given = matches!(position.op, Op::Input(_)) && position.ty.shape == [1];
@@ -61,7 +56,8 @@ fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Opti
             if !transpose_b {
                 return plain("the right operand is not by rows");
             }
-            (last(input_shape(0)) < 2).then(|| "an outer product".to_owned())
+            (last(input_shape(0)) < 2 || last(shape) < 2)
+                .then(|| "an outer product or one of one column".to_owned())
         }
         Op::Unary(op) => unary(*op),
         Op::Binary(op) => binary(*op, node.ty.element),
@@ -77,8 +73,17 @@ fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Opti
         Op::Reshape { .. } => reshape(input_shape(0), shape),
         Op::Transpose { permutation } => (permutation[lanes] != lanes)
             .then(|| format!("moves the last axis of a tensor of {}", node.ty.element)),
-        Op::Slice { axis, step, .. } => (*axis == lanes && *step != 1)
-            .then(|| format!("takes every {step}th lane of a tensor of {}", node.ty.element)),
+        Op::Slice { axis, step, count, .. } if *axis == lanes => {
+            if *step != 1 {
+                return Some(format!("takes every {step}th lane of a tensor of {}", node.ty.element));
+            }
+            (*count == 1).then(|| "one lane".to_owned())
+        }
+        Op::Slice { .. } => None,
+        Op::Pad { value, .. } => (*value != 0).then(|| "not padded with zeros".to_owned()),
+        Op::Expand { .. } => {
+            (input_shape(0).len() != shape.len()).then(|| "new axes in an expansion".to_owned())
+        }
         Op::Gather { axis } => {
             let table = *axis == 0 && constant(node.inputs[0]) && input_shape(0).len() == 2;
             (!table || last(input_shape(1)) != 1 || constant(node.inputs[1]))

@@ -7,14 +7,14 @@
 //! program is made. Other nodes are:
 //! 1. Input. Several nodes of one name with equally many elements are views of the host's array: the host writes each in its layout.
 //!    Append along the second to last axis, its position an Input of shape [1].
-//! 2. MatMul with `transpose_b` and k >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
+//! 2. MatMul with `transpose_b`, k >= 2 and n >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
 //!    a left identity matrix makes it a transpose.
 //! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
 //!    LessEqual, Equal, And, Or, Xor; Select; every Cast but F32 to I32.
 //! 4. Reduce Sum and Max over the last axis.
 //! 5. Free views: Reshape that keeps the last axis' length, Transpose that keeps the last axis last, Slice of another axis, Expand of axes of
 //!    length 1 (rank unchanged).
-//! 6. Lane moves: Slice of the last axis with step 1, Concat and Pad on any axis, Reshape that only cuts the last axis in two ([.., h·d] to
+//! 6. Lane moves: Slice of two or more elements of the last axis with step 1, Concat on any axis, Pad with zeros on any axis, Reshape that only cuts the last axis in two ([.., h·d] to
 //!    [.., h, d]) or only joins the last two.
 //! 7. Gather of axis 0 from a constant table [v, d] by indices [.., 1]. Indices are at least 0: computed ones are made so, the host's are
 //!    taken as they are.
@@ -143,8 +143,9 @@ impl<'a> Pass<'a> {
                 self.slice(node.inputs[0], inputs[0], *axis, (*start, *count, *step))
             }
             Op::Concat { axis } => view::concat(b, &inputs, *axis),
-            Op::Pad { before: 0, after: 0, .. } => inputs[0],
-            Op::Pad { .. } => b.emit(node.op.clone(), &inputs),
+            Op::Pad { axis, before, after, value } => {
+                view::pad(b, inputs[0], *axis, (*before, *after), *value)
+            }
             Op::Expand { shape } => view::expand(b, inputs[0], if shape.is_empty() { &[1] } else { shape }),
             Op::Gather { axis } => {
                 let gathered = gather::gather(b, *axis, inputs[0], inputs[1]);

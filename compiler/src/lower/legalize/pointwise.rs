@@ -1,7 +1,7 @@
 //! Pointwise operators in terms of those that the vector ALUs have.
 
 use super::builder::Builder;
-use super::{constants, special};
+use super::special;
 use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
 
 /// Smallest argument of rsqrt in a square root: keeps 0 · rsqrt(0) from being not a number.
@@ -72,7 +72,7 @@ pub(super) fn binary(b: &mut Builder, op: BinaryOp, x: NodeId, y: NodeId) -> Nod
 
 /// x · factor, where a factor or an x of one costs nothing.
 fn scale(b: &mut Builder, x: NodeId, factor: NodeId) -> NodeId {
-    let one = constants::uniform(&b.graph, x) == Some(1.0) && b.rank(x) <= b.rank(factor);
+    let one = b.uniform(x) == Some(1.0) && b.rank(x) <= b.rank(factor);
     if one && b.shape(x).iter().all(|&n| n == 1) { factor } else { b.binary(BinaryOp::Mul, x, factor) }
 }
 
@@ -115,17 +115,17 @@ fn square_root_of(b: &Builder, x: NodeId) -> Option<NodeId> {
     let is_max = *b.op(above) == Op::Binary(BinaryOp::Max);
     (is_max && b.input(above) == argument)
         .then_some(argument)
-        .filter(|_| constants::uniform(&b.graph, b.inputs(above)[1]) == Some(f64::from(SMALLEST)))
+        .filter(|_| b.uniform(b.inputs(above)[1]) == Some(f64::from(SMALLEST)))
 }
 
 /// x^y for a constant y that is a small integer or a half of one, or for a positive constant x; any other stays as it is.
 fn power(b: &mut Builder, x: NodeId, y: NodeId) -> NodeId {
-    if let Some(base) = constants::uniform(&b.graph, x).filter(|&base| base > 0.0) {
+    if let Some(base) = b.uniform(x).filter(|&base| base > 0.0) {
         let logarithm = b.real(base.ln() as f32);
         let exponent = b.binary(BinaryOp::Mul, y, logarithm);
         return b.unary(UnaryOp::Exp, exponent);
     }
-    let exponent = constants::uniform(&b.graph, y).filter(|y| (y * 2.0).fract() == 0.0 && y.abs() <= 16.0);
+    let exponent = b.uniform(y).filter(|y| (y * 2.0).fract() == 0.0 && y.abs() <= 16.0);
     let Some(exponent) = exponent.filter(|_| b.rank(y) <= b.rank(x) && b.shape(y).iter().all(|&n| n == 1))
     else {
         return b.binary(BinaryOp::Pow, x, y);
@@ -184,7 +184,7 @@ fn not_negative(b: &Builder, x: NodeId, depth: usize) -> bool {
         | Op::Transpose { .. }
         | Op::Slice { .. }
         | Op::Expand { .. } => follow(0),
-        Op::Constant(_) => constants::uniform(&b.graph, x).is_some_and(|x| x >= 0.0),
+        Op::Constant(_) => b.uniform(x).is_some_and(|x| x >= 0.0),
         _ => false,
     }
 }

@@ -1,8 +1,8 @@
 //! Matrix products: operands by rows, one copy of a key or value head per group of query heads.
 
 use super::builder::Builder;
-use super::{sink, view};
-use crate::graph::{BinaryOp, NodeId, Op};
+use super::{reduce, sink, view};
+use crate::graph::{BinaryOp, NodeId, Op, ReduceOp};
 
 /// left · right, or left · rightᵀ.
 pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: bool) -> NodeId {
@@ -13,6 +13,14 @@ pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: 
         // An outer product needs no sums: it stays exact as a pointwise product.
         let row = if transpose_b { view::exchange_last(b, right) } else { right };
         return b.binary(BinaryOp::Mul, left, row);
+    }
+    let right_shape = b.graph.shape(right);
+    if right_shape[right_shape.len() - if transpose_b { 2 } else { 1 }] == 1 {
+        // One column is a sum over lanes, which leaves it in all lanes.
+        let row = if transpose_b { right } else { view::exchange_last(b, right) };
+        let products = b.binary(BinaryOp::Mul, left, row);
+        let axis = b.rank(products) - 1;
+        return reduce::reduce(b, ReduceOp::Sum, axis, products);
     }
     let (rows, exchange) = by_rows(b, right, transpose_b);
     if let Some(product) = grouped(b, left, rows, exchange) {

@@ -175,7 +175,11 @@ fn split_product(b: &mut Builder, x: NodeId, shape: &[usize]) -> Option<NodeId> 
     let [a, w] = b.inputs(x)[..] else { return None };
     let from = last(b.graph.shape(x));
     let w_shape = b.shape(w);
-    if b.is_shared(x) || !b.is_constant(w) || w_shape[..w_shape.len() - 2].iter().any(|&n| n != 1) {
+    if last(shape) == 1
+        || b.is_shared(x)
+        || !b.is_constant(w)
+        || w_shape[..w_shape.len() - 2].iter().any(|&n| n != 1)
+    {
         return None;
     }
     if *b.op(x) != (Op::MatMul { transpose_b: true }) {
@@ -196,7 +200,7 @@ fn split_product(b: &mut Builder, x: NodeId, shape: &[usize]) -> Option<NodeId> 
 }
 
 /// Whether a transpose only moves axes of length 1.
-fn is_reshape(shape: &[usize], permutation: &[usize]) -> bool {
+pub(super) fn is_reshape(shape: &[usize], permutation: &[usize]) -> bool {
     let moved: Vec<usize> = permutation.iter().copied().filter(|&axis| shape[axis] != 1).collect();
     moved.is_sorted()
 }
@@ -336,7 +340,7 @@ pub(super) fn slice_product(
     match b.op(x).clone() {
         Op::MatMul { transpose_b: true } => {
             let [a, w] = b.inputs(x)[..] else { return None };
-            if !b.is_constant(w) {
+            if !b.is_constant(w) || count < 2 {
                 return None;
             }
             let w = b.emit(piece(b.rank(w) - 2), &[w]);

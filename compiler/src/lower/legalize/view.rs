@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::sink;
-use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp};
+use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
 
 /// x in another shape, elements in the same order. An empty shape becomes [1].
 pub(super) fn reshape(b: &mut Builder, x: NodeId, shape: &[usize]) -> NodeId {
@@ -112,6 +112,10 @@ pub(super) fn transpose(b: &mut Builder, x: NodeId, permutation: &[usize]) -> No
         let inner = b.input(x);
         return transpose(b, inner, &both);
     }
+    if sink::is_reshape(b.graph.shape(x), permutation) {
+        let target: Vec<usize> = permutation.iter().map(|&axis| b.graph.shape(x)[axis]).collect();
+        return reshape(b, x, &target);
+    }
     let source = permutation[permutation.len() - 1];
     let old_last = permutation.len() - 1;
     // Another axis comes last: bring it next to the last axis, exchange the two, and bring the old last axis to its place.
@@ -203,10 +207,51 @@ pub(super) fn slice(
         return expand(b, inner, &target);
     }
     let on_lanes = axis + 1 == shape.len() && !b.is_constant(x);
+    if on_lanes && count == 1 {
+        return lane(b, x, start);
+    }
     if on_lanes && step != 1 && b.element(x) == ElementType::F32 {
         return columns(b, x, &(0..count).map(|i| start + i * step).collect::<Vec<_>>());
     }
     b.emit(Op::Slice { axis, start, count, step }, &[x])
+}
+
+/// One lane, in all lanes: all others are zeroed, and the lanes are summed. Exact.
+fn lane(b: &mut Builder, x: NodeId, at: usize) -> NodeId {
+    let element = b.element(x);
+    if element == ElementType::Bool {
+        let real = b.cast(ElementType::F32, x);
+        let only = lane(b, real, at);
+        return b.cast(ElementType::Bool, only);
+    }
+    let axis = b.rank(x) - 1;
+    let only = b.only(at, b.graph.shape(x)[axis]);
+    let zero = b.zero(element);
+    let kept = b.select(only, x, zero);
+    super::reduce::reduce(b, ReduceOp::Sum, axis, kept)
+}
+
+/// Zeros, or another value as constants, before and after the elements of an axis.
+pub(super) fn pad(
+    b: &mut Builder,
+    x: NodeId,
+    axis: usize,
+    (before, after): (usize, usize),
+    value: u32,
+) -> NodeId {
+    if before + after == 0 {
+        return x;
+    }
+    if value == 0 || b.is_constant(x) {
+        return b.emit(Op::Pad { axis, before, after, value }, &[x]);
+    }
+    let mut shape = b.shape(x);
+    let value = b.scalar(b.element(x), value);
+    let [before, after] = [before, after].map(|length| {
+        shape[axis] = length;
+        expand(b, value, &shape)
+    });
+    concat(b, &[before, x, after], axis)
 }
 
 /// Chosen elements of the last axis, as a product with a matrix of zeros and ones.
@@ -228,11 +273,32 @@ pub(super) fn concat(b: &mut Builder, parts: &[NodeId], axis: usize) -> NodeId {
     match full[..] {
         [] => parts[0],
         [only] => only,
-        _ => match sink::concat(b, &full, axis) {
-            Some(joined) => joined,
-            None => b.emit(Op::Concat { axis }, &full),
-        },
+        _ => {
+            let moved = sink::concat(b, &full, axis).or_else(|| signed(b, &full, axis));
+            moved.unwrap_or_else(|| b.emit(Op::Concat { axis }, &full))
+        }
     }
+}
+
+/// Pieces of lanes joined again, some of them negated (a rotary embedding's half turn): only moves, then one product with signs.
+fn signed(b: &mut Builder, parts: &[NodeId], axis: usize) -> Option<NodeId> {
+    let mut signs = Vec::new();
+    let mut pieces = Vec::new();
+    for &part in parts {
+        let negated = *b.op(part) == Op::Unary(UnaryOp::Neg) && b.element(part) == ElementType::F32;
+        let piece = if negated { b.input(part) } else { part };
+        if !matches!(b.op(piece), Op::Slice { axis: own, .. } if *own == axis) || b.is_constant(piece) {
+            return None;
+        }
+        signs.resize(signs.len() + b.graph.shape(piece)[axis], if negated { -1.0 } else { 1.0 });
+        pieces.push(piece);
+    }
+    if axis + 1 != b.rank(parts[0]) || signs.iter().all(|&sign| sign == 1.0) {
+        return None;
+    }
+    let joined = b.emit(Op::Concat { axis }, &pieces);
+    let signs = b.vector(&signs);
+    Some(b.binary(BinaryOp::Mul, joined, signs))
 }
 
 /// Length of the last axis; 1 for a scalar.

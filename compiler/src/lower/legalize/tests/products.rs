@@ -16,10 +16,25 @@ fn operands_by_rows() {
                 let y = model.push(Op::MatMul { transpose_b }, &[a, b]);
                 model.output("y", y);
                 let legal = model.check(4e-6);
-                let transposed = !left && !transpose_b && !right || left && !right && !transpose_b;
+                let transposed = !right && !transpose_b;
                 let expected = if left && right { 0 } else { 1 + usize::from(transposed) };
                 assert_eq!(count(&legal, "matmul"), expected);
             }
+        }
+    }
+}
+
+#[test]
+fn products_with_one_column_are_sums() {
+    for transpose_b in [false, true] {
+        for constant in [false, true] {
+            let mut model = Model::default();
+            let a = model.random_input("a", &[2, 3, 7]);
+            let shape = if transpose_b { [1, 7] } else { [7, 1] };
+            let b = if constant { model.weights(&shape) } else { model.random_input("b", &shape) };
+            let y = model.push(Op::MatMul { transpose_b }, &[a, b]);
+            model.output("y", y);
+            assert_eq!(count(&model.check(1e-6), "matmul"), 0);
         }
     }
 }

@@ -189,14 +189,24 @@ fn gathers() {
 fn slices_with_steps_and_joins() {
     let mut model = Model::default();
     let x = model.random_input("x", &[6, 10]);
+    let whole = model.input("whole", Tensor::i32([2, 3], [1, 2, 3, 4, 5, 6]));
+    let whole = model.unary(UnaryOp::Neg, whole);
     let even = model.push(Op::Slice { axis: 1, start: 0, count: 5, step: 2 }, &[x]);
     let odd = model.push(Op::Slice { axis: 1, start: 1, count: 5, step: 2 }, &[x]);
     let third = model.push(Op::Slice { axis: 0, start: 1, count: 2, step: 3 }, &[x]);
     let minus = model.unary(UnaryOp::Neg, odd);
     let joined = model.push(Op::Concat { axis: 1 }, &[minus, even]);
     let padded = model.push(Op::Pad { axis: 0, before: 1, after: 2, value: 1.5f32.to_bits() }, &[third]);
-    model.output("joined", joined);
-    model.output("padded", padded);
+    let one = model.push(Op::Slice { axis: 1, start: 3, count: 1, step: 1 }, &[x]);
+    let wide = model.push(Op::Pad { axis: 1, before: 2, after: 0, value: 1 }, &[whole]);
+    let halves = [5, 0].map(|start| model.slice(x, 1, start, 5));
+    let minus = model.unary(UnaryOp::Neg, halves[0]);
+    let turned = model.push(Op::Concat { axis: 1 }, &[minus, halves[1]]);
+    for (name, node) in
+        [("joined", joined), ("padded", padded), ("one", one), ("wide", wide), ("turned", turned)]
+    {
+        model.output(name, node);
+    }
     model.check(1e-6);
 }
 

@@ -171,6 +171,8 @@ mod tests {
             let found = graph.problems().join("\n");
             assert!(found.contains(expected), "expected {expected:?} in {found:?}");
             assert_eq!(found.is_empty(), expected.is_empty());
+            let code = graph.verify().map_err(|diagnostic| diagnostic.code);
+            assert_eq!(code, if found.is_empty() { Ok(()) } else { Err("graph-verify") });
         }
     }
 }

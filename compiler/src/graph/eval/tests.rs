@@ -8,8 +8,15 @@ fn iota(shape: &[usize]) -> Tensor {
     Tensor::f32(shape, (0..n).map(|i| i as f32).collect::<Vec<_>>())
 }
 
+fn check(table: Vec<(Op, Vec<Tensor>, Tensor)>) {
+    for (op, inputs, expected) in table {
+        let result = apply(&op, &inputs.iter().collect::<Vec<_>>());
+        assert_eq!(result, Ok(expected), "{op:?}");
+    }
+}
+
 #[test]
-fn operators() {
+fn operators_that_compute() {
     let scalar = |x: i32| Tensor::i32([], [x]);
     let table: Vec<(Op, Vec<Tensor>, Tensor)> = vec![
         (
@@ -51,6 +58,14 @@ fn operators() {
         ),
         (Op::Reduce { op: ReduceOp::Sum, axis: 0 }, vec![iota(&[2, 2])], Tensor::f32([1, 2], [2., 4.])),
         (Op::Reduce { op: ReduceOp::Max, axis: 1 }, vec![iota(&[2, 2])], Tensor::f32([2, 1], [1., 3.])),
+    ];
+    check(table);
+}
+
+#[test]
+fn operators_that_move() {
+    let scalar = |x: i32| Tensor::i32([], [x]);
+    let table: Vec<(Op, Vec<Tensor>, Tensor)> = vec![
         (Op::Reshape { shape: vec![3, 2] }, vec![iota(&[2, 3])], iota(&[3, 2])),
         (
             Op::Transpose { permutation: vec![1, 0] },
@@ -99,10 +114,7 @@ fn operators() {
             Tensor::f32([2, 3], [0., 1., 8., 3., 4., 9.]),
         ),
     ];
-    for (op, inputs, expected) in table {
-        let result = apply(&op, &inputs.iter().collect::<Vec<_>>());
-        assert_eq!(result, Ok(expected), "{op:?}");
-    }
+    check(table);
 }
 
 #[test]
@@ -245,6 +257,10 @@ fn graphs() {
     assert_eq!(evaluate(&graph, &BTreeMap::new(), None).unwrap_err().code, "missing-input");
     let wrong = BTreeMap::from([("new".to_owned(), Tensor::i32([2], [1, 2]))]);
     assert_eq!(evaluate(&graph, &wrong, None).unwrap_err().code, "input-type");
+    graph.nodes[at].op = Op::Constant(Tensor::i32([], [2]).to_constant());
+    let fault = evaluate(&graph, &inputs, None).unwrap_err();
+    assert_eq!(fault.code, "evaluation");
+    assert!(fault.message.starts_with("node n4 `append`: append: position 2 does not fit"), "{fault}");
     if let Op::Constant(constant) = &mut graph.nodes[at].op {
         constant.bytes = None;
     }

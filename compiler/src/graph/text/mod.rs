@@ -29,7 +29,14 @@ use std::fmt;
 use std::ops::Range;
 
 lalrpop_mod!(
-    #[allow(clippy::all, clippy::iter_over_hash_type, unreachable_pub, missing_docs, reason = "generated")]
+    #[allow(
+        clippy::all,
+        clippy::iter_over_hash_type,
+        unreachable_pub,
+        missing_docs,
+        private_interfaces,
+        reason = "generated"
+    )]
     grammar,
     "/graph/text/grammar.rs"
 );

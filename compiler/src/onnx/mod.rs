@@ -2,6 +2,8 @@
 
 mod tensor;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 /// The protobuf messages; fields as in ONNX's own `onnx.proto`.
@@ -84,12 +86,14 @@ pub fn shape_of(value: &proto::ValueInfoProto) -> Option<&proto::TensorShapeProt
 /// do not agree. Kind Unsupported: `unsupported-opset`, `unsupported-element-type`, `unsupported-sparse-tensor`.
 pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic> {
     let hint = not_a_model(&bytes);
-    let not_onnx = |why: String| Diagnostic::new(Kind::Input, "not-onnx", format!("this is not an ONNX model: {why}"));
+    let not_onnx =
+        |why: String| Diagnostic::new(Kind::Input, "not-onnx", format!("this is not an ONNX model: {why}"));
     if let Some(hint) = hint {
         return Err(not_onnx(hint.to_owned()));
     }
-    let mut model = proto::ModelProto::decode(bytes)
-        .map_err(|error| not_onnx(format!("it does not decode ({error}); the file may be cut short or of another kind")))?;
+    let mut model = proto::ModelProto::decode(bytes).map_err(|error| {
+        not_onnx(format!("it does not decode ({error}); the file may be cut short or of another kind"))
+    })?;
     let Some(mut graph) = model.graph.take() else {
         return Err(not_onnx("it holds no graph".to_owned()));
     };
@@ -206,7 +210,10 @@ impl Check<'_> {
             return Err(Diagnostic::new(
                 Kind::Unsupported,
                 "unsupported-sparse-tensor",
-                format!("{} sparse initializer(s), the first is `{name}`: sparse tensors are not supported", graph.sparse_initializer.len()),
+                format!(
+                    "{} sparse initializer(s), the first is `{name}`: sparse tensors are not supported",
+                    graph.sparse_initializer.len()
+                ),
             ));
         }
         let mut tensors = Vec::new();
@@ -223,7 +230,10 @@ impl Check<'_> {
             let node_name = display_name(node, index);
             for attribute in &mut node.attribute {
                 if let Some(proto) = &mut attribute.t {
-                    let place = format!("attribute `{}` of node `{node_name}`", attribute.name.as_deref().unwrap_or_default());
+                    let place = format!(
+                        "attribute `{}` of node `{node_name}`",
+                        attribute.name.as_deref().unwrap_or_default()
+                    );
                     self.resolve(proto, &place)?;
                     self.tensor(proto, &place)?;
                 }

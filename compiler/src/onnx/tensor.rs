@@ -1,7 +1,7 @@
 //! Tensors of an ONNX file: whichever of its fields holds the data, as little-endian bytes.
 
-use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::TensorProto;
+use super::proto::tensor_proto::{DataLocation, DataType};
 use crate::graph::Encoding;
 use bytes::Bytes;
 
@@ -65,7 +65,9 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, Error> {
     }
     let (count, bytes) = typed_data(proto, encoding, source);
     if count != elements {
-        return Err(Error::Damaged(format!("shape {shape:?} has {elements} elements, there is data for {count}")));
+        return Err(Error::Damaged(format!(
+            "shape {shape:?} has {elements} elements, there is data for {count}"
+        )));
     }
     done(Some(truths(encoding, bytes)))
 }
@@ -77,7 +79,12 @@ pub(super) fn resolve(proto: &mut TensorProto, external: &External<'_>) -> Resul
     }
     let (mut location, mut offset, mut length) = (None, 0u64, None);
     for entry in &proto.external_data {
-        let number = || entry.value().parse::<u64>().map_err(|_| format!("{} `{}` is no number", entry.key(), entry.value()));
+        let number = || {
+            entry
+                .value()
+                .parse::<u64>()
+                .map_err(|_| format!("{} `{}` is no number", entry.key(), entry.value()))
+        };
         match entry.key() {
             "location" => location = Some(entry.value()),
             "offset" => offset = number()?,
@@ -88,12 +95,15 @@ pub(super) fn resolve(proto: &mut TensorProto, external: &External<'_>) -> Resul
     let location = location.ok_or("its data is said to be in another file, but no file is named")?;
     if length.is_none() {
         // Without a length the data is as long as the shape says.
-        if let (Ok(shape), Ok(Ok((encoding, source)))) = (shape(&proto.dims), DataType::try_from(proto.data_type()).map(encoding)) {
+        if let (Ok(shape), Ok(Ok((encoding, source)))) =
+            (shape(&proto.dims), DataType::try_from(proto.data_type()).map(encoding))
+        {
             let size = source.map_or(encoding.element_bytes(), |source| source.bytes());
             length = shape.iter().product::<usize>().checked_mul(size).map(|bytes| bytes as u64);
         }
     }
-    let bytes = external(location, offset, length).map_err(|what| format!("side file `{location}`: {what}"))?;
+    let bytes =
+        external(location, offset, length).map_err(|what| format!("side file `{location}`: {what}"))?;
     if let Some(bytes) = bytes {
         // An empty tensor has no bytes in its file, and nothing is missing.
         proto.raw_data = Some(bytes);
@@ -106,7 +116,8 @@ fn shape(dims: &[i64]) -> Result<Vec<usize>, String> {
         .iter()
         .map(|&dim| usize::try_from(dim).map_err(|_| format!("shape {dims:?} has a negative length")))
         .collect::<Result<_, _>>()?;
-    let bound = shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis.max(1)).filter(|&n| n <= MAX_ELEMENTS));
+    let bound =
+        shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis.max(1)).filter(|&n| n <= MAX_ELEMENTS));
     bound.map(|_| shape).ok_or_else(|| format!("shape {dims:?} has too many elements"))
 }
 

@@ -113,9 +113,11 @@ fn declared<'m>(model: &'m Model, bindings: &Bindings) -> Result<Vec<Declared<'m
 
 fn declare<'m>(input: &'m ValueInfoProto, array: Option<&Vec<usize>>) -> Result<Declared<'m>, Diagnostic> {
     let name = input.name();
-    let unsupported =
-        |what: &str| Diagnostic::new(Kind::Unsupported, "unsupported-input", format!("input `{name}` {what}"));
-    let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|ty| ty.value.as_ref()) else {
+    let unsupported = |what: &str| {
+        Diagnostic::new(Kind::Unsupported, "unsupported-input", format!("input `{name}` {what}"))
+    };
+    let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|ty| ty.value.as_ref())
+    else {
         return Err(unsupported("is not a tensor"));
     };
     let data_type = DataType::try_from(tensor.elem_type()).unwrap_or(DataType::Undefined);
@@ -134,7 +136,8 @@ fn declare<'m>(input: &'m ValueInfoProto, array: Option<&Vec<usize>>) -> Result<
             .collect(),
         (None, Some(array)) => array.iter().map(|&axis| Dimension::Number(axis as i64)).collect(),
         (None, None) => {
-            return Err(unsupported("has no shape in the model; give an array for it").note("pass --inputs with an array of this name"));
+            return Err(unsupported("has no shape in the model; give an array for it")
+                .note("pass --inputs with an array of this name"));
         }
     };
     Ok(Declared { name, element, dims })
@@ -142,12 +145,18 @@ fn declare<'m>(input: &'m ValueInfoProto, array: Option<&Vec<usize>>) -> Result<
 
 /// What `--dim` says.
 fn user_dims(declared: &[Declared<'_>], bindings: &Bindings, names: &mut Names) -> Result<(), Diagnostic> {
-    let known: BTreeSet<&str> = declared.iter().flat_map(|input| &input.dims).flat_map(Dimension::symbols).collect();
-    let unknown: Vec<String> =
-        bindings.dims.keys().filter(|name| !known.contains(name.as_str())).map(|name| format!("`{name}`")).collect();
+    let known: BTreeSet<&str> =
+        declared.iter().flat_map(|input| &input.dims).flat_map(Dimension::symbols).collect();
+    let unknown: Vec<String> = bindings
+        .dims
+        .keys()
+        .filter(|name| !known.contains(name.as_str()))
+        .map(|name| format!("`{name}`"))
+        .collect();
     if !unknown.is_empty() {
         let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-        let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        let known =
+            if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
         return Err(Diagnostic::new(
             Kind::Input,
             "unknown-dimension",
@@ -202,7 +211,9 @@ fn set(dim: Option<&Dimension>, value: usize, names: &mut Names) {
 /// The input of token ids.
 fn ids<'a, 'm>(declared: &'a [Declared<'m>], pairs: &[Pair]) -> Option<&'a Declared<'m>> {
     let plain = |input: &&Declared<'_>| {
-        input.element == ElementType::I32 && input.dims.len() == 2 && !pairs.iter().any(|pair| pair.input == input.name)
+        input.element == ElementType::I32
+            && input.dims.len() == 2
+            && !pairs.iter().any(|pair| pair.input == input.name)
     };
     let other = |name: &str| ["mask", "position", "type"].iter().any(|part| name.contains(part));
     declared
@@ -238,7 +249,11 @@ fn decoder(
 ) -> Result<Decoder, Diagnostic> {
     let part = |word: &str| declared.iter().find(|input| input.name.contains(word) && input.dims.len() >= 2);
     let ids = ids(declared, pairs).ok_or_else(|| {
-        Diagnostic::new(Kind::Unsupported, "unsupported-cache", "the model has caches but no input of token ids ([batch, sequence], integers)")
+        Diagnostic::new(
+            Kind::Unsupported,
+            "unsupported-cache",
+            "the model has caches but no input of token ids ([batch, sequence], integers)",
+        )
     })?;
     let (mask, positions) = (part("mask"), part("position"));
     let caches: Vec<&Dimension> = cache_axes(declared, pairs);
@@ -252,11 +267,15 @@ fn decoder(
     let past = match (value(caches.first().copied(), names), value(total_dim, names)) {
         (Some(past), _) => past,
         (None, Some(total)) => total.checked_sub(sequence).ok_or_else(|| {
-            bad_binding(format!("the mask covers {total} tokens, less than the {sequence} of the step itself"))
+            bad_binding(format!(
+                "the mask covers {total} tokens, less than the {sequence} of the step itself"
+            ))
         })?,
         (None, None) => {
             let context = bindings.context.unwrap_or_else(|| {
-                notes.push(format!("the cache holds {DEFAULT_CONTEXT} tokens, as --context does not say otherwise"));
+                notes.push(format!(
+                    "the cache holds {DEFAULT_CONTEXT} tokens, as --context does not say otherwise"
+                ));
                 DEFAULT_CONTEXT
             });
             context.checked_sub(sequence).ok_or_else(|| {
@@ -271,17 +290,7 @@ fn decoder(
     caches.iter().for_each(|dim| set(Some(dim), past, names));
     set(total_dim, context, names);
     set(positions.and_then(|positions| positions.dims.last()), sequence, names);
-    for name in free(declared, names) {
-        let lower = name.to_lowercase();
-        let value = match () {
-            () if lower.contains("batch") => bindings.batch,
-            () if lower.contains("total") => context,
-            () if lower.contains("past") => past,
-            () if lower.contains("seq") => sequence,
-            () => continue,
-        };
-        names.insert(name, value);
-    }
+    by_name(declared, bindings.batch, [context, past, sequence], names);
     // What is still free in front of a cache is its batch.
     for pair in pairs.iter().filter(|pair| pair.axis != 0) {
         let input = declared.iter().find(|input| input.name == pair.input);
@@ -303,6 +312,22 @@ fn decoder(
         logits_output: logits.map_or(String::new(), |output| output.name().to_owned()),
         generates: false,
     })
+}
+
+/// Lengths for what is still free, by what its name says; `lengths` are those of the cache, of its old tokens, and of the step.
+fn by_name(declared: &[Declared<'_>], batch: usize, lengths: [usize; 3], names: &mut Names) {
+    let [context, past, sequence] = lengths;
+    for name in free(declared, names) {
+        let lower = name.to_lowercase();
+        let value = match () {
+            () if lower.contains("batch") => batch,
+            () if lower.contains("total") => context,
+            () if lower.contains("past") => past,
+            () if lower.contains("seq") => sequence,
+            () => continue,
+        };
+        names.insert(name, value);
+    }
 }
 
 /// The growing dimension of every cache.
@@ -351,9 +376,9 @@ fn with(
     for input in declared {
         let lengths: Option<Vec<usize>> =
             input.dims.iter().map(|dim| usize::try_from(dim.eval(names)?).ok()).collect();
-        let lengths = lengths
-            .filter(|lengths| shape::count(lengths).is_ok())
-            .ok_or_else(|| bad_binding(format!("the shape of input `{}` comes out negative or too large", input.name)))?;
+        let lengths = lengths.filter(|lengths| shape::count(lengths).is_ok()).ok_or_else(|| {
+            bad_binding(format!("the shape of input `{}` comes out negative or too large", input.name))
+        })?;
         let ty = TensorType { element: input.element, shape: lengths };
         let state = match (pairs.iter().find(|pair| pair.input == input.name), decoder) {
             (Some(pair), Some(decoder)) => {
@@ -380,7 +405,10 @@ fn agree(bound: &Bound, bindings: &Bindings) -> Result<(), Diagnostic> {
         if let Some(array) = bindings.input_shapes.get(&input.name)
             && *array != input.ty.shape
         {
-            wrong.push(format!("`{}`: the array has shape {array:?}, the model takes {:?}", input.name, input.ty.shape));
+            wrong.push(format!(
+                "`{}`: the array has shape {array:?}, the model takes {:?}",
+                input.name, input.ty.shape
+            ));
         }
     }
     if wrong.is_empty() {
@@ -411,7 +439,8 @@ fn longer(
     let mut names = names.clone();
     // Everything that names the cache's length gets a new value; the rest stays.
     let growing = caches.iter().copied().chain(total).flat_map(Dimension::symbols);
-    let mut growing: BTreeSet<String> = growing.filter(|name| !step.contains(name)).map(str::to_owned).collect();
+    let mut growing: BTreeSet<String> =
+        growing.filter(|name| !step.contains(name)).map(str::to_owned).collect();
     for (name, &value) in &names {
         if value == roles.context && name.to_lowercase().contains("total") {
             growing.insert(name.clone());

@@ -114,7 +114,9 @@ impl Builder {
     pub(super) fn constant(&mut self, name: &str, ty: TensorType, constant: Constant) -> Outcome {
         let elements = shape::count(&ty.shape)?;
         let limit = if ty.element == ElementType::F32 { MAX_KNOWN_REALS } else { MAX_KNOWN_ELEMENTS };
-        if elements <= limit && let Some(tensor) = Tensor::decode(&constant, &ty)? {
+        if elements <= limit
+            && let Some(tensor) = Tensor::decode(&constant, &ty)?
+        {
             let source = (!name.is_empty()).then(|| (name.to_owned(), constant));
             return Ok(Value::Known(Rc::new(Known { tensor, source, node: Cell::new(None) })));
         }
@@ -188,7 +190,9 @@ impl Builder {
     fn simplify(&mut self, op: &Op, inputs: &[Value], ty: &TensorType) -> Outcome<Option<Value>> {
         let same_type = |value: &Value| self.ty(value) == *ty;
         match op {
-            Op::Cast(_) | Op::Reshape { .. } | Op::Expand { .. } | Op::Pad { .. } if same_type(&inputs[0]) => {
+            Op::Cast(_) | Op::Reshape { .. } | Op::Expand { .. } | Op::Pad { .. }
+                if same_type(&inputs[0]) =>
+            {
                 Ok(Some(inputs[0].clone()))
             }
             Op::Slice { step: 1, .. } if same_type(&inputs[0]) => Ok(Some(inputs[0].clone())),
@@ -248,7 +252,7 @@ impl Builder {
 
     /// A one-operand pointwise operator.
     pub(super) fn unary(&mut self, op: UnaryOp, a: &Value) -> Outcome {
-        self.apply(Op::Unary(op), &[a.clone()])
+        self.apply(Op::Unary(op), std::slice::from_ref(a))
     }
 
     /// A two-operand pointwise operator.
@@ -263,7 +267,7 @@ impl Builder {
 
     /// Same elements, other shape.
     pub(super) fn reshape(&mut self, a: &Value, shape: Vec<usize>) -> Outcome {
-        self.apply(Op::Reshape { shape }, &[a.clone()])
+        self.apply(Op::Reshape { shape }, std::slice::from_ref(a))
     }
 
     /// Same values, other element type.
@@ -273,7 +277,7 @@ impl Builder {
         {
             return Ok(a.clone());
         }
-        self.apply(Op::Cast(element), &[a.clone()])
+        self.apply(Op::Cast(element), std::slice::from_ref(a))
     }
 }
 

@@ -13,12 +13,16 @@ pub(super) enum Dimension {
     Operation(char, Box<Dimension>, Box<Dimension>),
 }
 
-/// Deepest nesting of brackets; deeper text is taken as a name.
+/// Deepest nesting of brackets, and longest text; what goes beyond is taken as a name.
 const MAX_DEPTH: usize = 32;
+const MAX_TEXT: usize = 256;
 
 impl Dimension {
     /// Reads a dimension's text; what is no sum or product is one name.
     pub(super) fn parse(text: &str) -> Dimension {
+        if text.len() > MAX_TEXT {
+            return Dimension::Symbol(text.trim().to_owned());
+        }
         let mut parser = Parser { rest: text.trim(), depth: 0 };
         match parser.sum() {
             Some(dimension) if parser.rest.is_empty() => dimension,
@@ -54,7 +58,8 @@ impl Dimension {
 
     /// The single free name, and the value it must have for the whole to be `value`.
     pub(super) fn solve(&self, names: &BTreeMap<String, usize>, value: usize) -> Option<(String, usize)> {
-        let mut free: Vec<&str> = self.symbols().into_iter().filter(|name| !names.contains_key(*name)).collect();
+        let mut free: Vec<&str> =
+            self.symbols().into_iter().filter(|name| !names.contains_key(*name)).collect();
         free.dedup();
         let [name] = free[..] else { return None };
         let mut trial = names.clone();
@@ -107,7 +112,8 @@ impl Parser<'_> {
             self.depth -= 1;
             return Some(inner);
         }
-        let end = self.rest.find(|c: char| c.is_whitespace() || "+-*/()".contains(c)).unwrap_or(self.rest.len());
+        let end =
+            self.rest.find(|c: char| c.is_whitespace() || "+-*/()".contains(c)).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest.trim_start();
         if word.is_empty() {
@@ -130,8 +136,9 @@ mod tests {
 
     #[test]
     fn text_to_value() {
-        let names: BTreeMap<String, usize> =
-            [("past", 7), ("s15", 3), ("batch-size", 9), ("a b", 4)].map(|(name, value)| (name.to_owned(), value)).into();
+        let names: BTreeMap<String, usize> = [("past", 7), ("s15", 3), ("batch-size", 9), ("a b", 4)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
         for (text, value) in [
             ("12", Some(12)),
             ("past", Some(7)),

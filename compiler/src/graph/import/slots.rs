@@ -47,7 +47,10 @@ fn slot_axis(
     slots: &SecondaryMap<NodeId, Option<usize>>,
 ) -> Result<Option<usize>, &'static str> {
     const DIFFERS: &str = "computes something else at other lengths of the cache";
-    if node.inputs != other.inputs || node.ty.shape.len() != other.ty.shape.len() || node.ty.element != other.ty.element {
+    if node.inputs != other.inputs
+        || node.ty.shape.len() != other.ty.shape.len()
+        || node.ty.element != other.ty.element
+    {
         return Err(DIFFERS);
     }
     let differing: Vec<usize> =
@@ -73,8 +76,11 @@ fn slot_axis(
         (Op::Expand { .. }, Op::Expand { .. }) => {}
         (a, b) if a != b => return Err(DIFFERS),
         (Op::Slice { axis, .. } | Op::Pad { axis, .. } | Op::Concat { axis } | Op::Gather { axis }, _) => {
-            let read = node.inputs.iter().take(if matches!(node.op, Op::Gather { .. }) { 1 } else { usize::MAX });
-            if read.into_iter().any(|&input| slots[input] == Some(*axis)) || own == Some(*axis) && of(0).is_none() && !matches!(node.op, Op::Gather { .. }) {
+            let read =
+                node.inputs.iter().take(if matches!(node.op, Op::Gather { .. }) { 1 } else { usize::MAX });
+            if read.into_iter().any(|&input| slots[input] == Some(*axis))
+                || own == Some(*axis) && of(0).is_none() && !matches!(node.op, Op::Gather { .. })
+            {
                 return Err("depends on where in the cache a token is");
             }
         }
@@ -120,7 +126,10 @@ fn masked(graph: &Graph, slots: &SecondaryMap<NodeId, Option<usize>>) -> Result<
             && *axis == slot
             && !depends[node.inputs[0]]
         {
-            return Err(unsupported(node, "attends to all slots of the cache without a mask for the empty ones"));
+            return Err(unsupported(
+                node,
+                "attends to all slots of the cache without a mask for the empty ones",
+            ));
         }
     }
     Ok(())

@@ -36,7 +36,9 @@ pub(super) fn pairs(model: &Model) -> Vec<Pair> {
             continue;
         }
         let input = origin(&producers, &node.input[0]);
-        let (Some(&rank), Some(axis)) = (ranks.get(input), node.attribute.iter().find(|a| a.name() == "axis")) else {
+        let (Some(&rank), Some(axis)) =
+            (ranks.get(input), node.attribute.iter().find(|a| a.name() == "axis"))
+        else {
             continue;
         };
         let axis = if axis.i() < 0 { axis.i().saturating_add(rank as i64) } else { axis.i() };
@@ -48,7 +50,8 @@ pub(super) fn pairs(model: &Model) -> Vec<Pair> {
             pairs.push(Pair { input: input.to_owned(), output: output.name().to_owned(), axis });
         }
     }
-    let order: BTreeMap<&str, usize> = graph.input.iter().enumerate().map(|(i, input)| (input.name(), i)).collect();
+    let order: BTreeMap<&str, usize> =
+        graph.input.iter().enumerate().map(|(i, input)| (input.name(), i)).collect();
     pairs.sort_by_key(|pair| order.get(pair.input.as_str()).copied());
     pairs
 }

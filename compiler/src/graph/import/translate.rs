@@ -52,7 +52,8 @@ impl<'m> Walk<'m> {
         for input in &bound.inputs {
             let value = match &input.state {
                 None => {
-                    let node = graph.push_typed(Op::Input(input.name.clone()), &[], input.ty.clone(), &input.name);
+                    let node =
+                        graph.push_typed(Op::Input(input.name.clone()), &[], input.ty.clone(), &input.name);
                     graph.inputs.push(node);
                     Value::Node(node)
                 }
@@ -108,7 +109,11 @@ impl<'m> Walk<'m> {
             };
             for (place, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
                 let Some(value) = outputs.get(place) else {
-                    self.problem(node, &name, Issue::Unsupported(format!("its output {place} (`{output}`)")))?;
+                    self.problem(
+                        node,
+                        &name,
+                        Issue::Unsupported(format!("its output {place} (`{output}`)")),
+                    )?;
                     self.values.insert(output.clone(), None);
                     continue;
                 };
@@ -155,15 +160,19 @@ impl<'m> Walk<'m> {
             }
         };
         let Some(condition) = condition else {
-            return Ok(Err(Issue::Unsupported("its condition depends on the data of the model's inputs".to_owned())));
+            return Ok(Err(Issue::Unsupported(
+                "its condition depends on the data of the model's inputs".to_owned(),
+            )));
         };
         let wanted = if condition { "then_branch" } else { "else_branch" };
-        let Some(graph) = node.attribute.iter().find(|a| a.name() == wanted).and_then(|a| a.g.as_ref()) else {
+        let Some(graph) = node.attribute.iter().find(|a| a.name() == wanted).and_then(|a| a.g.as_ref())
+        else {
             return Ok(Err(Issue::Invalid(format!("it has no {wanted}"))));
         };
         for proto in &graph.initializer {
-            let tensor = onnx::tensor(proto)
-                .map_err(|_| bad_model(&format!("initializer `{}` of a branch cannot be read", proto.name())))?;
+            let tensor = onnx::tensor(proto).map_err(|_| {
+                bad_model(&format!("initializer `{}` of a branch cannot be read", proto.name()))
+            })?;
             self.initializers(std::slice::from_ref(&tensor))?;
         }
         self.nodes(graph, Some(name))?;
@@ -197,12 +206,14 @@ impl<'m> Walk<'m> {
         for output in &self.model.graph.output {
             let name = output.name();
             let value = self.values.get(name).cloned().flatten();
-            let value = value.ok_or_else(|| bad_model(&format!("no node makes the model's output `{name}`")))?;
+            let value =
+                value.ok_or_else(|| bad_model(&format!("no node makes the model's output `{name}`")))?;
             name.clone_into(&mut self.build.origin);
             let node = self.build.node(&value).map_err(|issue| unsupported_cache(name, &text(&issue)))?;
-            let Some(past) = bound.state_of_output(name).and_then(|input| {
-                self.build.pasts.iter().find(|past| past.name == input)
-            }) else {
+            let Some(past) = bound
+                .state_of_output(name)
+                .and_then(|input| self.build.pasts.iter().find(|past| past.name == input))
+            else {
                 self.build.graph.outputs.push((name.to_owned(), node));
                 continue;
             };
@@ -233,10 +244,7 @@ fn bad_model(what: &str) -> Diagnostic {
 }
 
 fn unmade(node: &NodeProto, name: &str, value: &str) -> Diagnostic {
-    bad_model(&format!(
-        "node `{name}` ({}) uses `{value}`, which nothing makes before it",
-        node.op_type()
-    ))
+    bad_model(&format!("node `{name}` ({}) uses `{value}`, which nothing makes before it", node.op_type()))
 }
 
 fn unsupported_cache(output: &str, what: &str) -> Diagnostic {

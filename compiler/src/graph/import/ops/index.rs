@@ -33,9 +33,10 @@ fn constant(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let tensor = match attribute.name() {
         "value_int" => Tensor::i32([], [saturated(attribute.i())]),
         "value_float" => Tensor::f32([], [attribute.f()]),
-        "value_ints" => {
-            Tensor::i32([attribute.ints.len()], attribute.ints.iter().map(|&v| saturated(v)).collect::<Vec<_>>())
-        }
+        "value_ints" => Tensor::i32(
+            [attribute.ints.len()],
+            attribute.ints.iter().map(|&v| saturated(v)).collect::<Vec<_>>(),
+        ),
         "value_floats" => Tensor::f32([attribute.floats.len()], attribute.floats.clone()),
         other => return Err(Issue::Unsupported(format!("a constant given by `{other}`"))),
     };
@@ -70,7 +71,9 @@ fn constant_of_shape(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 fn range(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let values = [c.input(0)?, c.input(1)?, c.input(2)?];
     let known: Option<Vec<&Tensor>> = values.iter().map(Value::tensor).collect();
-    let known = known.ok_or_else(|| Issue::Unsupported("its bounds depend on the data of the model's inputs".to_owned()))?;
+    let known = known.ok_or_else(|| {
+        Issue::Unsupported("its bounds depend on the data of the model's inputs".to_owned())
+    })?;
     let too_long = || Issue::Invalid("the range is too long".to_owned());
     let reals = |tensor: &Tensor| tensor.as_f32().and_then(|data| data.first().copied()).map(f64::from);
     let ints = |tensor: &Tensor| tensor.as_i32().and_then(|data| data.first().copied()).map(f64::from);
@@ -109,7 +112,8 @@ fn trilu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         let diagonal = column as i64 - row as i64;
         if upper { diagonal >= k } else { diagonal <= k }
     };
-    let mask: Vec<bool> = (0..rows).flat_map(|row| (0..columns).map(move |column| kept(row, column))).collect();
+    let mask: Vec<bool> =
+        (0..rows).flat_map(|row| (0..columns).map(move |column| kept(row, column))).collect();
     let mask = Value::known(Tensor::bool([rows, columns], mask));
     let a = if ty.element == ElementType::Bool {
         return c.build.binary(crate::graph::BinaryOp::And, &a, &mask).map(|value| vec![value]);
@@ -133,7 +137,7 @@ fn take(build: &mut Builder, data: &Value, indices: &Value, axis: usize) -> Outc
     if let Some(found) = known.map(|indices| spaced(indices, shape[axis])) {
         let found = found?;
         if let Some((start, count, step)) = found {
-            let part = build.apply(Op::Slice { axis, start, count, step }, &[data.clone()])?;
+            let part = build.apply(Op::Slice { axis, start, count, step }, std::slice::from_ref(data))?;
             let result = [&shape[..axis], &build.shape(indices), &shape[axis + 1..]].concat();
             return build.reshape(&part, result);
         }
@@ -189,26 +193,35 @@ fn gather_nd(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     take(c.build, &data, &flat, 0).map(|value| vec![value])
 }
 
-/// Only of known integers; at run time there is no such operator.
+/// Longest axis that is summed up.
+const MAX_RUNNING: usize = 1 << 12;
+
+/// The sum of each element and those before it: at run time a product with a triangle of ones. Small integers stay exact in it.
 fn cumulative_sum(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let ty = c.ty(&a);
-    let Some(data) = a.tensor().and_then(Tensor::as_i32) else {
-        return Err(Issue::Unsupported(
-            "a running sum of what is not known at compile time; export the model with position_ids as an input".to_owned(),
-        ));
-    };
     if c.int("exclusive", 0) != 0 || c.int("reverse", 0) != 0 {
         return Err(Issue::Unsupported("exclusive or reverse".to_owned()));
     }
+    let a = c.input(0)?;
+    let ty = c.ty(&a);
+    let rank = ty.shape.len();
     let axis = c.known_ints(1, "axis")?.first().copied().unwrap_or(0);
-    let axis = normalize(axis, ty.shape.len())?;
-    let stride: usize = ty.shape[axis + 1..].iter().product();
-    let mut sums = data.to_vec();
-    for i in 0..sums.len() {
-        if (i / stride.max(1)) % ty.shape[axis] != 0 {
-            sums[i] = sums[i].saturating_add(sums[i - stride]);
-        }
+    let axis = normalize(axis, rank)?;
+    let length = ty.shape[axis];
+    if length > MAX_RUNNING {
+        return Err(Issue::Unsupported(format!(
+            "a running sum of {length} elements; at most {MAX_RUNNING} are supported"
+        )));
     }
-    Ok(vec![Value::known(Tensor::i32(ty.shape, sums))])
+    let ones = (0..length).flat_map(|row| (0..length).map(move |column| f32::from(u8::from(row <= column))));
+    let triangle = Value::known(Tensor::f32([length, length], ones.collect::<Vec<_>>()));
+    let mut swap: Vec<usize> = (0..rank).collect();
+    swap.swap(axis, rank - 1);
+    let last = c.build.apply(Op::Transpose { permutation: swap.clone() }, &[a])?;
+    let turned = c.build.shape(&last);
+    let rows = c.build.reshape(&last, vec![turned[..rank - 1].iter().product(), length])?;
+    let rows = c.build.cast(&rows, ElementType::F32)?;
+    let sums = c.build.apply(Op::MatMul { transpose_b: false }, &[rows, triangle])?;
+    let sums = c.build.cast(&sums, ty.element)?;
+    let sums = c.build.reshape(&sums, turned)?;
+    c.build.apply(Op::Transpose { permutation: swap }, &[sums]).map(|value| vec![value])
 }

@@ -179,7 +179,8 @@ fn gelu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
             let factor = c.build.with_real(BinaryOp::Mul, &square, 0.044715)?;
             let factor = c.build.with_real(BinaryOp::Add, &factor, 1.0)?;
             let inner = c.build.binary(BinaryOp::Mul, &a, &factor)?;
-            let inner = c.build.with_real(BinaryOp::Mul, &inner, (2.0 / std::f64::consts::PI).sqrt() as f32)?;
+            let inner =
+                c.build.with_real(BinaryOp::Mul, &inner, (2.0 / std::f64::consts::PI).sqrt() as f32)?;
             c.build.unary(UnaryOp::Tanh, &inner)?
         }
         other => return Err(Issue::Invalid(format!("approximate is `{other}`, not none or tanh"))),
@@ -244,7 +245,8 @@ fn cast(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
     let to = c.int("to", 0);
     let data_type = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok());
-    let data_type = data_type.ok_or_else(|| Issue::Invalid(format!("it casts to element type {to}, which does not exist")))?;
+    let data_type = data_type
+        .ok_or_else(|| Issue::Invalid(format!("it casts to element type {to}, which does not exist")))?;
     let element = element(data_type)
         .ok_or_else(|| Issue::Unsupported(format!("it casts to {}", data_type.as_str_name())))?;
     c.build.cast(&a, element).map(one)

@@ -65,8 +65,12 @@ pub(super) fn mean(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
     let count: usize = axes.iter().map(|&axis| ty.shape[axis]).product();
     let sum = sequence(build, ReduceOp::Sum, a, axes)?;
     match ty.element {
-        ElementType::I32 => build.binary(BinaryOp::Div, &sum, &Value::integer(i32::try_from(count).unwrap_or(i32::MAX))),
-        ElementType::F32 | ElementType::Bool => build.with_real(BinaryOp::Mul, &sum, (1.0 / count as f64) as f32),
+        ElementType::I32 => {
+            build.binary(BinaryOp::Div, &sum, &Value::integer(i32::try_from(count).unwrap_or(i32::MAX)))
+        }
+        ElementType::F32 | ElementType::Bool => {
+            build.with_real(BinaryOp::Mul, &sum, (1.0 / count as f64) as f32)
+        }
     }
 }
 
@@ -91,7 +95,7 @@ fn softmax(c: &mut Call<'_>, logarithm: bool) -> Outcome<Vec<Value>> {
         (a, axis)
     };
     let result = if logarithm {
-        let most = c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[a.clone()])?;
+        let most = c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, std::slice::from_ref(&a))?;
         let below = c.build.binary(BinaryOp::Sub, &a, &most)?;
         let powers = c.build.unary(UnaryOp::Exp, &below)?;
         let sum = c.build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[powers])?;

@@ -1,10 +1,13 @@
 //! Operators that move elements without changing them, and those that ask for shapes.
 
 use super::Translate;
+use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length, normalize};
-use crate::graph::eval::Tensor;
 use crate::graph::{Op, shape};
+
+/// Most elements that a slice takes backwards.
+const MAX_REVERSED: usize = 1 << 24;
 
 pub(super) fn translator(operator: &str) -> Option<Translate> {
     Some(match operator {
@@ -62,7 +65,9 @@ fn reshape(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     if let Some(axis) = free {
         let (elements, rest) = (shape::count(&old)?, shape::count(&new)?);
         if rest == 0 || elements % rest != 0 {
-            return Err(Issue::Invalid(format!("{old:?} does not reshape to {asked:?}: {elements} is no multiple of {rest}")));
+            return Err(Issue::Invalid(format!(
+                "{old:?} does not reshape to {asked:?}: {elements} is no multiple of {rest}"
+            )));
         }
         new[axis] = elements / rest;
     }
@@ -138,7 +143,11 @@ fn tile(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let repeats = c.known_ints(1, "repeats")?;
     let shape = c.ty(&a).shape;
     if repeats.len() != shape.len() {
-        return Err(Issue::Invalid(format!("{} repeats for the {} axes of {shape:?}", repeats.len(), shape.len())));
+        return Err(Issue::Invalid(format!(
+            "{} repeats for the {} axes of {shape:?}",
+            repeats.len(),
+            shape.len()
+        )));
     }
     for (axis, &repeat) in repeats.iter().enumerate() {
         let repeat = length(repeat)?;
@@ -152,7 +161,9 @@ fn tile(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         apart[axis] = repeat;
         a = c.build.apply(Op::Expand { shape: apart }, &[a])?;
         let mut joined = now;
-        joined[axis] = joined[axis].checked_mul(repeat).ok_or_else(|| Issue::Invalid("the result is too large".to_owned()))?;
+        joined[axis] = joined[axis]
+            .checked_mul(repeat)
+            .ok_or_else(|| Issue::Invalid("the result is too large".to_owned()))?;
         a = c.build.reshape(&a, joined)?;
     }
     Ok(vec![a])
@@ -173,7 +184,8 @@ fn concat(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         }
     }
     // Empty parts of known length zero, as a first step without a past has them, add nothing.
-    let filled: Vec<Value> = all.iter().filter(|part| c.ty(part).shape.get(axis) != Some(&0)).cloned().collect();
+    let filled: Vec<Value> =
+        all.iter().filter(|part| c.ty(part).shape.get(axis) != Some(&0)).cloned().collect();
     let parts = if filled.is_empty() || filled.len() == all.len() { all } else { filled };
     Ok(vec![c.build.apply(Op::Concat { axis }, &parts)?])
 }
@@ -202,11 +214,13 @@ fn split(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut start = 0usize;
     let mut parts = Vec::new();
     for count in sizes {
-        parts.push(c.build.apply(Op::Slice { axis, start, count, step: 1 }, &[a.clone()])?);
+        parts.push(c.build.apply(Op::Slice { axis, start, count, step: 1 }, std::slice::from_ref(&a))?);
         start = start.saturating_add(count);
     }
     if start != shape[axis] {
-        return Err(Issue::Invalid(format!("the parts have {start} elements in all, axis {axis} of {shape:?} has not")));
+        return Err(Issue::Invalid(format!(
+            "the parts have {start} elements in all, axis {axis} of {shape:?} has not"
+        )));
     }
     Ok(parts)
 }
@@ -228,6 +242,9 @@ fn slice(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
             let (start, step) = (start as usize, step as usize);
             c.build.apply(Op::Slice { axis, start: if count == 0 { 0 } else { start }, count, step }, &[a])?
         } else {
+            if count > MAX_REVERSED || length > i64::from(i32::MAX) {
+                return Err(Issue::Unsupported(format!("{count} elements are taken backwards")));
+            }
             let indices: Vec<i32> = (0..count as i64).map(|i| (start + i * step) as i32).collect();
             let indices = Value::known(Tensor::i32([count], indices));
             c.build.apply(Op::Gather { axis }, &[a, indices])?
@@ -275,10 +292,16 @@ fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     let value = match c.optional(2) {
         None => 0,
-        Some(value) => match value.tensor().map(|tensor| c.build.cast(&Value::known(tensor.clone()), ty.element)) {
-            Some(value) => value?.tensor().and_then(|tensor| tensor.bits().first().copied()).unwrap_or(0),
-            None => return Err(Issue::Unsupported("its padding value depends on the data of the model's inputs".to_owned())),
-        },
+        Some(value) => {
+            match value.tensor().map(|tensor| c.build.cast(&Value::known(tensor.clone()), ty.element)) {
+                Some(value) => value?.tensor().and_then(|tensor| tensor.bits().first().copied()).unwrap_or(0),
+                None => {
+                    return Err(Issue::Unsupported(
+                        "its padding value depends on the data of the model's inputs".to_owned(),
+                    ));
+                }
+            }
+        }
     };
     for (i, &axis) in axes.iter().enumerate() {
         let (before, after) = (pads[i], pads[axes.len() + i]);
@@ -286,7 +309,8 @@ fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         let shape = c.ty(&a).shape;
         let cut = |n: i64| usize::try_from(n.min(0).unsigned_abs()).unwrap_or(usize::MAX);
         let kept = shape[axis].checked_sub(cut(before)).and_then(|n| n.checked_sub(cut(after)));
-        let count = kept.ok_or_else(|| Issue::Invalid(format!("pads {pads:?} cut off more than {shape:?} has")))?;
+        let count =
+            kept.ok_or_else(|| Issue::Invalid(format!("pads {pads:?} cut off more than {shape:?} has")))?;
         a = c.build.apply(Op::Slice { axis, start: cut(before), count, step: 1 }, &[a])?;
         let (before, after) = (length(before.max(0))?, length(after.max(0))?);
         a = c.build.apply(Op::Pad { axis, before, after, value }, &[a])?;

@@ -7,9 +7,11 @@ pub mod rewrite;
 pub mod lower;
 pub mod schedule;
 pub mod emit;
+pub mod summary;
 
 use diagnostic::Diagnostic;
 use graph::Graph;
+use summary::Summary;
 
 /// How products are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,27 +42,6 @@ pub struct Compiled {
     pub summary: Summary,
 }
 
-/// Facts for the report.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// Bytes of SRAM on the chip.
-    pub capacity_bytes: u64,
-    /// Constants, as laid out.
-    pub weights_bytes: u64,
-    /// States, as laid out.
-    pub kv_bytes: u64,
-    /// Greatest number of bytes of activations alive at once, inputs and outputs included.
-    pub activation_bytes: u64,
-    /// Encoded instructions and lane maps.
-    pub instruction_bytes: u64,
-    /// A lower bound on the cycles of any schedule of this graph on this chip.
-    pub bound_cycles: u64,
-    /// What the bound comes from.
-    pub bound_limiter: String,
-    /// Cycles in which each model node has work under way, costliest first.
-    pub node_cycles: Vec<(String, u64)>,
-}
-
 /// The whole way: graph in, program out. `watch` sees every intermediate form (its name, and how to print it).
 pub fn compile(
     graph: Graph,
@@ -68,6 +49,15 @@ pub fn compile(
     options: &Options,
     watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
 ) -> Result<Compiled, Diagnostic> {
-    let _ = (graph, chip, options, watch);
-    Err(Diagnostic::new(diagnostic::Kind::Unsupported, "unfinished", "compilation is not written yet"))
+    watch("graph", &graph);
+    let graph = if options.rewrite { rewrite::optimize(graph, chip)? } else { graph };
+    watch("rewritten", &graph);
+    let legal = lower::legalize::legalize(graph, options.precision, chip)?;
+    watch("legal", &legal);
+    let (legal, kernels) = lower::kernels(legal, chip, options.precision)?;
+    let schedule = schedule::solve(&kernels, chip)?;
+    let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
+    let summary = summary::summarize(&legal, &kernels, &schedule, &program, chip)?;
+    let predicted = isa::report::predict(chip, &program);
+    Ok(Compiled { program, predicted, summary })
 }

@@ -1,1 +1,153 @@
-//! From a schedule to a program.
+//! From a schedule to a program: streams, ALUs and addresses filled in, runs sorted into queues, the memory image, the ports.
+
+mod image;
+mod ports;
+
+use std::collections::BTreeMap;
+
+use isa::instruction::{Operand, Window};
+use isa::place::Queue;
+use isa::stream::Stream;
+use isa::{Chip, ChipProgram, Instruction, Mem, Mxm, Program, Run, Sxm, Vxm};
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::Graph;
+use crate::lower::flow::{Act, AluOperand, Flow, FlowQueue, FlowRun, Kernels, StreamRef, WordRef};
+use crate::schedule::Schedule;
+use crate::schedule::reservation::Fit;
+
+/// Puts a program together. `graph` is the one that the kernels refer to.
+pub fn assemble(graph: &Graph, kernels: &Kernels, schedule: &Schedule, chip: &Chip) -> Result<Program, Diagnostic> {
+    let mut names = Names::default();
+    let mut queues: BTreeMap<Queue, Vec<Run>> = BTreeMap::new();
+    for (flow, fit) in kernels.flows.iter().zip(&schedule.fits) {
+        let node = names.index(&graph.nodes[flow.node].origin);
+        let assembler = Assembler { kernels, schedule, flow, fit };
+        for run in &flow.runs {
+            let (queue, run) = assembler.run(run, node)?;
+            queues.entry(queue).or_default().push(run);
+        }
+    }
+    for runs in queues.values_mut() {
+        runs.sort_by_key(|run| run.cycle);
+    }
+    let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
+    let ports = ports::ports(graph, kernels, schedule)?;
+    let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports };
+    Ok(Program { chip: chip.name.clone(), nodes: names.names, chips: vec![program] })
+}
+
+/// Node names, each once.
+#[derive(Debug)]
+pub(crate) struct Names {
+    names: Vec<String>,
+    index: BTreeMap<String, u32>,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names { names: vec![String::new()], index: BTreeMap::from([(String::new(), 0)]) }
+    }
+}
+
+impl Names {
+    /// Index of a name.
+    pub(crate) fn index(&mut self, name: &str) -> u32 {
+        if let Some(&index) = self.index.get(name) {
+            return index;
+        }
+        let index = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.index.insert(name.to_owned(), index);
+        index
+    }
+}
+
+/// Fills in one flow.
+struct Assembler<'a> {
+    kernels: &'a Kernels,
+    schedule: &'a Schedule,
+    flow: &'a Flow,
+    fit: &'a Fit,
+}
+
+impl Assembler<'_> {
+    fn run(&self, run: &FlowRun, node: u32) -> Result<(Queue, Run), Diagnostic> {
+        let queue = match run.queue {
+            FlowQueue::Fixed(queue) => queue,
+            FlowQueue::Alu(n) => Queue::Vxm(self.fit.alus[n]),
+            FlowQueue::Sxm(n) => Queue::Sxm(self.flow.sxm[n].0, self.fit.sxm[n]),
+        };
+        let cycle = u64::try_from(self.fit.start + run.cycle).map_err(|_| {
+            let message = format!("a {} of {} would start before cycle 0", self.flow.name, self.flow.node);
+            Diagnostic::new(Kind::Bug, "emit", message)
+        })?;
+        let instruction = self.instruction(&run.act)?;
+        Ok((queue, Run { cycle, instruction, repeats: run.repeats.clone(), node }))
+    }
+
+    fn stream(&self, at: StreamRef) -> Stream {
+        let number = self.fit.streams[at.0] + at.1;
+        Stream { number: number as u8, direction: self.flow.streams[at.0].direction }
+    }
+
+    fn address(&self, word: WordRef) -> Result<u32, Diagnostic> {
+        let storages = &self.kernels.storages;
+        let base = self.schedule.bases.in_slice(storages, word.storage, word.hemisphere, word.slice);
+        let missing = || Diagnostic::new(Kind::Bug, "emit", format!("{} has no address", word.storage));
+        Ok(base.ok_or_else(missing)? + word.word)
+    }
+
+    fn operand(&self, operand: AluOperand) -> Operand {
+        match operand {
+            AluOperand::Stream(at, format) => Operand::Stream(self.stream(at), format),
+            AluOperand::Alu(n, delay) => Operand::Alu { alu: self.fit.alus[n], delay },
+            AluOperand::Immediate(bits) => Operand::Immediate(bits),
+        }
+    }
+
+    fn instruction(&self, act: &Act) -> Result<Instruction, Diagnostic> {
+        Ok(match *act {
+            Act::Read(word, to) => Instruction::Mem(Mem::Read { address: self.address(word)?, stream: self.stream(to) }),
+            Act::Write(word, from) => {
+                Instruction::Mem(Mem::Write { address: self.address(word)?, stream: self.stream(from) })
+            }
+            Act::Gather(word, first, count, index, to) => Instruction::Mem(Mem::Gather {
+                window: Window { first, count, base: self.address(word)?, stride: 1 },
+                index: self.stream(index),
+                stream: self.stream(to),
+            }),
+            Act::Scatter(word, first, count, index, from) => Instruction::Mem(Mem::Scatter {
+                window: Window { first, count, base: self.address(word)?, stride: 1 },
+                index: self.stream(index),
+                stream: self.stream(from),
+            }),
+            Act::Alu { op, a, b, result } => Instruction::Vxm(Vxm {
+                op,
+                a: self.operand(a),
+                b: b.map(|b| self.operand(b)),
+                result: result.map(|(to, format)| (self.stream(to), format)),
+            }),
+            Act::Permute(map, from, to) => Instruction::Sxm(Sxm::Permute {
+                map,
+                streams: 4,
+                from: self.stream(from),
+                to: self.stream(to),
+            }),
+            Act::Lw(stream, count, row, row_stride) => Instruction::Mxm(Mxm::Lw {
+                stream: self.stream(stream),
+                count,
+                row,
+                row_stride,
+                format: isa::Format::F16,
+            }),
+            Act::Iw => Instruction::Mxm(Mxm::Iw),
+            Act::Abc(stream) => {
+                Instruction::Mxm(Mxm::Abc { stream: self.stream(stream), format: isa::Format::F16 })
+            }
+            Act::Acc(address, mode, emit) => {
+                Instruction::Mxm(Mxm::Acc { address, mode, emit: emit.map(|to| self.stream(to)) })
+            }
+        })
+    }
+}

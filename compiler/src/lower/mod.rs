@@ -1,3 +1,91 @@
-//! From a graph to kernels.
+//! From the legal graph to kernels: every operator becomes flows of vectors through the slices.
+//!
+//! In order: [`legalize`] leaves only forms that the machine has; [`fuse`] groups pointwise nodes; [`arrays`] decides what lies where;
+//! then each group and node is lowered by the file of its slice: [`vxm`] (through [`pass`]), [`mxm`], [`reduce`] and [`moves`] (SXM), [`gather`] and
+//! [`append`] (indirect memory).
 
 pub mod legalize;
+pub mod floorplan;
+pub mod storage;
+pub mod flow;
+pub mod compress;
+pub mod alu;
+pub mod view;
+pub mod context;
+pub mod materialize;
+pub mod fuse;
+pub mod arrays;
+pub mod pad;
+pub mod maps;
+pub mod pass;
+pub mod vxm;
+pub mod mxm;
+pub mod reduce;
+pub mod moves;
+pub mod gather;
+pub mod append;
+pub mod order;
+
+use isa::Chip;
+
+use crate::Precision;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Graph, NodeId, Op};
+use arrays::{Arrays, bad_node};
+use context::Context;
+use flow::{Flow, Kernels};
+use maps::Maps;
+use order::Work;
+use pad::Pads;
+
+/// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
+pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
+    let graph = materialize::materialize(graph)?;
+    let context = Context::new(&graph)?;
+    let groups = fuse::groups(&context, chip).map_err(bad_node)?;
+    let users = fuse::users(&context);
+    let mut arrays = arrays::arrays(&context, &groups, chip, precision)?;
+    let mut pads = Pads::default();
+    let mut maps = Maps::new(chip.lanes);
+    let mut flows: Vec<Flow> = Vec::new();
+    for work in order::order(&context, &groups) {
+        match work {
+            Work::Group(group) => {
+                let program = fuse::program(&context, &groups.groups[group].nodes, &users).map_err(bad_node)?;
+                if !program.results.is_empty() {
+                    flows.push(vxm::pointwise(&context, &arrays, chip, &program, &mut pads)?);
+                }
+            }
+            Work::Node(node) => {
+                flows.extend(lower(&context, &mut arrays, chip, &mut maps, node, &pads)?);
+                flows.extend(vxm::convert(&context, &arrays, chip, node, &mut pads)?);
+            }
+        }
+    }
+    drop(context);
+    Ok((graph, Kernels { storages: arrays.storages, flows, maps: maps.into_vec() }))
+}
+
+/// Lowers one node that is not pointwise.
+fn lower(
+    context: &Context<'_>,
+    arrays: &mut Arrays,
+    chip: &Chip,
+    maps: &mut Maps,
+    node: NodeId,
+    pads: &Pads,
+) -> Result<Vec<Flow>, Diagnostic> {
+    match &context.graph.nodes[node].op {
+        Op::MatMul { .. } => mxm::product(context, arrays, chip, node),
+        Op::Reduce { .. } => reduce::reduce(context, arrays, chip, maps, node, pads),
+        Op::Gather { .. } => gather::gather(context, arrays, chip, node),
+        Op::Append { .. } => append::append(context, arrays, chip, node),
+        Op::Slice { .. } | Op::Concat { .. } | Op::Pad { .. } | Op::Reshape { .. } => {
+            Ok(vec![moves::movement(context, arrays, chip, maps, node)?])
+        }
+        other => {
+            let origin = &context.graph.nodes[node].origin;
+            Err(bad_node(format!("{node} ({origin}): {other:?} is not in legal form")))
+        }
+    }
+}

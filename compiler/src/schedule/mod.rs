@@ -1,1 +1,282 @@
-//! From kernels to a schedule.
+//! From kernels to a schedule: a cycle, streams, ALUs, queues and addresses for every flow.
+//!
+//! List scheduling: flows in the order in which lowering made them, each at the earliest cycle at which its operands are there and nothing that
+//! it needs is taken. Later flows fill the gaps that earlier ones leave. Ties go to the lowest number, so the schedule is a function of its input.
+
+pub mod timeline;
+pub mod reservation;
+pub mod memory;
+pub mod bound;
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::SecondaryMap;
+use isa::Chip;
+use isa::place::Hemisphere;
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, MxmRole, WordRef};
+use crate::lower::storage::{Role, StorageId, Storages};
+use memory::{Bases, Full, Memory};
+use reservation::{Demand, Fit, Reservations};
+
+/// Where and when everything is.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Place of each flow, in the kernels' order.
+    pub fits: Vec<Fit>,
+    /// Addresses.
+    pub bases: Bases,
+    /// Greatest number of bytes of activations at once.
+    pub activation_bytes: u64,
+}
+
+/// The weights of a hemisphere's MXM, as far as they are scheduled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Plane {
+    /// Cycle of the last IW.
+    installed: i64,
+    /// When what was loaded last is in the buffer.
+    loaded: i64,
+    /// When the array multiplies by what was installed last.
+    ready: i64,
+    /// End of the last activation.
+    idle: i64,
+}
+
+struct Scheduler<'a> {
+    chip: &'a Chip,
+    kernels: &'a Kernels,
+    reservations: Reservations,
+    memory: Memory,
+    /// When each vector of an array can be read; never for those that are not written yet.
+    available: SecondaryMap<StorageId, Vec<i64>>,
+    planes: BTreeMap<Hemisphere, Plane>,
+    /// Flows that still read or write an array.
+    pending: SecondaryMap<StorageId, u32>,
+    last_use: SecondaryMap<StorageId, i64>,
+}
+
+/// Schedules all flows.
+pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
+    let mut scheduler = Scheduler {
+        chip,
+        kernels,
+        reservations: Reservations::new(chip),
+        memory: Memory::new(chip),
+        available: SecondaryMap::new(),
+        planes: Hemisphere::BOTH.into_iter().map(|h| (h, Plane::default())).collect(),
+        pending: SecondaryMap::new(),
+        last_use: SecondaryMap::new(),
+    };
+    scheduler.place_static().map_err(|full| does_not_fit(kernels, chip, &full))?;
+    for flow in &kernels.flows {
+        for storage in used(flow) {
+            scheduler.pending[storage] += 1;
+        }
+    }
+    let mut fits = Vec::with_capacity(kernels.flows.len());
+    for flow in &kernels.flows {
+        fits.push(scheduler.place(flow)?);
+    }
+    let activation_bytes = scheduler.memory.peak_bytes();
+    Ok(Schedule { fits, bases: scheduler.memory.bases().clone(), activation_bytes })
+}
+
+impl Scheduler<'_> {
+    /// Addresses of all that is there before the program starts or stays after it ends.
+    fn place_static(&mut self) -> Result<(), Full> {
+        for (id, array) in self.kernels.storages.arrays.iter() {
+            match array.role {
+                Role::Temporary => continue,
+                Role::Output(_) => {}
+                _ => self.available[id] = vec![0; array.vectors() as usize],
+            }
+            self.memory.allocate(&self.kernels.storages, id, 0)?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, flow: &Flow) -> Result<Fit, Diagnostic> {
+        let mut earliest = flow.runs.iter().map(|run| -run.cycle).max().unwrap_or(0);
+        for read in &flow.reads {
+            match self.available[read.storage].get(read.vector as usize) {
+                Some(&cycle) if cycle < i64::MAX => earliest = earliest.max(cycle - read.cycle),
+                _ => return Err(self.bug(flow, "reads a vector that nothing wrote before it")),
+            }
+        }
+        earliest = earliest.max(self.plane_ready(flow));
+        for write in first_writes(flow) {
+            if !self.memory.has(write.0) {
+                let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1);
+                let from = from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
+                earliest = earliest.max(from - write.1);
+            }
+        }
+        let demand = self.demand(flow)?;
+        let Some(fit) = self.reservations.fit(&demand, earliest) else {
+            return Err(self.bug(flow, "needs more ALUs, queues or streams than the chip has"));
+        };
+        self.reservations.take(&demand, &fit);
+        self.commit(flow, fit.start);
+        Ok(fit)
+    }
+
+    /// The cycle from which the planes allow a flow.
+    fn plane_ready(&self, flow: &Flow) -> i64 {
+        match flow.mxm {
+            Some(MxmRole::Load(hemisphere, _)) => self.planes[&hemisphere].installed,
+            Some(MxmRole::Install(hemisphere)) => {
+                let plane = self.planes[&hemisphere];
+                plane.loaded.max(plane.idle - i64::from(self.chip.latency.install))
+            }
+            Some(MxmRole::Stream(hemisphere, _)) => self.planes[&hemisphere].ready,
+            None => 0,
+        }
+    }
+
+    fn commit(&mut self, flow: &Flow, start: i64) {
+        let latency = &self.chip.latency;
+        match flow.mxm {
+            Some(MxmRole::Load(hemisphere, cycles)) => {
+                let plane = self.planes.entry(hemisphere).or_default();
+                plane.loaded = start + cycles - 1 + i64::from(latency.load);
+            }
+            Some(MxmRole::Install(hemisphere)) => {
+                let plane = self.planes.entry(hemisphere).or_default();
+                plane.installed = start;
+                plane.ready = start + i64::from(latency.install);
+            }
+            Some(MxmRole::Stream(hemisphere, cycles)) => {
+                self.planes.entry(hemisphere).or_default().idle = start + cycles;
+            }
+            None => {}
+        }
+        for write in &flow.writes {
+            let vectors = self.kernels.storages.arrays[write.storage].vectors() as usize;
+            let times = &mut self.available[write.storage];
+            times.resize(vectors, i64::MAX);
+            let readable = start + write.cycle + i64::from(latency.write);
+            let time = &mut times[write.vector as usize];
+            *time = if *time == i64::MAX { readable } else { readable.max(*time) };
+            self.last_use[write.storage] = self.last_use[write.storage].max(readable);
+        }
+        for read in &flow.reads {
+            // Slices nearer than the first one read up to a hemisphere's width later.
+            let end = start + read.cycle + i64::from(self.chip.mem.slices_per_hemisphere) + 1;
+            self.last_use[read.storage] = self.last_use[read.storage].max(end);
+        }
+        for storage in used(flow) {
+            self.pending[storage] -= 1;
+            if self.pending[storage] == 0 && self.kernels.storages.arrays[storage].role == Role::Temporary {
+                let from = self.last_use[storage];
+                self.memory.release(&self.kernels.storages, storage, from);
+            }
+        }
+    }
+
+    fn demand(&self, flow: &Flow) -> Result<Demand, Diagnostic> {
+        let mut queues: BTreeMap<isa::Queue, (i64, i64)> = BTreeMap::new();
+        let mut banks: BTreeMap<reservation::Bank, (i64, i64)> = BTreeMap::new();
+        for run in &flow.runs {
+            let FlowQueue::Fixed(queue) = run.queue else { continue };
+            let span = queues.entry(queue).or_insert((i64::MAX, i64::MIN));
+            *span = (span.0.min(run.cycle), span.1.max(run.end()));
+            if let Some(word) = memory_word(&run.act) {
+                let (first, last) = self.addresses(flow, run, word)?;
+                let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
+                for bank in bank(first)..=bank(last) {
+                    let span = banks.entry((word.hemisphere, word.slice, bank)).or_insert((i64::MAX, i64::MIN));
+                    *span = (span.0.min(run.cycle), span.1.max(run.end()));
+                }
+            }
+        }
+        Ok(Demand {
+            queues: queues.into_iter().map(|(queue, (from, to))| (queue, from, to)).collect(),
+            banks: banks.into_iter().map(|(bank, (from, to))| (bank, from, to)).collect(),
+            alus: flow.alus.clone(),
+            sxm: flow.sxm.clone(),
+            streams: flow.streams.clone(),
+        })
+    }
+
+    /// First and last address that a run touches.
+    fn addresses(&self, flow: &Flow, run: &FlowRun, word: WordRef) -> Result<(u32, u32), Diagnostic> {
+        let base = self.memory.bases().in_slice(&self.kernels.storages, word.storage, word.hemisphere, word.slice);
+        let Some(base) = base else { return Err(self.bug(flow, "uses an array that has no address")) };
+        let window = match run.act {
+            Act::Gather(_, _, count, ..) | Act::Scatter(_, _, count, ..) => i64::from(count) - 1,
+            _ => 0,
+        };
+        let steps = run.repeats.iter().map(|repeat| i64::from(repeat.step) * i64::from(repeat.count - 1));
+        let (down, up) = steps.fold((0, window), |(down, up), step| (down + step.min(0), up + step.max(0)));
+        let at = i64::from(base) + i64::from(word.word);
+        Ok(((at + down) as u32, (at + up) as u32))
+    }
+
+    fn bug(&self, flow: &Flow, what: &str) -> Diagnostic {
+        Diagnostic::new(Kind::Bug, "schedule", format!("flow {} of {} {what}", flow.name, flow.node))
+    }
+}
+
+/// The word that a memory instruction names.
+pub fn memory_word(act: &Act) -> Option<WordRef> {
+    match act {
+        Act::Read(word, _) | Act::Write(word, _) | Act::Gather(word, ..) | Act::Scatter(word, ..) => Some(*word),
+        _ => None,
+    }
+}
+
+/// Arrays that a flow reads or writes, each once.
+fn used(flow: &Flow) -> Vec<StorageId> {
+    let mut used: Vec<StorageId> = flow.reads.iter().chain(&flow.writes).map(|access| access.storage).collect();
+    used.sort();
+    used.dedup();
+    used
+}
+
+/// The first write to each array, as a relative cycle that is surely not later.
+fn first_writes(flow: &Flow) -> Vec<(StorageId, i64)> {
+    let mut first: BTreeMap<StorageId, i64> = BTreeMap::new();
+    for run in &flow.runs {
+        if let Act::Write(word, _) | Act::Scatter(word, ..) = run.act {
+            let cycle = first.entry(word.storage).or_insert(run.cycle);
+            *cycle = (*cycle).min(run.cycle);
+        }
+    }
+    first.into_iter().collect()
+}
+
+/// Bytes by kind: constants, states, all else that stays.
+pub fn static_bytes(storages: &Storages, chip: &Chip) -> (u64, u64, u64) {
+    let mut bytes = (0, 0, 0);
+    for array in storages.arrays.values() {
+        let size = array.bytes(chip, &storages.plan);
+        match array.role {
+            Role::Constant | Role::Mask { .. } => bytes.0 += size,
+            Role::State(..) => bytes.1 += size,
+            Role::Input(_) | Role::Output(_) => bytes.2 += size,
+            Role::Temporary => {}
+        }
+    }
+    bytes
+}
+
+fn does_not_fit(kernels: &Kernels, chip: &Chip, full: &Full) -> Diagnostic {
+    let (weights, states, ports) = static_bytes(&kernels.storages, chip);
+    let (needed, capacity) = (weights + states + ports, chip.sram_bytes());
+    let slices = kernels.storages.plan.slices(full.region).len();
+    let message = if needed > capacity {
+        format!("the model does not fit one {} chip: over by {} bytes", chip.name, needed - capacity)
+    } else {
+        format!("the model does not fit one {} chip as it is laid out: no room for {} more words in {slices} slices", chip.name, full.words)
+    };
+    let chips = needed.div_ceil(capacity.max(1));
+    Diagnostic::new(Kind::Unsupported, "does-not-fit", message)
+        .note(format!("weights       {weights:>14} bytes, as they lie in SRAM"))
+        .note(format!("KV cache      {states:>14} bytes"))
+        .note(format!("inputs/outputs{ports:>14} bytes"))
+        .note(format!("together      {needed:>14} bytes (instructions and temporaries come on top)"))
+        .note(format!("SRAM          {capacity:>14} bytes on a chip"))
+        .note(format!("what would make it fit: at least {} chips (chains are not supported yet), fewer bits per weight (--precision fp16), or a shorter --context", chips.max(2)))
+}

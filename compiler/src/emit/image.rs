@@ -1,0 +1,131 @@
+//! The memory image: constants and states as words of slices.
+
+use bytes::Bytes;
+use half::f16;
+use isa::program::SegmentData;
+use isa::{Chip, Element, Segment};
+
+use super::Names;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Graph, eval};
+use crate::lower::context::words;
+use crate::lower::flow::Kernels;
+use crate::lower::storage::{MaskKind, Region, Role, Storage, StorageId};
+use crate::schedule::Schedule;
+
+/// Segments of all arrays that hold something before the first cycle, by slice and address.
+pub(crate) fn image(
+    graph: &Graph,
+    kernels: &Kernels,
+    schedule: &Schedule,
+    chip: &Chip,
+    names: &mut Names,
+) -> Result<Vec<Segment>, Diagnostic> {
+    let mut segments = Vec::new();
+    for (id, array) in kernels.storages.arrays.iter() {
+        let node = match array.role {
+            Role::Mask { .. } => 0,
+            _ => names.index(&graph.nodes[array.node].origin),
+        };
+        let content = match &array.role {
+            Role::Constant => match eval::constant(graph, array.node)? {
+                Some(tensor) => Content::Bytes(planes(array, kernels, chip, &encode(array, &words(&tensor)))),
+                None => Content::Absent,
+            },
+            Role::Mask { lanes, kind } => Content::Bytes(planes(array, kernels, chip, &mask(chip, *lanes, *kind))),
+            Role::State(..) => Content::Zero,
+            Role::Input(_) | Role::Output(_) | Role::Temporary => continue,
+        };
+        push(&mut segments, (id, array), kernels, schedule, content, node);
+    }
+    segments.sort_by_key(|segment| (segment.hemisphere, segment.slice, segment.address));
+    Ok(segments)
+}
+
+enum Content {
+    /// Per region, per slice of it.
+    Bytes(Vec<(Region, Vec<Vec<u8>>)>),
+    Zero,
+    Absent,
+}
+
+fn push(
+    segments: &mut Vec<Segment>,
+    (id, array): (StorageId, &Storage),
+    kernels: &Kernels,
+    schedule: &Schedule,
+    content: Content,
+    node: u32,
+) {
+    let mut content = content;
+    for (region, words) in array.regions() {
+        let address = schedule.bases.base(id, region).unwrap_or(0);
+        for (at, slice) in kernels.storages.plan.slices(region).enumerate() {
+            let data = match &mut content {
+                Content::Zero => SegmentData::Fill(0),
+                Content::Absent => SegmentData::Absent,
+                Content::Bytes(planes) => match planes.iter_mut().find(|(r, _)| *r == region) {
+                    Some((_, slices)) if !slices[at].is_empty() => {
+                        SegmentData::Bytes(Bytes::from(std::mem::take(&mut slices[at])))
+                    }
+                    _ => continue,
+                },
+            };
+            segments.push(Segment { hemisphere: region.hemisphere(), slice, address, words, data, node });
+        }
+    }
+}
+
+/// Elements as little-endian bytes of the array's type, row-major.
+fn encode(array: &Storage, words: &[u32]) -> Vec<u32> {
+    match array.element {
+        Element::F16 => words.iter().map(|&word| u32::from(f16::from_f32(f32::from_bits(word)).to_bits())).collect(),
+        _ => words.to_vec(),
+    }
+}
+
+/// Two rows: all lanes, and the lanes below a number.
+fn mask(chip: &Chip, lanes: usize, kind: MaskKind) -> Vec<u32> {
+    let (inside, outside) = match kind {
+        MaskKind::Zero => (u32::MAX, 0),
+        MaskKind::NegativeInfinity => (f32::INFINITY.to_bits(), f32::NEG_INFINITY.to_bits()),
+    };
+    let full = std::iter::repeat_n(inside, chip.lanes);
+    full.chain((0..chip.lanes).map(|lane| if lane < lanes { inside } else { outside })).collect()
+}
+
+/// Byte planes: for each region, for each of its slices, `words` × lanes bytes.
+fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> Vec<(Region, Vec<Vec<u8>>)> {
+    let width = array.element.bytes();
+    let regions = array.regions();
+    let used = array.tile_rows.div_ceil(array.rows_per_stripe) as usize * width;
+    let mut planes: Vec<(Region, Vec<Vec<u8>>)> = regions
+        .iter()
+        .map(|&(region, words)| {
+            let slices = kernels.storages.plan.slices(region).len();
+            let plane = |at: usize| if at < used { vec![0; words as usize * chip.lanes] } else { Vec::new() };
+            (region, (0..slices).map(plane).collect())
+        })
+        .collect();
+    let columns = array.columns;
+    for row in 0..array.batches * array.rows {
+        for chunk in 0..array.chunks {
+            let place = array.locate(row, chunk);
+            let Some((_, slices)) = planes.iter_mut().find(|(region, _)| *region == place.region) else { continue };
+            let first = row as usize * columns + chunk as usize * chip.lanes;
+            let lanes = chip.lanes.min(columns - chunk as usize * chip.lanes);
+            for byte in 0..width {
+                let plane = &mut slices[place.stripe as usize * width + byte];
+                let word = &mut plane[place.word as usize * chip.lanes..][..chip.lanes];
+                if array.broadcast {
+                    word.fill((elements[first] >> (8 * byte)) as u8);
+                    continue;
+                }
+                for (to, element) in word.iter_mut().zip(&elements[first..first + lanes]) {
+                    *to = (element >> (8 * byte)) as u8;
+                }
+            }
+        }
+    }
+    planes
+}

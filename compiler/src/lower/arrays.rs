@@ -1,0 +1,367 @@
+//! Which arrays each tensor needs in SRAM, in which form, and in which slices.
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use isa::place::Hemisphere;
+use isa::{Chip, Element};
+
+use super::alu::is_pointwise;
+use super::context::{Context, is_f16};
+use super::floorplan::Floorplan;
+use super::fuse::{Groups, program, users};
+use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages};
+use crate::Precision;
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::{ElementType, NodeId, Op, ReduceOp};
+
+/// The forms of one tensor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forms {
+    /// 32-bit, in a group of four slices.
+    pub plain: Option<StorageId>,
+    /// binary16, one copy in each hemisphere, for left operands of products.
+    pub halves: Option<[StorageId; 2]>,
+    /// Striped: right operands of products, and gather tables.
+    pub striped: Option<StorageId>,
+    /// 32-bit, one copy in each hemisphere: indices, which go past the table in both at once.
+    pub indices: Option<[StorageId; 2]>,
+    /// Striped with 32-bit elements: gather tables that binary16 would round.
+    pub table: Option<StorageId>,
+}
+
+/// All arrays.
+#[derive(Clone, Debug)]
+pub struct Arrays {
+    /// Forms by the node that a view's base is.
+    pub forms: SecondaryMap<NodeId, Forms>,
+    /// Lane masks: row 0 for full chunks, row 1 for the last one.
+    pub masks: BTreeMap<(usize, MaskKind), StorageId>,
+    /// Arrays.
+    pub storages: Storages,
+}
+
+/// What the consumers of a base ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Needs {
+    plain: bool,
+    halves: bool,
+    striped: bool,
+    indices: bool,
+    table: bool,
+}
+
+/// Decides the forms and places of all tensors.
+pub fn arrays(context: &Context<'_>, groups: &Groups, chip: &Chip, precision: Precision) -> Result<Arrays, Diagnostic> {
+    let plan = Floorplan::new(chip)?;
+    let needs = needs(context, groups, precision)?;
+    let together = read_together(context, groups)?;
+    let mut builder = Builder {
+        context,
+        chip,
+        storages: Storages { arrays: PrimaryMap::new(), plan },
+        group_use: BTreeMap::new(),
+        set_use: BTreeMap::new(),
+        pairs: 0,
+    };
+    let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
+    for node in context.graph.nodes.keys() {
+        let need = needs[node];
+        let mut made = Forms::default();
+        let role = builder.role(node);
+        if need.striped {
+            made.striped = Some(builder.striped(node, Element::F16, role.clone()));
+        }
+        if need.table {
+            made.table = Some(builder.striped(node, Element::F32, role.clone()));
+        }
+        if need.halves {
+            made.halves = Some(builder.halves(node, role.clone()));
+        }
+        if need.indices {
+            made.indices = Some(builder.indices(node, role.clone()));
+        }
+        if need.plain {
+            let avoid: Vec<Region> = together[node].iter().filter_map(|&other| builder.region_of(&forms, other)).collect();
+            made.plain = Some(builder.plain(node, role, &avoid));
+        }
+        forms[node] = made;
+    }
+    let mut arrays = Arrays { forms, masks: BTreeMap::new(), storages: builder.storages };
+    for (lanes, kind) in masks(context, chip) {
+        let avoid = Vec::new();
+        let id = arrays.add_mask(chip, lanes, kind, &avoid);
+        arrays.masks.insert((lanes, kind), id);
+    }
+    Ok(arrays)
+}
+
+impl Arrays {
+    fn add_mask(&mut self, chip: &Chip, lanes: usize, kind: MaskKind, _avoid: &[Region]) -> StorageId {
+        let groups = self.storages.plan.groups;
+        let number = (self.masks.len() as u16) % groups;
+        let node = NodeId::from_u32(0);
+        self.storages.arrays.push(Storage {
+            node,
+            element: Element::Mask,
+            role: Role::Mask { lanes, kind },
+            columns: chip.lanes,
+            broadcast: false,
+            chunks: 1,
+            batches: 1,
+            rows: 2,
+            tile_rows: 2,
+            rows_per_stripe: 2,
+            units: vec![(Region::Group(Hemisphere::West, number), 0)],
+        })
+    }
+}
+
+/// Every partly filled last chunk that some kernel may have to mask.
+fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
+    let mut masks = std::collections::BTreeSet::new();
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] {
+            continue;
+        }
+        let lanes = match &data.op {
+            Op::Reduce { .. } => context.columns(data.inputs[0]),
+            _ => context.columns(node),
+        } % chip.lanes;
+        if lanes == 0 {
+            continue;
+        }
+        match &data.op {
+            Op::Reduce { op: ReduceOp::Max, .. } => {
+                masks.insert((lanes, MaskKind::NegativeInfinity));
+            }
+            Op::Reduce { .. } => {
+                masks.insert((lanes, MaskKind::Zero));
+            }
+            op if is_pointwise(op) => {
+                masks.insert((lanes, MaskKind::Zero));
+            }
+            _ => {}
+        }
+    }
+    masks.into_iter().collect()
+}
+
+fn needs(context: &Context<'_>, groups: &Groups, precision: Precision) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
+    let mut needs: SecondaryMap<NodeId, Needs> = SecondaryMap::new();
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) {
+            continue;
+        }
+        let base = |at: usize| context.base(data.inputs[at]);
+        match &data.op {
+            Op::MatMul { .. } => {
+                needs[base(0)].halves = true;
+                needs[base(1)].striped = true;
+            }
+            Op::Gather { .. } => {
+                let table = base(0);
+                if precision == Precision::Fp32 && !is_f16(context.graph, table) {
+                    needs[table].table = true;
+                } else {
+                    needs[table].striped = true;
+                }
+                needs[base(1)].indices = true;
+            }
+            Op::Append { .. } => {
+                needs[base(1)].plain = true;
+                needs[base(2)].plain = true;
+            }
+            op if is_pointwise(op) => {}
+            _ => {
+                for at in 0..data.inputs.len() {
+                    needs[base(at)].plain = true;
+                }
+            }
+        }
+        let computed = matches!(data.op, Op::MatMul { .. } | Op::Reduce { .. } | Op::Gather { .. })
+            || super::moves::is_move(context, node);
+        if computed {
+            needs[node].plain = true;
+        }
+    }
+    let users = users(context);
+    for group in &groups.groups {
+        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+        for input in program.inputs {
+            needs[context.base(input.node)].plain = true;
+        }
+    }
+    for (_, node) in &context.graph.outputs {
+        needs[context.base(*node)].plain = true;
+    }
+    // Products, reductions and moves write 32 bits; the other forms are made from those.
+    for (node, data) in context.graph.nodes.iter() {
+        let state = context.graph.states.iter().any(|state| state.input == node);
+        let given = context.constant[node] || matches!(data.op, Op::Input(_));
+        if given && !state {
+            continue;
+        }
+        if state && !needs[node].striped {
+            needs[node].plain = true;
+        }
+    }
+    Ok(needs)
+}
+
+pub(super) fn bad_node(problem: String) -> Diagnostic {
+    Diagnostic::new(Kind::Unsupported, "cannot-lower", problem)
+}
+
+/// For each base, the bases that some kernel reads in the same pass.
+fn read_together(context: &Context<'_>, groups: &Groups) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
+    let users = users(context);
+    let mut together: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
+    for group in &groups.groups {
+        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+        let bases: Vec<NodeId> = program.inputs.iter().map(|input| context.base(input.node)).collect();
+        for &one in &bases {
+            for &other in &bases {
+                if one != other && !together[one].contains(&other) {
+                    together[one].push(other);
+                }
+            }
+        }
+    }
+    Ok(together)
+}
+
+struct Builder<'a, 'g> {
+    context: &'a Context<'g>,
+    chip: &'a Chip,
+    storages: Storages,
+    group_use: BTreeMap<Region, u32>,
+    set_use: BTreeMap<Region, u64>,
+    pairs: u16,
+}
+
+impl Builder<'_, '_> {
+    fn role(&self, node: NodeId) -> Role {
+        let graph = self.context.graph;
+        if self.context.constant[node] {
+            return Role::Constant;
+        }
+        if let Some(state) = graph.states.iter().find(|state| state.input == node) {
+            return Role::State(state.input_name.clone(), state.output_name.clone());
+        }
+        if let Op::Input(name) = &graph.nodes[node].op {
+            return Role::Input(name.clone());
+        }
+        match graph.outputs.iter().find(|(_, output)| self.context.base(*output) == node) {
+            Some((name, _)) => Role::Output(name.clone()),
+            None => Role::Temporary,
+        }
+    }
+
+    fn region_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId) -> Option<Region> {
+        forms[node].plain.map(|id| self.storages.arrays[id].units[0].0)
+    }
+
+    fn storage(&self, node: NodeId, element: Element, role: Role) -> Storage {
+        let columns = self.context.columns(node);
+        let broadcast = columns == 1;
+        Storage {
+            node,
+            element,
+            role,
+            columns,
+            broadcast,
+            chunks: if broadcast { 1 } else { columns.div_ceil(self.chip.lanes) as u32 },
+            batches: 1,
+            rows: self.context.rows(node) as u32,
+            tile_rows: self.context.rows(node).max(1) as u32,
+            rows_per_stripe: self.context.rows(node).max(1) as u32,
+            units: Vec::new(),
+        }
+    }
+
+    fn word_type(&self, node: NodeId) -> Element {
+        match self.context.graph.nodes[node].ty.element {
+            ElementType::F32 => Element::F32,
+            ElementType::I32 => Element::I32,
+            ElementType::Bool => Element::Mask,
+        }
+    }
+
+    fn indices(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
+        let groups = self.storages.plan.groups;
+        Hemisphere::BOTH.map(|hemisphere| {
+            let mut storage = self.storage(node, self.word_type(node), role.clone());
+            storage.units = vec![(Region::Group(hemisphere, groups - 1), 0)];
+            self.storages.arrays.push(storage)
+        })
+    }
+
+    fn plain(&mut self, node: NodeId, role: Role, avoid: &[Region]) -> StorageId {
+        let mut storage = self.storage(node, self.word_type(node), role);
+        let groups = self.storages.plan.groups;
+        let all = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
+        let weight = |region: Region| {
+            let clashes = avoid.iter().filter(|&&other| other == region).count() as u32;
+            (clashes, self.group_use.get(&region).copied().unwrap_or(0), region)
+        };
+        let region = all.min_by_key(|&region| weight(region)).expect("a floor plan has groups");
+        *self.group_use.entry(region).or_default() += 1;
+        storage.units = vec![(region, 0)];
+        self.storages.arrays.push(storage)
+    }
+
+    fn halves(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
+        let pair = self.pairs % self.storages.plan.pairs;
+        self.pairs += 1;
+        Hemisphere::BOTH.map(|hemisphere| {
+            let mut storage = self.storage(node, Element::F16, role.clone());
+            storage.units = vec![(Region::Pair(hemisphere, pair), 0)];
+            self.storages.arrays.push(storage)
+        })
+    }
+
+    fn striped(&mut self, node: NodeId, element: Element, role: Role) -> StorageId {
+        let mut storage = self.storage(node, element, role.clone());
+        let shape = self.context.graph.shape(node);
+        let rows = if shape.len() < 2 { 1 } else { shape[shape.len() - 2] };
+        storage.rows = rows as u32;
+        storage.batches = (self.context.rows(node) / rows.max(1)) as u32;
+        storage.tile_rows = rows.min(usize::from(self.chip.mxm.rows)).max(1) as u32;
+        let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
+        storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes);
+        let units = storage.batches * storage.tiles();
+        let words = u64::from(storage.chunks * storage.rows_per_stripe);
+        let mut next: BTreeMap<Region, u32> = BTreeMap::new();
+        for unit in 0..units {
+            // What the host sees lies in two ranges of batches, one a hemisphere; all else in turns.
+            let batch = unit / storage.tiles();
+            let hemisphere = match &role {
+                Role::State(..) | Role::Input(_) if batch < storage.batches.div_ceil(2) => Hemisphere::East,
+                Role::State(..) | Role::Input(_) => Hemisphere::West,
+                _ => self.emptier(&next),
+            };
+            let region = self.emptiest_set(hemisphere, if next.is_empty() { None } else { next.keys().copied().find(|r| r.hemisphere() == hemisphere) });
+            let index = next.entry(region).or_default();
+            storage.units.push((region, *index));
+            *index += 1;
+            *self.set_use.entry(region).or_default() += words;
+        }
+        self.storages.arrays.push(storage)
+    }
+
+    /// The hemisphere with fewer units of this array, or else with fewer words of all.
+    fn emptier(&self, units: &BTreeMap<Region, u32>) -> Hemisphere {
+        let own = |h: Hemisphere| units.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u32>();
+        let all = |h: Hemisphere| self.set_use.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u64>();
+        let [east, west] = Hemisphere::BOTH;
+        if (own(west), all(west)) < (own(east), all(east)) { west } else { east }
+    }
+
+    fn emptiest_set(&self, hemisphere: Hemisphere, used: Option<Region>) -> Region {
+        used.unwrap_or_else(|| {
+            let sets = (0..self.storages.plan.sets).map(|n| Region::Set(hemisphere, n));
+            sets.min_by_key(|set| (self.set_use.get(set).copied().unwrap_or(0), *set)).expect("a floor plan has sets")
+        })
+    }
+}

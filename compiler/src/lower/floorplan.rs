@@ -1,0 +1,83 @@
+//! Which MEM slices do what: left operands and 32-bit arrays near the VXM, weights near the MXM.
+//!
+//! Weights are striped over as many slices as the MXM can take streams from in a cycle, less eight streams that stay for
+//! activations and results. The other slices are groups of four (32-bit arrays) and pairs (binary16 left operands).
+
+use isa::Chip;
+use isa::place::{Hemisphere, Slice};
+
+use super::storage::Region;
+use crate::diagnostic::{Diagnostic, Kind};
+
+/// Streams in each direction that weights never use.
+const STREAMS_FOR_ACTIVATIONS: u16 = 8;
+/// Pairs of slices in each hemisphere for the left operands of products.
+const PAIRS: u16 = 4;
+/// Groups of four that a hemisphere needs at least.
+const LEAST_GROUPS: u16 = 3;
+
+/// Division of a hemisphere's slices; both hemispheres alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Floorplan {
+    /// Groups of four slices.
+    pub groups: u16,
+    /// Pairs of slices.
+    pub pairs: u16,
+    /// Stripes (pairs of slices) of a set of weights.
+    pub stripes: u16,
+    /// Sets.
+    pub sets: u16,
+}
+
+impl Floorplan {
+    /// Divides the slices of a chip.
+    pub fn new(chip: &Chip) -> Result<Floorplan, Diagnostic> {
+        let slices = chip.mem.slices_per_hemisphere;
+        let least = LEAST_GROUPS * 4 + PAIRS * 2;
+        let loadable = 2 * chip.mxm.load_streams_per_plane;
+        let streams = loadable.min(chip.streams.saturating_sub(STREAMS_FOR_ACTIVATIONS));
+        let striped = (streams.min(slices.saturating_sub(least)).min(120) / 4) * 4;
+        if striped < 4 {
+            let message = format!(
+                "chip {}: {slices} MEM slices per hemisphere and {} streams are too few; this compiler needs at least {} and {}",
+                chip.name,
+                chip.streams,
+                least + 4,
+                STREAMS_FOR_ACTIVATIONS + 4
+            );
+            return Err(Diagnostic::new(Kind::Unsupported, "chip-too-small", message));
+        }
+        let sets = ((slices - least) / striped).max(1);
+        let groups = (slices - sets * striped - PAIRS * 2) / 4;
+        Ok(Floorplan { groups, pairs: PAIRS, stripes: striped / 2, sets })
+    }
+
+    /// Slices of a region, in order: byte 0, byte 1, … of stripe 0, then of stripe 1, ….
+    pub fn slices(&self, region: Region) -> std::ops::Range<u16> {
+        let (first, count) = match region {
+            Region::Group(_, n) => (4 * n, 4),
+            Region::Pair(_, n) => (4 * self.groups + 2 * n, 2),
+            Region::Set(_, n) => (4 * self.groups + 2 * self.pairs + 2 * self.stripes * n, 2 * self.stripes),
+        };
+        first..first + count
+    }
+
+    /// The slice that holds a byte of a stripe whose elements take `width` bytes.
+    pub fn slice(&self, region: Region, stripe: u32, width: usize, byte: usize) -> u16 {
+        self.slices(region).start + (stripe as usize * width + byte) as u16
+    }
+}
+
+impl Region {
+    /// Half of the chip.
+    pub fn hemisphere(self) -> Hemisphere {
+        match self {
+            Region::Group(hemisphere, _) | Region::Pair(hemisphere, _) | Region::Set(hemisphere, _) => hemisphere,
+        }
+    }
+}
+
+/// Position of a MEM slice.
+pub fn position(chip: &Chip, hemisphere: Hemisphere, slice: u16) -> i32 {
+    Slice::Mem(hemisphere, slice).position(chip)
+}

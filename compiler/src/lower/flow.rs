@@ -1,0 +1,213 @@
+//! Kernels: what a pass of data through the machine does, at times relative to its start, on streams and ALUs that
+//! have no number yet and at words of arrays that have no address yet.
+
+use isa::instruction::{AccMode, MapId, VxmOp};
+use isa::place::{Hemisphere, Queue};
+use isa::stream::{Direction, Format};
+
+use super::storage::{StorageId, Storages};
+use crate::graph::NodeId;
+
+/// Streams that a flow occupies: adjacent ones of one direction, in slots [from, to) relative to the flow's start.
+#[derive(Clone, Debug)]
+pub struct StreamUse {
+    /// Which way.
+    pub direction: Direction,
+    /// Adjacent streams.
+    pub width: u16,
+    /// The first stream's number is a multiple of this.
+    pub align: u16,
+    /// Whether the values start upstream of the VXM, and so occupy both halves of the chip; else only the downstream half.
+    pub both_halves: bool,
+    /// First slot.
+    pub from: i64,
+    /// End of the slots.
+    pub to: i64,
+}
+
+/// Reference to a stream of a flow: which use, and which stream of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamRef(pub usize, pub u16);
+
+/// An ALU's operand, before ALUs and streams have numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AluOperand {
+    /// A stream group.
+    Stream(StreamRef, Format),
+    /// Result of another ALU of this flow, dispatched that many cycles ago.
+    Alu(usize, u8),
+    /// Constant bits.
+    Immediate(u32),
+}
+
+/// A word of an array, by its place in the array's region in one hemisphere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WordRef {
+    /// Which array.
+    pub storage: StorageId,
+    /// Hemisphere of the region.
+    pub hemisphere: Hemisphere,
+    /// MEM slice.
+    pub slice: u16,
+    /// Word, counted from the region's base.
+    pub word: u32,
+}
+
+/// An instruction of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// MEM Read.
+    Read(WordRef, StreamRef),
+    /// MEM Write.
+    Write(WordRef, StreamRef),
+    /// MEM Gather: first index, number of indices, index group.
+    Gather(WordRef, i32, u32, StreamRef, StreamRef),
+    /// MEM Scatter: first index, number of indices, index group.
+    Scatter(WordRef, i32, u32, StreamRef, StreamRef),
+    /// One ALU of the flow.
+    Alu {
+        /// What it does.
+        op: VxmOp,
+        /// First operand.
+        a: AluOperand,
+        /// Second operand.
+        b: Option<AluOperand>,
+        /// Where the result goes.
+        result: Option<(StreamRef, Format)>,
+    },
+    /// SXM Permute of four streams.
+    Permute(MapId, StreamRef, StreamRef),
+    /// MXM LW of binary16 rows: count, first row, stride.
+    Lw(StreamRef, u8, u16, u16),
+    /// MXM IW.
+    Iw,
+    /// MXM ABC.
+    Abc(StreamRef),
+    /// MXM ACC.
+    Acc(u16, AccMode, Option<StreamRef>),
+}
+
+/// Where an instruction of a flow is dispatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FlowQueue {
+    /// A given queue.
+    Fixed(Queue),
+    /// The flow's n-th ALU.
+    Alu(usize),
+    /// The flow's n-th SXM queue.
+    Sxm(usize),
+}
+
+/// A run of a flow: an instruction, its first cycle relative to the start, and repeats (outermost first).
+#[derive(Clone, Debug)]
+pub struct FlowRun {
+    /// Where.
+    pub queue: FlowQueue,
+    /// First dispatch, relative.
+    pub cycle: i64,
+    /// What.
+    pub act: Act,
+    /// As in [`isa::Run`].
+    pub repeats: Vec<isa::Repeat>,
+}
+
+impl FlowRun {
+    /// Relative cycle after the last dispatch.
+    pub fn end(&self) -> i64 {
+        let spans = self.repeats.iter().map(|r| i64::from(r.count - 1) * i64::from(r.interval));
+        self.cycle + spans.sum::<i64>() + 1
+    }
+}
+
+/// A vector that is read or written at a relative cycle.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Which array.
+    pub storage: StorageId,
+    /// Which of its vectors ([`super::storage::Storage::vector`]).
+    pub vector: u32,
+    /// Relative cycle of the (earliest) dispatch for a read; of the (latest) dispatch for a write.
+    pub cycle: i64,
+}
+
+/// What a flow has to do with the weights of an MXM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MxmRole {
+    /// Fills the buffer; the start is the first LW, and this many cycles of LW follow.
+    Load(Hemisphere, i64),
+    /// Installs the buffer; the start is the IW.
+    Install(Hemisphere),
+    /// Streams activations; the start is the first ABC, and the array is busy for so many cycles.
+    Stream(Hemisphere, i64),
+}
+
+/// A kernel that the scheduler places as one.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Node of the legal graph that it works for.
+    pub node: NodeId,
+    /// A word for people: `load`, `stream`, `pointwise`, …
+    pub name: &'static str,
+    /// Streams it needs.
+    pub streams: Vec<StreamUse>,
+    /// ALUs it needs: dispatches in [from, to).
+    pub alus: Vec<(i64, i64)>,
+    /// SXM queues it needs: hemisphere, dispatches in [from, to).
+    pub sxm: Vec<(Hemisphere, i64, i64)>,
+    /// Instructions.
+    pub runs: Vec<FlowRun>,
+    /// Vectors read.
+    pub reads: Vec<Access>,
+    /// Vectors written.
+    pub writes: Vec<Access>,
+    /// Part in a matrix product.
+    pub mxm: Option<MxmRole>,
+}
+
+impl Flow {
+    /// An empty flow.
+    pub fn new(node: NodeId, name: &'static str) -> Flow {
+        Flow {
+            node,
+            name,
+            streams: Vec::new(),
+            alus: Vec::new(),
+            sxm: Vec::new(),
+            runs: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            mxm: None,
+        }
+    }
+
+    /// Adds a use of streams.
+    pub fn stream(&mut self, direction: Direction, width: u16, origin: i32, slots: (i64, i64)) -> usize {
+        let upstream = i64::from(origin) * direction.sign() < 0;
+        let align = if width > 4 { 4 } else { width };
+        self.streams.push(StreamUse {
+            direction,
+            width,
+            align,
+            both_halves: upstream,
+            from: slots.0,
+            to: slots.1,
+        });
+        self.streams.len() - 1
+    }
+
+    /// Adds a run.
+    pub fn run(&mut self, queue: FlowQueue, cycle: i64, act: Act, repeats: Vec<isa::Repeat>) {
+        self.runs.push(FlowRun { queue, cycle, act, repeats });
+    }
+}
+
+/// The kernels of one chip, in an order in which each comes after what it depends on.
+#[derive(Clone, Debug)]
+pub struct Kernels {
+    /// Arrays.
+    pub storages: Storages,
+    /// Kernels.
+    pub flows: Vec<Flow>,
+    /// Lane maps, by [`MapId`].
+    pub maps: Vec<Vec<u16>>,
+}

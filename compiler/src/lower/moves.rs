@@ -1,0 +1,274 @@
+//! Lane movement: slices, pads, concatenations and reshapes that change what is on which lane.
+//!
+//! Every vector of the result is put together from stretches of lanes of source vectors. Each source vector passes the SXM once per
+//! result vector it contributes to, with a map that moves its stretches and zeroes all other lanes; the VXM ORs the pieces.
+
+use std::collections::BTreeMap;
+
+use isa::Chip;
+use isa::instruction::{MapId, VxmOp};
+use isa::place::{Hemisphere, Queue, Slice};
+
+use super::arrays::{Arrays, bad_node};
+use super::compress::Item;
+use super::context::Context;
+use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
+use super::maps::Maps;
+use super::pass::{Pass, emit};
+use super::storage::StorageId;
+use super::vxm::{plain, space};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{NodeId, Op};
+
+/// Whether a node moves data between lanes, or copies rows together.
+pub fn is_move(context: &Context<'_>, node: NodeId) -> bool {
+    let data = &context.graph.nodes[node];
+    let rank = data.ty.shape.len();
+    match &data.op {
+        Op::Slice { axis, .. } => axis + 1 == rank,
+        Op::Concat { .. } | Op::Pad { .. } => true,
+        Op::Reshape { .. } => context.columns(node) != context.columns(data.inputs[0]),
+        _ => false,
+    }
+}
+
+/// Elements [to, to + count) of a row of the result come from [from, from + count) of a row of an input.
+struct Stretch {
+    row: u32,
+    to: usize,
+    count: usize,
+    input: usize,
+    source_row: u32,
+    from: usize,
+}
+
+/// A source vector that goes into a result vector through a map.
+#[derive(Clone, Copy)]
+struct Piece {
+    storage: StorageId,
+    row: u32,
+    chunk: u32,
+    map: MapId,
+}
+
+/// Lowers a move.
+pub fn movement(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    maps: &mut Maps,
+    node: NodeId,
+) -> Result<Flow, Diagnostic> {
+    let data = &context.graph.nodes[node];
+    if context.columns(node) == 1 {
+        let message = format!("{node} ({}): moving a single lane to all lanes is not supported yet", data.origin);
+        return Err(bad_node(message));
+    }
+    let stretches = stretches(context, node)?;
+    let mut vectors: BTreeMap<(u32, u32), BTreeMap<(usize, u32, u32), Vec<(usize, usize, usize)>>> = BTreeMap::new();
+    for stretch in stretches {
+        let broadcast = context.columns(data.inputs[stretch.input]) == 1;
+        let mut done = 0;
+        while done < stretch.count {
+            let (to, from) = (stretch.to + done, if broadcast { stretch.from } else { stretch.from + done });
+            let to_lane = to % chip.lanes;
+            let from_lane = if broadcast { to_lane } else { from % chip.lanes };
+            let count = (stretch.count - done).min(chip.lanes - to_lane).min(chip.lanes - from_lane);
+            let target = ((to / chip.lanes) as u32, stretch.row);
+            let source = (stretch.input, stretch.source_row, if broadcast { 0 } else { (from / chip.lanes) as u32 });
+            vectors.entry(target).or_default().entry(source).or_default().push((to_lane, from_lane, count));
+            done += count;
+        }
+    }
+    let mut pieces: Vec<Vec<Piece>> = Vec::new();
+    for (row, chunk) in space(context, chip, node) {
+        let mut of_vector = Vec::new();
+        for ((input, row, chunk), lanes) in vectors.get(&(chunk, row)).into_iter().flatten() {
+            let storage = plain(arrays, context.base(data.inputs[*input]))?;
+            of_vector.push(Piece { storage, row: *row, chunk: *chunk, map: maps.stretches(lanes) });
+        }
+        pieces.push(of_vector);
+    }
+    let space = space(context, chip, node);
+    let out = plain(arrays, node)?;
+    Mover { pass: Pass { chip, arrays, node, name: "move", space: &space }, out }.flow(&pieces)
+}
+
+fn stretches(context: &Context<'_>, node: NodeId) -> Result<Vec<Stretch>, Diagnostic> {
+    let data = &context.graph.nodes[node];
+    let shape = &data.ty.shape;
+    let rank = shape.len();
+    let (rows, columns) = (context.rows(node), context.columns(node));
+    let views: Vec<_> = data.inputs.iter().map(|&input| context.view(input)).collect();
+    let wide = |input: usize| context.columns(data.inputs[input]);
+    let mut result = Vec::new();
+    let mut push = |row: usize, to, count, input: usize, source: usize, from| {
+        result.push(Stretch { row: row as u32, to, count, input, source_row: views[input].rows[source], from });
+    };
+    match &data.op {
+        Op::Slice { start, count, .. } => (0..rows).for_each(|row| push(row, 0, *count, 0, row, *start)),
+        Op::Reshape { .. } => {
+            let width = wide(0);
+            let mut at = 0;
+            while at < rows * columns {
+                let (to, from) = (at % columns, at % width);
+                let count = (columns - to).min(width - from);
+                push(at / columns, to, count, 0, at / width, from);
+                at += count;
+            }
+        }
+        Op::Pad { axis, before, value, .. } => {
+            if *value != 0 {
+                return Err(bad_node(format!("{node} ({}): padding with a value other than 0 is not supported yet", data.origin)));
+            }
+            let source = context.graph.shape(data.inputs[0]);
+            for row in 0..views[0].rows.len() {
+                match axis + 1 == rank {
+                    true => push(row, *before, wide(0), 0, row, 0),
+                    false => push(along(source, shape, *axis, row, *before), 0, columns, 0, row, 0),
+                }
+            }
+        }
+        _ => {
+            let Op::Concat { axis } = data.op else { return Ok(result) };
+            let mut offset = 0;
+            for (input, view) in views.iter().enumerate() {
+                let source = context.graph.shape(data.inputs[input]);
+                for row in 0..view.rows.len() {
+                    match axis + 1 == rank {
+                        true => push(row, offset, wide(input), input, row, 0),
+                        false => push(along(source, shape, axis, row, offset), 0, columns, input, row, 0),
+                    }
+                }
+                offset += source[axis];
+            }
+        }
+    }
+    Ok(result)
+}
+
+/// Row of the result for a row of a source that lies at `offset` along `axis`.
+fn along(source: &[usize], target: &[usize], axis: usize, row: usize, offset: usize) -> usize {
+    let inner: usize = source[axis + 1..source.len() - 1].iter().product();
+    let (outer, at) = (row / (source[axis] * inner), row % (source[axis] * inner));
+    outer * target[axis] * inner + offset * inner + at
+}
+
+struct Mover<'a> {
+    pass: Pass<'a>,
+    out: StorageId,
+}
+
+impl Mover<'_> {
+    fn flow(&self, vectors: &[Vec<Piece>]) -> Result<Flow, Diagnostic> {
+        let chip = self.pass.chip;
+        let mut flow = Flow::new(self.pass.node, "move");
+        let d = i64::from(chip.latency.vxm);
+        // Pieces of one vector are d_vxm apart, so that one ALU can OR each to the sum of those before.
+        let alone = vectors.iter().all(|pieces| pieces.len() <= 1);
+        let spacing = if alone { 1 } else { d };
+        let mut timed: Vec<(i64, Piece)> = Vec::new();
+        let mut done: Vec<i64> = Vec::new();
+        let mut cycle = 0;
+        let mut acts: Vec<(i64, Option<(Hemisphere, bool)>)> = Vec::new();
+        for pieces in vectors {
+            if pieces.is_empty() {
+                acts.push((cycle, None));
+                cycle += spacing;
+            }
+            for (n, piece) in pieces.iter().enumerate() {
+                acts.push((cycle, Some((self.hemisphere(piece), n > 0))));
+                timed.push((cycle, *piece));
+                cycle += spacing;
+            }
+            done.push(cycle - spacing);
+        }
+        let mut inward = BTreeMap::new();
+        for hemisphere in Hemisphere::BOTH {
+            let own: Vec<(i64, Piece)> =
+                timed.iter().copied().filter(|(_, piece)| self.hemisphere(piece) == hemisphere).collect();
+            if let (Some(first), Some(last)) = (own.first(), own.last()) {
+                let slots = (first.0, last.0 + 1);
+                inward.insert(hemisphere, self.permutes(&mut flow, hemisphere, &own, slots));
+            }
+        }
+        let sum = flow.alus.len();
+        flow.alus.push((0, cycle - spacing + 1));
+        let own = AluOperand::Alu(sum, d as u8);
+        for (cycle, what) in acts {
+            let act = match what {
+                None => Act::Alu { op: VxmOp::Pass, a: AluOperand::Immediate(0), b: None, result: None },
+                Some((hemisphere, more)) => {
+                    let x = AluOperand::Stream(StreamRef(inward[&hemisphere], 0), self.pass.format(self.out));
+                    let (op, b) = if more { (VxmOp::Or, Some(own)) } else { (VxmOp::Pass, None) };
+                    Act::Alu { op, a: x, b, result: None }
+                }
+            };
+            flow.run(FlowQueue::Alu(sum), cycle, act, Vec::new());
+        }
+        self.put(&mut flow, own, &done);
+        Ok(flow)
+    }
+
+    /// The last ALU: sends each finished vector on its way.
+    fn put(&self, flow: &mut Flow, sum: AluOperand, done: &[i64]) {
+        let d = i64::from(self.pass.chip.latency.vxm);
+        let array = &self.pass.arrays.storages.arrays[self.out];
+        let hemisphere = array.units[0].0.hemisphere();
+        let vectors: Vec<(usize, (u32, u32))> =
+            done.iter().zip(self.pass.space).map(|(&cycle, &at)| (cycle as usize, at)).collect();
+        let stream = self.pass.result(flow, self.out, hemisphere, &vectors, d, 1);
+        let result = Some((StreamRef(stream, 0), self.pass.format(self.out)));
+        let index = flow.alus.len();
+        let items = done.iter().map(|&cycle| Item::once(cycle + d, 0)).collect();
+        let act = Act::Alu { op: VxmOp::Pass, a: sum, b: None, result };
+        let span = emit(flow, FlowQueue::Alu(index), items, |_, _| act);
+        flow.alus.push(span);
+    }
+
+    fn hemisphere(&self, piece: &Piece) -> Hemisphere {
+        self.pass.arrays.storages.arrays[piece.storage].units[0].0.hemisphere()
+    }
+
+    /// Reads and permutes, so that each piece passes the VXM in its cycle. Returns the stream on which they do.
+    fn permutes(&self, flow: &mut Flow, hemisphere: Hemisphere, pieces: &[(i64, Piece)], slots: (i64, i64)) -> usize {
+        let chip = self.pass.chip;
+        let sxm = i64::from(Slice::Sxm(Hemisphere::East).position(chip));
+        let origin = Slice::Sxm(hemisphere).position(chip);
+        let lead = i64::from(chip.latency.sxm) + i64::from(chip.stagger()) + sxm;
+        let before = (slots.0 - lead - sxm, slots.1 - lead - sxm);
+        let outward = flow.stream(hemisphere.outward(), 4, origin.signum(), before);
+        let inward = flow.stream(hemisphere.inward(), 4, origin, slots);
+        let read = i64::from(chip.latency.read);
+        let arrays = &self.pass.arrays.storages;
+        let mut by_storage: BTreeMap<StorageId, Vec<(i64, Piece)>> = BTreeMap::new();
+        for &(cycle, piece) in pieces {
+            by_storage.entry(piece.storage).or_default().push((cycle, piece));
+        }
+        for (storage, pieces) in by_storage {
+            let array = &arrays.arrays[storage];
+            let region = array.units[0].0;
+            let slices = arrays.plan.slices(region);
+            let start = |cycle: i64, slice: u16| cycle - lead - (sxm - 1 - i64::from(slice)) - read;
+            for (byte, slice) in slices.clone().enumerate() {
+                let items = pieces.iter().map(|(cycle, piece)| {
+                    Item::once(start(*cycle, slice), array.locate(piece.row, piece.chunk).word)
+                });
+                emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
+                    Act::Read(WordRef { storage, hemisphere, slice, word }, StreamRef(outward, byte as u16))
+                });
+            }
+            for (cycle, piece) in &pieces {
+                let vector = array.vector(piece.row, piece.chunk);
+                flow.reads.push(Access { storage, vector, cycle: start(*cycle, slices.start) });
+            }
+        }
+        let items = pieces.iter().map(|(cycle, piece)| Item::once(cycle - lead, u32::from(piece.map))).collect();
+        let queue = flow.sxm.len();
+        let span = emit(flow, FlowQueue::Sxm(queue), items, |map, _| {
+            Act::Permute(map as u16, StreamRef(outward, 0), StreamRef(inward, 0))
+        });
+        flow.sxm.push((hemisphere, span.0, span.1));
+        inward
+    }
+}

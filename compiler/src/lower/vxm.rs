@@ -1,0 +1,108 @@
+//! Pointwise groups: which vectors go into a pass through the VXM, and what comes out where.
+
+use isa::Chip;
+use isa::instruction::VxmOp;
+
+use super::alu::{AluProgram, Value};
+use super::arrays::{Arrays, Forms};
+use super::context::Context;
+use super::flow::Flow;
+use super::fuse::GroupProgram;
+use super::pad::{Pad, Pads};
+use super::pass::{Feed, Pass};
+use super::storage::{MaskKind, StorageId};
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::NodeId;
+
+/// Lowers a group of pointwise nodes.
+pub fn pointwise(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    program: &GroupProgram,
+    pads: &mut Pads,
+) -> Result<Flow, Diagnostic> {
+    let node = program.results[0].0;
+    let space = space(context, chip, node);
+    let mut feeds = Vec::new();
+    let mut input_pads = Vec::new();
+    for input in &program.inputs {
+        let rows = context.rows_for(input.node, &input.target);
+        let base = context.base(input.node);
+        let storage = plain(arrays, base)?;
+        let broadcast = arrays.storages.arrays[storage].broadcast;
+        let vectors = space.iter().map(|&(row, chunk)| (rows[row as usize], if broadcast { 0 } else { chunk }));
+        feeds.push(Feed { storage, vectors: vectors.collect() });
+        input_pads.push(if broadcast { Pad::Unknown } else { pads.of(context, base) });
+    }
+    let values = pads.through(&program.alu, &input_pads);
+    let mut alu = program.alu.clone();
+    let mut results = Vec::new();
+    for &(node, value) in &program.results {
+        let forms = arrays.forms[node];
+        let (value, pad) = clean(context, arrays, chip, (node, value, values.value(value)), &space, &mut feeds, &mut alu);
+        pads.set(node, pad);
+        results.push((forms, value));
+    }
+    Pass { chip, arrays, node, name: "pointwise", space: &space }.flow(&feeds, &alu, &results)
+}
+
+/// Copies a tensor from its 32-bit array into the forms that products want, if any.
+pub fn convert(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    node: NodeId,
+    pads: &mut Pads,
+) -> Result<Option<Flow>, Diagnostic> {
+    let forms = Forms { plain: None, ..arrays.forms[node] };
+    if forms.halves.is_none() && forms.striped.is_none() && forms.indices.is_none() {
+        return Ok(None);
+    }
+    let space = space(context, chip, node);
+    let mut feeds = vec![Feed { storage: plain(arrays, node)?, vectors: space.clone() }];
+    let mut alu = AluProgram::default();
+    let pad = pads.of(context, node);
+    let (value, _) = clean(context, arrays, chip, (node, Value::Input(0), pad), &space, &mut feeds, &mut alu);
+    Pass { chip, arrays, node, name: "convert", space: &space }.flow(&feeds, &alu, &[(forms, value)]).map(Some)
+}
+
+/// Rows and chunks of a tensor, in the order of its words.
+pub fn space(context: &Context<'_>, chip: &Chip, node: NodeId) -> Vec<(u32, u32)> {
+    let (rows, columns) = (context.rows(node) as u32, context.columns(node));
+    let chunks = columns.div_ceil(chip.lanes).max(1) as u32;
+    (0..chunks).flat_map(|chunk| (0..rows).map(move |row| (row, chunk))).collect()
+}
+
+/// A value with zeros past its last column, if a product is to use it: masks it where that is not known to be so.
+fn clean(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    (node, value, pad): (NodeId, Value, Pad),
+    space: &[(u32, u32)],
+    feeds: &mut Vec<Feed>,
+    alu: &mut AluProgram,
+) -> (Value, Pad) {
+    let columns = context.columns(node);
+    let forms = arrays.forms[node];
+    let operand = forms.halves.is_some() || forms.striped.is_some();
+    if !operand || pad == Pad::Known(0) || columns % chip.lanes == 0 {
+        return (value, pad);
+    }
+    let last = columns.div_ceil(chip.lanes) as u32 - 1;
+    let storage = arrays.masks[&(columns % chip.lanes, MaskKind::Zero)];
+    let feed = Feed { storage, vectors: space.iter().map(|&(_, chunk)| (u32::from(chunk == last), 0)).collect() };
+    let input = feeds.iter().position(|old| *old == feed).unwrap_or_else(|| {
+        feeds.push(feed);
+        feeds.len() - 1
+    });
+    (alu.push(VxmOp::And, value, Some(Value::Input(input))), Pad::Known(0))
+}
+
+/// The 32-bit array of a tensor.
+pub fn plain(arrays: &Arrays, base: NodeId) -> Result<StorageId, Diagnostic> {
+    arrays.forms[base].plain.ok_or_else(|| {
+        Diagnostic::new(Kind::Bug, "no-array", format!("{base} is read by the VXM but has no 32-bit array"))
+    })
+}

@@ -1,0 +1,183 @@
+//! Addresses: each region of slices is an address space; arrays take ranges of it for as long as they live.
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::SecondaryMap;
+use isa::Chip;
+
+use crate::lower::storage::{Region, Role, Storage, StorageId, Storages};
+
+/// A free range.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    start: u32,
+    words: u32,
+    /// Cycle from which it may be written.
+    from: i64,
+}
+
+/// Addresses of arrays.
+#[derive(Clone, Debug, Default)]
+pub struct Bases {
+    of: SecondaryMap<StorageId, Vec<(Region, u32)>>,
+}
+
+impl Bases {
+    /// First word of an array in a region.
+    pub fn base(&self, storage: StorageId, region: Region) -> Option<u32> {
+        self.of[storage].iter().find(|(r, _)| *r == region).map(|(_, base)| *base)
+    }
+
+    /// First word of an array in the region of a hemisphere that holds a slice.
+    pub fn in_slice(&self, storages: &Storages, storage: StorageId, hemisphere: isa::Hemisphere, slice: u16) -> Option<u32> {
+        let holds = |region: Region| region.hemisphere() == hemisphere && storages.plan.slices(region).contains(&slice);
+        self.of[storage].iter().find(|(region, _)| holds(*region)).map(|(_, base)| *base)
+    }
+}
+
+/// The allocator.
+pub struct Memory {
+    words_per_slice: u32,
+    words_per_bank: u32,
+    free: BTreeMap<Region, Vec<Block>>,
+    bases: Bases,
+    turn: u32,
+    live_bytes: u64,
+    peak_bytes: u64,
+    lanes: u64,
+}
+
+/// Why an array found no place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// The array.
+    pub storage: StorageId,
+    /// Where.
+    pub region: Region,
+    /// Words it wants.
+    pub words: u32,
+}
+
+impl Memory {
+    /// All free.
+    pub fn new(chip: &Chip) -> Memory {
+        Memory {
+            words_per_slice: chip.words_per_slice(),
+            words_per_bank: chip.mem.words_per_bank,
+            free: BTreeMap::new(),
+            bases: Bases::default(),
+            turn: 0,
+            live_bytes: 0,
+            peak_bytes: 0,
+            lanes: chip.lanes as u64,
+        }
+    }
+
+    /// Addresses so far.
+    pub fn bases(&self) -> &Bases {
+        &self.bases
+    }
+
+    /// Whether an array has its addresses.
+    pub fn has(&self, storage: StorageId) -> bool {
+        !self.bases.of[storage].is_empty()
+    }
+
+    /// Greatest number of bytes of temporaries, inputs and outputs at once, in order of allocation.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes
+    }
+
+    /// Gives an array its addresses; returns the cycle from which it may be written, at best `wanted`.
+    pub fn allocate(&mut self, storages: &Storages, id: StorageId, wanted: i64) -> Result<i64, Full> {
+        let array = &storages.arrays[id];
+        let mut from = i64::MIN;
+        for (region, words) in array.regions() {
+            let block = self.take(region, words, wanted).ok_or(Full { storage: id, region, words })?;
+            from = from.max(block.from);
+            self.bases.of[id].push((region, block.start));
+        }
+        if !matches!(array.role, Role::Constant | Role::Mask { .. } | Role::State(..)) {
+            self.live_bytes += bytes(array, storages, self.lanes);
+            self.peak_bytes = self.peak_bytes.max(self.live_bytes);
+        }
+        Ok(from)
+    }
+
+    /// Frees an array's words for writes from a cycle on.
+    pub fn release(&mut self, storages: &Storages, id: StorageId, from: i64) {
+        let array = &storages.arrays[id];
+        self.live_bytes = self.live_bytes.saturating_sub(bytes(array, storages, self.lanes));
+        for (region, words) in array.regions() {
+            if let Some(start) = self.bases.base(id, region) {
+                let blocks = self.free.entry(region).or_default();
+                blocks.push(Block { start, words, from });
+                blocks.sort_by_key(|block| block.start);
+            }
+        }
+    }
+
+    fn take(&mut self, region: Region, words: u32, wanted: i64) -> Option<Block> {
+        let all = Block { start: 0, words: self.words_per_slice, from: 0 };
+        self.free.entry(region).or_insert_with(|| vec![all]);
+        self.turn += 1;
+        self.find(region, words, wanted).or_else(|| {
+            self.join(region);
+            self.find(region, words, wanted)
+        })
+    }
+
+    /// The soonest free place; banks in turns, and within one bank if it can be.
+    fn find(&mut self, region: Region, words: u32, wanted: i64) -> Option<Block> {
+        let bank = self.words_per_bank;
+        let blocks = self.free.get_mut(&region)?;
+        let mut best: Option<((i64, bool, bool, u32), usize)> = None;
+        for (index, block) in blocks.iter().enumerate() {
+            let boundary = (block.start / bank + 1) * bank;
+            for start in [block.start, boundary] {
+                if start < block.start || start + words > block.start + block.words {
+                    continue;
+                }
+                let straddles = words > 0 && start / bank != (start + words - 1) / bank;
+                let other_bank = start / bank % 2 != self.turn % 2;
+                let key = (block.from.max(wanted), straddles, other_bank, start);
+                if best.is_none_or(|(old, _)| key < old) {
+                    best = Some((key, index));
+                }
+            }
+        }
+        let ((_, _, _, start), index) = best?;
+        let block = blocks.remove(index);
+        let mut rest = Vec::new();
+        if start > block.start {
+            rest.push(Block { start: block.start, words: start - block.start, from: block.from });
+        }
+        let end = start + words;
+        if end < block.start + block.words {
+            rest.push(Block { start: end, words: block.start + block.words - end, from: block.from });
+        }
+        blocks.splice(index..index, rest);
+        Some(Block { start, words, from: block.from })
+    }
+
+    /// Joins neighbouring free blocks, at the price of waiting for the later one.
+    fn join(&mut self, region: Region) {
+        let Some(blocks) = self.free.get_mut(&region) else { return };
+        let mut joined: Vec<Block> = Vec::new();
+        for &block in blocks.iter() {
+            match joined.last_mut() {
+                Some(last) if last.start + last.words == block.start => {
+                    last.words += block.words;
+                    last.from = last.from.max(block.from);
+                }
+                _ => joined.push(block),
+            }
+        }
+        *blocks = joined;
+    }
+}
+
+fn bytes(array: &Storage, storages: &Storages, lanes: u64) -> u64 {
+    let slices = |region| storages.plan.slices(region).len() as u64;
+    array.regions().iter().map(|&(region, words)| u64::from(words) * slices(region) * lanes).sum()
+}

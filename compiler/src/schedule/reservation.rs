@@ -1,0 +1,190 @@
+//! What is taken when: streams by slot, queues, ALUs, and SRAM banks by cycle; and where a flow fits.
+
+use std::collections::BTreeMap;
+
+use isa::Chip;
+use isa::place::{Hemisphere, Queue};
+use isa::stream::Direction;
+
+use super::timeline::Timeline;
+use crate::lower::flow::StreamUse;
+
+/// A SRAM bank.
+pub type Bank = (Hemisphere, u16, u8);
+
+/// What a flow needs, at cycles relative to its start.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    /// Queues.
+    pub queues: Vec<(Queue, i64, i64)>,
+    /// Banks.
+    pub banks: Vec<(Bank, i64, i64)>,
+    /// ALUs, each another one.
+    pub alus: Vec<(i64, i64)>,
+    /// SXM queues, each another one.
+    pub sxm: Vec<(Hemisphere, i64, i64)>,
+    /// Streams.
+    pub streams: Vec<StreamUse>,
+}
+
+/// Where a flow was put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// Its start.
+    pub start: i64,
+    /// Number of each ALU.
+    pub alus: Vec<u8>,
+    /// Number of each SXM queue.
+    pub sxm: Vec<u8>,
+    /// First stream of each use.
+    pub streams: Vec<u16>,
+}
+
+/// The chip's reservation tables.
+pub struct Reservations {
+    streams: u16,
+    slots: BTreeMap<(Direction, Hemisphere, u16), Timeline>,
+    queues: BTreeMap<Queue, Timeline>,
+    banks: BTreeMap<Bank, Timeline>,
+    alus: Vec<Timeline>,
+    sxm: BTreeMap<(Hemisphere, u8), Timeline>,
+}
+
+impl Reservations {
+    /// Nothing is taken.
+    pub fn new(chip: &Chip) -> Reservations {
+        let sxm = Hemisphere::BOTH
+            .into_iter()
+            .flat_map(|h| (0..chip.sxm.queues_per_hemisphere).map(move |n| ((h, n), Timeline::default())));
+        Reservations {
+            streams: chip.streams,
+            slots: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            banks: BTreeMap::new(),
+            alus: vec![Timeline::default(); usize::from(chip.vxm.alus)],
+            sxm: sxm.collect(),
+        }
+    }
+
+    /// The earliest fit at or after `earliest`. Nothing if the chip has too few ALUs, queues or streams for it at any time.
+    pub fn fit(&self, demand: &Demand, earliest: i64) -> Option<Fit> {
+        let mut start = earliest;
+        loop {
+            let mut next = start;
+            for &(queue, from, to) in &demand.queues {
+                if let Some(timeline) = self.queues.get(&queue) {
+                    next = next.max(timeline.next_free(from, to, start));
+                }
+            }
+            for &(bank, from, to) in &demand.banks {
+                if let Some(timeline) = self.banks.get(&bank) {
+                    next = next.max(timeline.next_free(from, to, start));
+                }
+            }
+            if next > start {
+                start = next;
+                continue;
+            }
+            match self.choose(demand, start)? {
+                Ok(fit) => return Some(fit),
+                Err(next) => start = next,
+            }
+        }
+    }
+
+    /// Numbers for ALUs, SXM queues and streams at a start; or a later start to try.
+    fn choose(&self, demand: &Demand, start: i64) -> Option<Result<Fit, i64>> {
+        let mut fit = Fit { start, ..Fit::default() };
+        for &(from, to) in &demand.alus {
+            let free = |n: &usize| !fit.alus.contains(&(*n as u8));
+            let choice = (0..self.alus.len()).filter(free).map(|n| (self.alus[n].next_free(from, to, start), n)).min()?;
+            if choice.0 > start {
+                return Some(Err(choice.0));
+            }
+            fit.alus.push(choice.1 as u8);
+        }
+        for (at, &(hemisphere, from, to)) in demand.sxm.iter().enumerate() {
+            let used = |n: u8| (0..at).any(|other| demand.sxm[other].0 == hemisphere && fit.sxm[other] == n);
+            let choices = self.sxm.iter().filter(|((h, n), _)| *h == hemisphere && !used(*n));
+            let choice = choices.map(|((_, n), timeline)| (timeline.next_free(from, to, start), *n)).min()?;
+            if choice.0 > start {
+                return Some(Err(choice.0));
+            }
+            fit.sxm.push(choice.1);
+        }
+        for use_ in &demand.streams {
+            let choice = self.choose_stream(demand, &fit, use_, start)?;
+            if choice.0 > start {
+                return Some(Err(choice.0));
+            }
+            fit.streams.push(choice.1);
+        }
+        Some(Ok(fit))
+    }
+
+    /// Wide groups from the bottom, narrow ones from the top, so that they stay out of each other's way.
+    fn choose_stream(&self, demand: &Demand, fit: &Fit, use_: &StreamUse, start: i64) -> Option<(i64, u16)> {
+        let last = self.streams.checked_sub(use_.width)? / use_.align * use_.align;
+        let count = last / use_.align + 1;
+        let candidates = (0..count).map(|n| if use_.width > 4 { n * use_.align } else { last - n * use_.align });
+        let mut best: Option<(i64, u16)> = None;
+        for base in candidates {
+            let clash = fit.streams.iter().zip(&demand.streams).any(|(&other, of)| {
+                of.direction == use_.direction && other < base + use_.width && base < other + of.width
+            });
+            if clash {
+                continue;
+            }
+            let mut free = start;
+            for number in base..base + use_.width {
+                for half in halves(use_) {
+                    if let Some(timeline) = self.slots.get(&(use_.direction, half, number)) {
+                        free = free.max(timeline.next_free(use_.from, use_.to, start));
+                    }
+                }
+            }
+            if free == start {
+                return Some((free, base));
+            }
+            if best.is_none_or(|(soonest, _)| free < soonest) {
+                best = Some((free, base));
+            }
+        }
+        best
+    }
+
+    /// Takes everything that a fitted flow needs.
+    pub fn take(&mut self, demand: &Demand, fit: &Fit) {
+        let start = fit.start;
+        for &(queue, from, to) in &demand.queues {
+            self.queues.entry(queue).or_default().take(start + from, start + to);
+        }
+        for &(bank, from, to) in &demand.banks {
+            self.banks.entry(bank).or_default().take(start + from, start + to);
+        }
+        for (&(from, to), &alu) in demand.alus.iter().zip(&fit.alus) {
+            self.alus[usize::from(alu)].take(start + from, start + to);
+        }
+        for (&(hemisphere, from, to), &queue) in demand.sxm.iter().zip(&fit.sxm) {
+            self.sxm.entry((hemisphere, queue)).or_default().take(start + from, start + to);
+        }
+        for (use_, &base) in demand.streams.iter().zip(&fit.streams) {
+            for number in base..base + use_.width {
+                for half in halves(use_) {
+                    let timeline = self.slots.entry((use_.direction, half, number)).or_default();
+                    timeline.take(start + use_.from, start + use_.to);
+                }
+            }
+        }
+    }
+}
+
+/// Halves of the chip in which a stream is occupied.
+fn halves(use_: &StreamUse) -> impl Iterator<Item = Hemisphere> + use<> {
+    let downstream = match use_.direction {
+        Direction::East => Hemisphere::East,
+        Direction::West => Hemisphere::West,
+    };
+    let upstream = use_.both_halves.then(|| downstream.other());
+    [downstream].into_iter().chain(upstream)
+}

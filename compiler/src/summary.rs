@@ -1,0 +1,92 @@
+//! What a report says about a compiled model, beside its cycles.
+
+use std::collections::BTreeMap;
+
+use isa::{Chip, Program};
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::Graph;
+use crate::lower::flow::Kernels;
+use crate::schedule::{Schedule, bound, static_bytes};
+
+/// Facts for the report.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Bytes of SRAM on the chip.
+    pub capacity_bytes: u64,
+    /// Constants, as laid out.
+    pub weights_bytes: u64,
+    /// States, as laid out.
+    pub kv_bytes: u64,
+    /// Greatest number of bytes of activations alive at once, inputs and outputs included.
+    pub activation_bytes: u64,
+    /// Encoded instructions and lane maps.
+    pub instruction_bytes: u64,
+    /// A lower bound on the cycles of any schedule of this graph on this chip.
+    pub bound_cycles: u64,
+    /// What the bound comes from.
+    pub bound_limiter: String,
+    /// Cycles in which each model node has work under way, costliest first.
+    pub node_cycles: Vec<(String, u64)>,
+}
+
+
+/// Adds up bytes, the bound, and each node's cycles; fails if program text does not fit beside the data.
+pub fn summarize(
+    graph: &Graph,
+    kernels: &Kernels,
+    schedule: &Schedule,
+    program: &Program,
+    chip: &Chip,
+) -> Result<Summary, Diagnostic> {
+    let (weights_bytes, kv_bytes, _) = static_bytes(&kernels.storages, chip);
+    let bound = bound::bound(kernels, chip);
+    let summary = Summary {
+        capacity_bytes: chip.sram_bytes(),
+        weights_bytes,
+        kv_bytes,
+        activation_bytes: schedule.activation_bytes,
+        instruction_bytes: isa::encode::text_bytes(program),
+        bound_cycles: bound.cycles,
+        bound_limiter: bound.limiter.to_owned(),
+        node_cycles: node_cycles(graph, kernels, schedule),
+    };
+    let used = weights_bytes + kv_bytes + summary.activation_bytes + summary.instruction_bytes;
+    if used > summary.capacity_bytes {
+        let over = used - summary.capacity_bytes;
+        let message = format!("the model does not fit one {} chip with its instructions: over by {over} bytes", chip.name);
+        return Err(Diagnostic::new(Kind::Unsupported, "does-not-fit", message)
+            .note(format!("weights      {weights_bytes:>14} bytes"))
+            .note(format!("KV cache     {kv_bytes:>14} bytes"))
+            .note(format!("activations  {:>14} bytes", summary.activation_bytes))
+            .note(format!("instructions {:>14} bytes", summary.instruction_bytes))
+            .note(format!("SRAM         {:>14} bytes on a chip", summary.capacity_bytes)));
+    }
+    Ok(summary)
+}
+
+/// Cycles in which each model node has a flow under way, costliest first.
+fn node_cycles(graph: &Graph, kernels: &Kernels, schedule: &Schedule) -> Vec<(String, u64)> {
+    let mut spans: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
+    for (flow, fit) in kernels.flows.iter().zip(&schedule.fits) {
+        let from = flow.runs.iter().map(|run| run.cycle).min().unwrap_or(0);
+        let to = flow.runs.iter().map(|run| run.end()).max().unwrap_or(0);
+        let origin = graph.nodes[flow.node].origin.as_str();
+        spans.entry(origin).or_default().push((fit.start + from, fit.start + to));
+    }
+    let mut cycles: Vec<(String, u64)> = spans.into_iter().map(|(name, spans)| (name.to_owned(), covered(spans))).collect();
+    cycles.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    cycles
+}
+
+/// Cycles covered by at least one interval.
+fn covered(spans: Vec<(i64, i64)>) -> u64 {
+    let mut spans = spans;
+    spans.sort_unstable();
+    let (mut total, mut end) = (0, i64::MIN);
+    for (from, to) in spans {
+        total += (to - from.max(end)).max(0);
+        end = end.max(to);
+    }
+    total as u64
+}

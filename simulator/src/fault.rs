@@ -199,7 +199,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, hint) = self.kind.words();
         writeln!(f, "{what} in cycle {} at {}: {}", self.cycle, self.place, self.detail)?;
-        write!(f, "  instruction {:?}, dispatched in cycle {}", self.instruction, self.dispatched)?;
+        write!(f, "  instruction `{}`, dispatched in cycle {}", self.instruction, self.dispatched)?;
         if !self.node.is_empty() {
             write!(f, ", for node `{}`", self.node)?;
         }

@@ -8,7 +8,7 @@
 
 use super::analysis::{Fact, Tensors};
 use super::language::Term;
-use crate::graph::{Op, TensorType};
+use crate::graph::{Op, TensorType, UnaryOp};
 
 /// Parts of a cycle that prices are counted in, so that less than a cycle of work is not lost.
 pub(super) const TICKS: u64 = 16;
@@ -99,7 +99,11 @@ impl Model {
         match op {
             Op::Input(_) | Op::Constant(_) => view,
             Op::MatMul { transpose_b } => self.product(inputs, *transpose_b, ty),
-            Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Cast(_) => pointwise,
+            Op::Unary(op) => {
+                let steps = alu_steps(*op);
+                Cost { latency: steps * self.alu, work: steps * pointwise.work }
+            }
+            Op::Binary(_) | Op::Select | Op::Cast(_) => pointwise,
             Op::Reduce { axis, .. } => self.reduction(&inputs[0].ty, *axis),
             Op::Softmax { axis } => {
                 let reduction = self.reduction(&inputs[0].ty, *axis);
@@ -194,6 +198,24 @@ impl Model {
     fn vectors(&self, ty: &TensorType) -> u64 {
         let lanes = last(&ty.shape);
         elements(&ty.shape) / lanes.max(1) * lanes.div_ceil(self.lanes)
+    }
+}
+
+/// ALUs that a function takes, one after the other, about: what the VXM does not have is composed of what it has.
+fn alu_steps(op: UnaryOp) -> u64 {
+    match op {
+        UnaryOp::Neg
+        | UnaryOp::Abs
+        | UnaryOp::Exp
+        | UnaryOp::Tanh
+        | UnaryOp::Rsqrt
+        | UnaryOp::Relu
+        | UnaryOp::Not
+        | UnaryOp::Floor
+        | UnaryOp::RoundF16 => 1,
+        UnaryOp::Sqrt | UnaryOp::Recip => 3,
+        UnaryOp::Sigmoid => 4,
+        UnaryOp::Log | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => 12,
     }
 }
 

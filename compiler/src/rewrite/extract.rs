@@ -20,6 +20,10 @@ const ROUNDS: usize = 32;
 /// Part of every latency that is counted as work: of two forms that end together, the one with less waiting wins.
 const WAITING: u64 = 8;
 
+/// Part of the time at which each term is done that is counted too: of two forms that end together, the one whose terms can
+/// run earlier leaves the schedule more freedom.
+const LATENESS: u64 = 1024;
+
 /// An e-node, its inputs as class numbers.
 struct Candidate {
     term: Term,
@@ -94,18 +98,25 @@ impl Classes {
             price: u64,
         }
         let mut best: Vec<Option<Best>> = self.ids.iter().map(|_| None).collect();
+        // Only e-nodes with an input that changed in the round before, or earlier in this one, can have become cheaper.
+        let mut fresh = vec![true; self.ids.len()];
         for _ in 0..ROUNDS {
-            let mut changed = false;
+            let mut next = vec![false; self.ids.len()];
             for class in (0..self.ids.len()).rev() {
                 for (index, candidate) in self.candidates[class].iter().enumerate() {
+                    if !candidate.inputs.is_empty() && !candidate.inputs.iter().any(|&i| fresh[i] || next[i])
+                    {
+                        continue;
+                    }
                     let inputs: Option<Vec<&Best>> =
                         candidate.inputs.iter().map(|&i| best[i].as_ref()).collect();
                     let Some(inputs) = inputs else { continue };
-                    let path = inputs.iter().map(|input| input.path).max().unwrap_or(0) + candidate.delay();
                     let limit = best[class].as_ref().map_or(u64::MAX, |best| best.price);
-                    if path >= limit || inputs.iter().any(|input| input.works.contains_key(&class)) {
+                    let least = inputs.iter().map(|input| input.price).max().unwrap_or(0) + candidate.delay();
+                    if least >= limit || inputs.iter().any(|input| input.works.contains_key(&class)) {
                         continue;
                     }
+                    let path = inputs.iter().map(|input| input.path).max().unwrap_or(0) + candidate.delay();
                     let mut works = BTreeMap::from([(class, candidate.work())]);
                     for input in inputs {
                         works.extend(&input.works);
@@ -113,13 +124,14 @@ impl Classes {
                     let price = path + works.values().sum::<u64>();
                     if price < limit {
                         best[class] = Some(Best { candidate: index, path, works, price });
-                        changed = true;
+                        next[class] = true;
                     }
                 }
             }
-            if !changed {
+            if !next.contains(&true) {
                 break;
             }
+            fresh = next;
         }
         best.iter().map(|best| best.as_ref().map_or(0, |best| best.candidate)).collect()
     }
@@ -173,11 +185,12 @@ impl Classes {
         Some(order)
     }
 
-    /// Exact price of a selection: the longest chain, and all work once.
+    /// Exact price of a selection: the longest chain, all work once, and a little for lateness.
     fn price(&self, choice: &[usize]) -> Option<u64> {
         let order = self.selection(choice)?;
         let mut path = vec![0u64; self.ids.len()];
         let mut work = 0;
+        let mut done = 0;
         let mut longest = 0;
         for class in order {
             let candidate = &self.candidates[class][choice[class]];
@@ -185,8 +198,9 @@ impl Classes {
             path[class] = ready + candidate.delay();
             longest = longest.max(path[class]);
             work += candidate.work();
+            done += path[class];
         }
-        Some(longest + work)
+        Some(longest + work + done / LATENESS)
     }
 
     /// Exchanges e-nodes for as long as the price falls.

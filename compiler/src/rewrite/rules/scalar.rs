@@ -17,7 +17,10 @@ pub(super) fn rules() -> Vec<Rule> {
         rule("signs", BINARY, signs),
         rule("negation", UNARY, negation),
         rule("roots", UNARY, roots),
+        rule("root-of-scaled", UNARY, root_of_scaled),
         rule("sum-of-scaled", REDUCE, sum_of_scaled),
+        rule("number-out", BINARY, number_out),
+        rule("number-in", BINARY, number_in),
     ]
 }
 
@@ -182,6 +185,72 @@ fn sum_of_scaled(site: &mut Site<'_>) {
             let s = site.reshape(s, vec![]);
             let scaled = sum.zip(s).and_then(|(sum, s)| site.mul(sum, s));
             site.equal(scaled);
+        }
+    }
+}
+
+// 1/√(x s + e) = (1/√(x + e/s)) (1/√s), s and e numbers above zero
+fn root_of_scaled(site: &mut Site<'_>) {
+    if *site.op() != Op::Unary(UnaryOp::Rsqrt) {
+        return;
+    }
+    for (y, e) in site.binaries(site.input(0), BinaryOp::Add) {
+        for (x, s) in site.binaries(y, BinaryOp::Mul) {
+            let (Some(e), Some(s)) = (site.uniform(e), site.uniform(s)) else { continue };
+            let quotient = e / s;
+            // Neither tiny nor huge, so that nothing overflows or vanishes on the way.
+            if e <= 0.0 || !(1e-9..1e9).contains(&s) || site.constant(x) {
+                continue;
+            }
+            let (e, s) = (site.scalar(quotient), site.scalar(1.0 / s.sqrt()));
+            let sum = site.binary(BinaryOp::Add, x, e);
+            let root = sum.and_then(|sum| site.unary(UnaryOp::Rsqrt, sum));
+            let scaled = root.and_then(|root| site.mul(root, s));
+            site.equal(scaled);
+        }
+    }
+}
+
+/// Whether a class is one constant number, of rank 0.
+fn number(site: &Site<'_>, id: Id) -> bool {
+    site.constant(id) && site.shape(id).is_empty()
+}
+
+// x (y s) = (x y) s, s a constant number
+fn number_out(site: &mut Site<'_>) {
+    for (x, scaled) in both(site, BinaryOp::Mul) {
+        if site.constant(x) || site.constant(scaled) {
+            continue;
+        }
+        for (y, s) in site.binaries(scaled, BinaryOp::Mul) {
+            if number(site, s) && !site.constant(y) {
+                let product = site.mul(x, y);
+                let result = product.and_then(|product| site.mul(product, s));
+                site.equal(result);
+            }
+        }
+    }
+}
+
+// (x y) s = (x s) y, (x + y) s = x s + y s, s a constant number
+fn number_in(site: &mut Site<'_>) {
+    for (y, s) in both(site, BinaryOp::Mul) {
+        if !number(site, s) || site.constant(y) {
+            continue;
+        }
+        for (a, b) in site.binaries(y, BinaryOp::Mul) {
+            if !site.constant(a) {
+                let scaled = site.mul(a, s);
+                let result = scaled.and_then(|scaled| site.mul(scaled, b));
+                site.equal(result);
+            }
+        }
+        for inputs in site.find(y, |op| *op == Op::Binary(BinaryOp::Add)) {
+            let scaled = (site.mul(inputs[0], s), site.mul(inputs[1], s));
+            if let (Some(a), Some(b)) = scaled {
+                let sum = site.binary(BinaryOp::Add, a, b);
+                site.equal(sum);
+            }
         }
     }
 }

@@ -146,6 +146,24 @@ fn scalars() {
             b.unary(outer, y)
         }));
     }
+    done.push(check("root-of-scaled", |b, z| {
+        let (x, s, e) = (b.positive(&[z.s, z.d]), b.scalar(0.01), b.constant(&[1], &[1e-3]));
+        let y = b.mul(s, x);
+        let y = b.add(e, y);
+        b.unary(UnaryOp::Rsqrt, y)
+    }));
+    done.push(check("number-out", |b, z| {
+        let (x, y, s) = (b.input(&[z.s, 1]), b.input(&[z.s, z.d]), b.scalar(0.3));
+        let y = b.mul(s, y);
+        b.mul(x, y)
+    }));
+    for op in [Mul, Add] {
+        done.push(check("number-in", |b, z| {
+            let (x, y, s) = (b.input(&[z.s, 1]), b.input(&[z.s, z.d]), b.scalar(0.3));
+            let y = b.binary(op, x, y);
+            b.mul(s, y)
+        }));
+    }
     done.push(check("sum-of-scaled", |b, z| {
         let (x, s) = (b.input(&[z.s, z.d]), b.weights(&[1]));
         let y = b.mul(x, s);

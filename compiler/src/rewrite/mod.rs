@@ -31,7 +31,7 @@ pub use rules::GROUPS;
 
 /// Bounds of the growth of one segment's e-graph. Time is not among them: it would make results differ between machines.
 const ITERATIONS: usize = 12;
-const TERMS: usize = 8_000;
+const TERMS: usize = 12_000;
 
 /// What the rewriter may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::graph::{Constant, ElementType, Encoding, Graph, Node, NodeId, Op, Ten
 
 /// Fewest and most operators of a segment. A cut further apart sees more; the e-graph grows with it.
 const LEAST: usize = 16;
-const MOST: usize = 160;
+const MOST: usize = 96;
 
 /// Constants up to this many elements are looked into for a uniform value.
 const SMALL: usize = 64;

@@ -52,7 +52,7 @@ impl LaneMap {
     }
 }
 
-// concat(± slice(x W), ± slice(x W), …) = x (W P), P the signed selection of columns; also through transposes, reshapes to
+// concat(± slice(x W), ± x W, …) = x (W P), P the signed selection of columns; also through transposes, reshapes to
 // heads, sums and scales between the product and the slices
 fn concat_into_weights(site: &mut Site<'_>) {
     let Op::Concat { axis } = *site.op() else { return };
@@ -87,10 +87,11 @@ fn slice_into_weights(site: &mut Site<'_>) {
     site.equal(result);
 }
 
-/// What a tensor is a stretch of, along an axis.
+/// What a tensor is a stretch of, along an axis; at least of itself.
 fn stretches(site: &Site<'_>, id: Id, axis: usize) -> Vec<(Id, Part)> {
     let mut found = Vec::new();
     let mut slices = |id: Id, negative: bool| {
+        found.push((id, Part { negative, start: 0, count: site.shape(id)[axis], step: 1 }));
         for (op, inputs) in site.ops(id) {
             if let Op::Slice { axis: along, start, count, step } = op
                 && along == axis

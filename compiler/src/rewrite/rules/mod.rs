@@ -5,8 +5,9 @@
 //!    [`Site::equal`]; what the types do not say it must check itself.
 //! 3. It is directed, or its other direction cannot grow: there is no commutativity and no general associativity. Operands in
 //!    either order are matched by [`Site::binaries`].
-//! 4. Scales moved into weights change what is rounded to binary16: products of a weight and a gain beyond 65504 would
-//!    overflow, below 6e-8 vanish. Trained models stay far from both.
+//! 4. The machine rounds operands of products to binary16, so a rule must keep them within 65504. Rows that a normalisation has
+//!    not yet scaled are as large as the residual stream; weights with gains in them as large as the two together. Models
+//!    that run in binary16 elsewhere stay far from the limit in both. A second product is never fed with unscaled sums.
 
 mod scale;
 mod scalar;

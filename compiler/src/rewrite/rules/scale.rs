@@ -78,12 +78,26 @@ fn offset_behind(site: &mut Site<'_>) {
     }
 }
 
-// (x r) B = (x B) r, (x / r) B = (x B) / r, r one number a row
+/// Whether a tensor is a product, perhaps seen in another shape.
+fn is_product(site: &Site<'_>, id: Id) -> bool {
+    let direct = |id| site.ops(id).into_iter();
+    direct(id).any(|(op, inputs)| match op {
+        Op::MatMul { .. } => true,
+        Op::Reshape { .. } | Op::Transpose { .. } => {
+            direct(inputs[0]).any(|(op, _)| matches!(op, Op::MatMul { .. }))
+        }
+        _ => false,
+    })
+}
+
+// (x r) B = (x B) r, (x / r) B = (x B) / r, r one number a row, x no product itself: behind a second product, what a softmax
+// has not yet divided could leave the range of binary16, in which the machine takes operands
 fn row_scale_behind(site: &mut Site<'_>) {
     let Some((a, b, transpose_b)) = product(site) else { return };
     for op in [BinaryOp::Mul, BinaryOp::Div] {
         for (x, r) in site.binaries(a, op) {
-            if site.shape(r).last().is_none_or(|&axis| axis == 1) && site.shape(x) == site.shape(a) {
+            let by_row = site.shape(r).last().is_none_or(|&axis| axis == 1);
+            if by_row && site.shape(x) == site.shape(a) && !is_product(site, x) {
                 let product = site.matmul(x, b, transpose_b);
                 let scaled = product.and_then(|product| site.binary(op, product, r));
                 site.equal(scaled);

@@ -3,6 +3,7 @@
 mod build;
 mod rules;
 mod decoder;
+mod encoder;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,10 @@ use egg::Id;
 
 use super::analysis::Tensors;
 use super::language::Term;
-use crate::graph::eval::{Data, Tensor, apply};
+use super::optimize;
+use crate::graph::eval::{Data, Tensor, apply, evaluate};
+use crate::graph::{Graph, Op};
+use build::Build;
 
 /// Largest difference of two tensors, relative to the largest element.
 fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -66,4 +70,42 @@ fn hold(tensors: &Tensors, leaves: &[Tensor]) -> usize {
         }
     }
     count
+}
+
+/// Optimizes a graph twice: the same graph both times, with the values of the original. Gives it.
+fn same(b: &Build) -> Graph {
+    let before = run(&b.graph, &b.values, &states(&b.graph));
+    let better = optimize(b.graph.clone(), &chip()).unwrap();
+    assert_eq!(states(&better), states(&b.graph));
+    let after = run(&better, &b.values, &states(&better));
+    assert!(before.keys().eq(after.keys()));
+    for (name, value) in &before {
+        let difference = difference(value, &after[name]);
+        assert!(difference < 1e-4, "{name} differs by {difference}");
+    }
+    assert_eq!(better, optimize(b.graph.clone(), &chip()).unwrap());
+    better
+}
+
+fn chip() -> isa::Chip {
+    isa::Chip::preset("lp30").expect("a preset")
+}
+
+/// Outputs and new states, with states that are not zero before.
+fn run(graph: &Graph, values: &BTreeMap<String, Tensor>, states: &[State]) -> BTreeMap<String, Tensor> {
+    let mut b = Build::new(7);
+    for (name, shape) in states {
+        let node = b.input(shape);
+        let Op::Input(given) = b.graph.nodes[node].op.clone() else { unreachable!() };
+        let value = b.values.remove(&given).expect("just made");
+        b.values.insert(name.clone(), value);
+    }
+    evaluate(graph, values, Some(&b.values)).unwrap()
+}
+
+type State = (String, Vec<usize>);
+
+fn states(graph: &Graph) -> Vec<State> {
+    let state = |state: &crate::graph::State| (state.input_name.clone(), graph.shape(state.input).to_vec());
+    graph.states.iter().map(state).collect()
 }

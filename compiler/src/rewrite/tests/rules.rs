@@ -292,6 +292,12 @@ fn lanes() {
             let x = b.transpose(x, &[0, 2, 1, 3]);
             b.rotate_half(x)
         }));
+        done.push(check("lane-concat-into-weights", |b, z| {
+            let y = b.input(&[z.s, 3]);
+            let x = b.product(transposed, y, 3, z.d);
+            let n = b.unary(UnaryOp::Neg, x);
+            b.op(Op::Concat { axis: 1 }, &[x, n, x])
+        }));
         done.push(check("lane-slice-into-weights", |b, z| {
             let (y, n) = (b.input(&[z.b, z.s, 3]), z.h * z.d);
             let x = b.product(transposed, y, 3, n);

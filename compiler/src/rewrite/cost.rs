@@ -214,7 +214,7 @@ fn alu_steps(op: UnaryOp) -> u64 {
         | UnaryOp::Floor
         | UnaryOp::RoundF16 => 1,
         UnaryOp::Sqrt | UnaryOp::Recip => 3,
-        UnaryOp::Sigmoid => 4,
+        UnaryOp::Sigmoid => 5,
         UnaryOp::Log | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => 12,
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use egg::{Id, Runner, SimpleScheduler};
 use indexmap::IndexMap;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::Graph;
 use analysis::{Facts, Tensors};
 use cost::Model;
@@ -46,8 +46,13 @@ pub fn optimize(graph: Graph, chip: &isa::Chip) -> Result<Graph, Diagnostic> {
     optimize_with(graph, chip, &RewriteOptions::default())
 }
 
-/// [`optimize`], with some rules left out.
+/// [`optimize`], with some rules left out. Errors also where there is no group of that name.
 pub fn optimize_with(graph: Graph, chip: &isa::Chip, options: &RewriteOptions) -> Result<Graph, Diagnostic> {
+    if let Some(unknown) = options.disabled.iter().find(|group| !GROUPS.contains(&group.as_str())) {
+        let message = format!("there is no group of rewrite rules called `{unknown}`");
+        let note = format!("the groups are {}", GROUPS.join(", "));
+        return Err(Diagnostic::new(Kind::Input, "unknown-rewrite-group", message).note(note));
+    }
     let rules = rules::rules(&options.disabled);
     let model = Model::new(chip);
     let parts = segment::cut(&graph);

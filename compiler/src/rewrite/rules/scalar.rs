@@ -17,6 +17,7 @@ pub(super) fn rules() -> Vec<Rule> {
         rule("signs", BINARY, signs),
         rule("negation", UNARY, negation),
         rule("roots", UNARY, roots),
+        rule("sigmoid-as-tanh", UNARY, sigmoid_as_tanh),
         rule("root-of-scaled", UNARY, root_of_scaled),
         rule("sum-of-scaled", REDUCE, sum_of_scaled),
         rule("number-out", BINARY, number_out),
@@ -170,6 +171,22 @@ fn roots(site: &mut Site<'_>) {
         let root = site.unary(UnaryOp::Rsqrt, x);
         site.equal(root);
     }
+}
+
+// 1 / (1 + e^−x) = ½ (1 + tanh(½ x)): x σ(x) becomes h + h tanh h, and the half of h goes into weights
+fn sigmoid_as_tanh(site: &mut Site<'_>) {
+    if *site.op() != Op::Unary(UnaryOp::Sigmoid) {
+        return;
+    }
+    let x = site.input(0);
+    let (half, one) = (site.scalar(0.5), site.scalar(1.0));
+    let result = (|| {
+        let h = site.mul(x, half)?;
+        let tanh = site.unary(UnaryOp::Tanh, h)?;
+        let sum = site.binary(BinaryOp::Add, tanh, one)?;
+        site.mul(sum, half)
+    })();
+    site.equal(result);
 }
 
 // Σ x s = (Σ x) s, s one number

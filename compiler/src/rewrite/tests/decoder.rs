@@ -181,7 +181,10 @@ fn groups_can_be_switched_off() {
     let same = optimize_with(b.graph.clone(), &chip(), &RewriteOptions { disabled: all }).unwrap();
     let softmax = |graph: &Graph| graph.nodes.values().filter(|n| matches!(n.op, Op::Softmax { .. })).count();
     assert_eq!(softmax(&same), 1);
-    assert_eq!(softmax(&optimize(b.graph, &chip()).unwrap()), 0);
+    assert_eq!(softmax(&optimize(b.graph.clone(), &chip()).unwrap()), 0);
+    let wrong = RewriteOptions { disabled: vec!["softmix".to_owned()] };
+    let error = optimize_with(b.graph, &chip(), &wrong).unwrap_err();
+    assert_eq!(error.code, "unknown-rewrite-group");
 }
 
 #[test]

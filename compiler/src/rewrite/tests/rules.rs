@@ -146,6 +146,10 @@ fn scalars() {
             b.unary(outer, y)
         }));
     }
+    done.push(check("sigmoid-as-tanh", |b, z| {
+        let x = b.input(&[z.s, z.d]);
+        b.unary(UnaryOp::Sigmoid, x)
+    }));
     done.push(check("root-of-scaled", |b, z| {
         let (x, s, e) = (b.positive(&[z.s, z.d]), b.scalar(0.01), b.constant(&[1], &[1e-3]));
         let y = b.mul(s, x);

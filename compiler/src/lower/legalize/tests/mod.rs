@@ -1,6 +1,7 @@
 //! Graphs computed before and after legalization.
 
 mod attention;
+mod models;
 mod products;
 mod rules;
 

@@ -27,8 +27,11 @@ pub fn predict(chip: &Chip, program: &Program) -> Report {
             Instruction::Sxm(_) => "sxm",
             Instruction::C2c(_) => "c2c",
         };
-        *report.dispatched.entry(kind).or_default() += run.instructions();
-        let end = run.last_cycle() + latency(chip, &run.instruction) + u64::from(chip.stagger());
+        let dispatched = report.dispatched.entry(kind).or_default();
+        // Saturating, as a program that nobody verified may be predicted too.
+        *dispatched = dispatched.saturating_add(run.instructions());
+        let delay = latency(chip, &run.instruction) + u64::from(chip.stagger());
+        let end = run.last_cycle().saturating_add(delay);
         report.cycles = report.cycles.max(end);
     }
     report

@@ -177,7 +177,8 @@ pub(super) enum Token<'a> {
     #[token("Deskew")]
     Deskew,
 
-    /// Anything else: the grammar has no place for it, so it is reported where it stands and parsing goes on behind it.
+    /// A word that means nothing, whole; and anything else. The grammar has no place for it, so it is reported where it stands and parsing goes on behind it.
+    #[regex(r"[a-z_][A-Za-z0-9_.]*", priority = 1)]
     Unknown,
 }
 

@@ -37,11 +37,13 @@ pub(super) enum ChipItem {
 pub(super) struct Sink<'a> {
     text: &'a str,
     pub(super) errors: Vec<AsmError>,
+    /// A whole block of a chip was skipped, so braces no longer pair as they were meant to.
+    pub(super) lost: bool,
 }
 
 impl<'a> Sink<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Sink { text, errors: Vec::new() }
+        Sink { text, errors: Vec::new(), lost: false }
     }
 
     pub(super) fn error(&mut self, span: Range<usize>, message: String, help: Option<String>) {

@@ -111,6 +111,14 @@ fn every_error_points_at_its_place() {
             "4:67 `\"00\"` a BLAKE3 hash has 64 hexadecimal digits",
         ],
     );
+    check(
+        "quue vxm.alu0 {\n@0: Relu 0x1\n}",
+        &["3:1 `quue` `quue` cannot stand here (did you mean `queue`?)"],
+    );
+    check(
+        "queue north.mem0.read {\n@0: Read 1 -> s0\n}",
+        &["3:7 `north.mem0.read` `north.mem0.read` cannot stand here (expected a place such as east.mem12)"],
+    );
     let text = "program \"c\" nodes { } chip 0 { queue vxm.alu0 {";
     let errors = parse(text).unwrap_err();
     assert_eq!(

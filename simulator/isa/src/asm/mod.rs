@@ -87,8 +87,6 @@ pub fn parse(text: &str) -> Result<Program, Vec<AsmError>> {
     match parsed {
         Ok(program) if sink.errors.is_empty() => return Ok(program),
         Ok(_) => {}
-        // The braces of a broken block are not told apart from those of the chip: what follows from that is no news.
-        Err(_) if sink.lost => {}
         Err(error) => sink.parse_error(error),
     }
     sink.errors.sort_by_key(|error| error.span.start);

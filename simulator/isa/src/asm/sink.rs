@@ -38,7 +38,7 @@ pub(super) struct Sink<'a> {
     text: &'a str,
     pub(super) errors: Vec<AsmError>,
     /// A whole block of a chip was skipped, so braces no longer pair as they were meant to.
-    pub(super) lost: bool,
+    lost: bool,
 }
 
 impl<'a> Sink<'a> {
@@ -55,6 +55,16 @@ impl<'a> Sink<'a> {
     /// A part of the text was skipped, and parsing goes on behind it.
     pub(super) fn recovered(&mut self, recovery: ErrorRecovery<usize, Token<'a>, Infallible>) {
         self.parse_error(recovery.error);
+    }
+
+    /// A whole block of a chip was skipped. Behind the first one braces no longer pair as they were meant to, which is no news.
+    pub(super) fn broken_block(&mut self, recovery: ErrorRecovery<usize, Token<'a>, Infallible>) {
+        let brace =
+            matches!(recovery.error, ParseError::UnrecognizedToken { token: (_, Token::BraceClose, _), .. });
+        if !(self.lost && brace) {
+            self.recovered(recovery);
+        }
+        self.lost = true;
     }
 
     pub(super) fn parse_error(&mut self, error: ParseError<usize, Token<'a>, Infallible>) {

@@ -1,5 +1,7 @@
 //! Whole-project tests; see the files beside this one. Here: what they share.
 
+pub mod onnx;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +57,39 @@ fn read(path: PathBuf) -> Text {
     Text { path, text }
 }
 
+/// Whether a source holds nothing but tests.
+pub fn is_test(path: &str) -> bool {
+    path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
 /// A source's own code and its test module: cut at the first `#[cfg(test)]` that starts a line.
 pub fn split_tests(text: &str) -> (&str, &str) {
     text.find("\n#[cfg(test)]").map_or((text, ""), |at| text.split_at(at))
+}
+
+/// What a run of `lpuc` gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Exit code.
+    pub code: u8,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs `lpuc` with these arguments, in this process.
+pub fn lpuc<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = std::iter::once("lpuc".into()).chain(args.iter().map(|arg| arg.as_ref().to_owned()));
+    let code = lpuc::run(args, &mut lpuc::Console { out: &mut out, err: &mut err, progress: false });
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code, out: text(&out), err: text(&err) }
+}
+
+/// As [`lpuc()`], for runs that must go well.
+pub fn lpuc_well<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(args: &[S]) -> String {
+    let ran = lpuc(args);
+    assert_eq!(ran.code, 0, "lpuc {args:?}:\n{}", ran.err);
+    ran.out
 }

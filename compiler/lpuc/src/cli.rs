@@ -1,0 +1,194 @@
+//! The command line: what may be asked for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles a neural network for an LPU, simulates the program cycle by cycle, and says how fast it is and why.
+#[derive(Debug, Parser)]
+#[command(name = "lpuc", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub part: Option<Part>,
+    #[command(flatten)]
+    pub job: Option<Job>,
+}
+
+/// The main job: compile, simulate, report.
+#[derive(Args, Debug)]
+pub(crate) struct Job {
+    /// The model, an ONNX file. (A model whose file is named like a subcommand: `./asm`.)
+    #[arg(value_name = "MODEL", required = true)]
+    pub model: PathBuf,
+    /// Chip: a preset (see `lpuc chips`) or a description file ending in .toml.
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = "lp30")]
+    pub chip: String,
+    /// Number of chips, or `auto` for as few as fit. One chip for now.
+    #[arg(long, value_name = "N|auto", default_value = "auto")]
+    pub chips: String,
+    /// Sequences computed at once: binds the model's batch dimension.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Slots of the KV cache of a decoder, or the sequence length of an encoder.
+    #[arg(long, value_name = "N")]
+    pub context: Option<usize>,
+    /// Binds another symbolic dimension of the model; may be repeated.
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dimension)]
+    pub dims: Vec<(String, usize)>,
+    /// How matrix products are computed.
+    #[arg(long, value_enum, default_value = "fp16")]
+    pub precision: Precision,
+    /// Compile the graph as it was imported, without the e-graph.
+    #[arg(long)]
+    pub no_rewrite: bool,
+    /// Arrays to run the model on, under the model's input names; their shapes bind symbolic dimensions.
+    #[arg(long, value_name = "IN.npz")]
+    pub inputs: Option<PathBuf>,
+    /// Where to write every output of the model, under its name.
+    #[arg(long, value_name = "OUT.npz")]
+    pub outputs: Option<PathBuf>,
+    /// Which simulator judges the program.
+    #[arg(long, value_enum, default_value = "reference")]
+    pub simulator: Simulator,
+    /// Write an intermediate form, to a file or (without PATH) to standard output; may be repeated.
+    /// KIND is one of: graph rewritten kernels schedule asm program.
+    #[arg(long, value_name = "KIND[=PATH]", value_parser = emission)]
+    pub emit: Vec<(Emit, Option<PathBuf>)>,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Run greedy decode steps on the simulated machine until N tokens after the prompt are there.
+    #[arg(long, value_name = "N", conflicts_with_all = ["inputs", "outputs"])]
+    pub generate: Option<usize>,
+    /// The prompt as token ids, separated by commas.
+    #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "generate", conflicts_with = "prompt")]
+    pub prompt_ids: Vec<u32>,
+    /// The prompt as text, for models that ship their vocabulary.
+    #[arg(long, value_name = "TEXT", requires = "generate")]
+    pub prompt: Option<String>,
+}
+
+/// One part of the way by itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Part {
+    /// Translate assembly text to a binary program.
+    Asm {
+        /// Assembly text.
+        file: PathBuf,
+        /// Where the binary program goes.
+        #[arg(short, long, value_name = "PATH")]
+        output: PathBuf,
+    },
+    /// Print a binary program as assembly text.
+    Dis {
+        /// Binary program.
+        file: PathBuf,
+        /// Where the text goes; standard output if not given.
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
+    /// Simulate a program.
+    Sim {
+        /// A program, binary or assembly text.
+        program: PathBuf,
+        /// Chip: a preset or a description file; the one that the program names if not given.
+        #[arg(long, value_name = "NAME|FILE.toml")]
+        chip: Option<String>,
+        /// Arrays for the program's input and state ports, by port name; ports not named hold zeros.
+        #[arg(long, value_name = "IN.npz")]
+        inputs: Option<PathBuf>,
+        /// Where to write the output and state ports.
+        #[arg(long, value_name = "OUT.npz")]
+        outputs: Option<PathBuf>,
+    },
+    /// List the chip presets, or print one description file.
+    Chips {
+        /// A preset, or a description file to check.
+        name: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// Operands rounded to binary16, sums in binary32.
+    Fp16,
+    /// Operands split into binary16 parts.
+    Fp32,
+}
+
+impl Precision {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Precision::Fp16 => "fp16",
+            Precision::Fp32 => "fp32",
+        }
+    }
+}
+
+impl From<Precision> for compiler::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp16 => compiler::Precision::Fp16,
+            Precision::Fp32 => compiler::Precision::Fp32,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Simulator {
+    /// Every register, every cycle, with values.
+    Reference,
+    /// On runs and slots. Not there yet.
+    Fast,
+}
+
+/// A form that can be written; the name is the word on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// The imported graph.
+    Graph,
+    /// The graph after the e-graph.
+    Rewritten,
+    /// The lowered kernels.
+    Kernels,
+    /// The schedule.
+    Schedule,
+    /// Assembly text.
+    Asm,
+    /// The binary program.
+    Program,
+}
+
+impl Emit {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Emit::Graph => "graph",
+            Emit::Rewritten => "rewritten",
+            Emit::Kernels => "kernels",
+            Emit::Schedule => "schedule",
+            Emit::Asm => "asm",
+            Emit::Program => "program",
+        }
+    }
+}
+
+fn dimension(text: &str) -> Result<(String, usize), String> {
+    let (name, length) = text.split_once('=').ok_or("write NAME=N, for example `sequence=128`")?;
+    let length = length.parse().map_err(|_| format!("`{length}` is not a whole number"))?;
+    Ok((name.to_owned(), length))
+}
+
+fn emission(text: &str) -> Result<(Emit, Option<PathBuf>), String> {
+    let (kind, path) = match text.split_once('=') {
+        Some((kind, path)) => (kind, Some(PathBuf::from(path))),
+        None => (text, None),
+    };
+    let names: Vec<&str> = Emit::value_variants().iter().map(|kind| kind.name()).collect();
+    let kind = Emit::value_variants().iter().find(|emit| emit.name() == kind);
+    let kind = *kind.ok_or_else(|| format!("the kinds are: {}", names.join(" ")))?;
+    match path {
+        Some(path) if path.as_os_str().is_empty() => Err("the path after `=` is empty".to_owned()),
+        None if kind == Emit::Program => Err("a binary program needs a path: program=PATH".to_owned()),
+        path => Ok((kind, path)),
+    }
+}

@@ -1,0 +1,267 @@
+//! The main job: model in, compiled, simulated, reported.
+
+use std::collections::BTreeMap;
+
+use compiler::Compiled;
+use isa::Chip;
+use simulator::Machine;
+
+use crate::cli::{Emit, Job, Simulator};
+use crate::clock::{Stopwatch, ToolSeconds};
+use crate::failure::Failure;
+use crate::files::{self, Outputs};
+use crate::model::{self, Loaded};
+use crate::npz::{self, Array};
+use crate::progress::Progress;
+use crate::report::{self, Generated, Report};
+use crate::step;
+use crate::vocabulary::Vocabulary;
+use crate::{Console, chips, generate, print};
+
+/// Runs the job. Files are written and results printed only if all of it goes well.
+pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
+    supported(job)?;
+    let (total, mut lap) = (Stopwatch::start(), Stopwatch::start());
+    let mut tool = ToolSeconds::default();
+    let progress = Progress::new(console.progress);
+    let chip = chips::load(&job.chip)?;
+    progress.stage("importing");
+    let arrays = job.inputs.as_ref().map(|path| npz::read(path, files::map(path)?)).transpose()?;
+    let loaded = model::load(job, arrays.as_deref())?;
+    let prompt = prompt(job, &loaded)?;
+    tool.import = lap.lap();
+    for note in &loaded.notes {
+        // If standard error is gone there is nobody to tell.
+        let _ = writeln!(console.err, "note: {note}");
+    }
+
+    let (compiled, emitted) = compile(job, &chip, &loaded, &mut tool, &progress)?;
+    progress.stage("simulating");
+    let mut lap = Stopwatch::start();
+    let mut machine = Machine::load(&chip, &compiled.program).map_err(refused)?;
+    let mut files = Outputs::default();
+    let (simulated_cycles, generated) = match (job.generate, &prompt) {
+        (Some(count), Some(prompt)) => {
+            let generated = generate::run(&mut machine, &loaded, prompt, count, &progress)?;
+            tool.simulated_cycles = generated.0 * generated.1.steps;
+            (generated.0, Some(generated.1))
+        }
+        _ => {
+            let cycles = once(job, &mut machine, &loaded, arrays.as_deref(), &mut files)?;
+            tool.simulated_cycles = cycles;
+            (cycles, None)
+        }
+    };
+    tool.simulate = lap.lap();
+    if simulated_cycles != compiled.predicted.cycles {
+        return Err(Failure::check(format!(
+            "error[prediction]: the compiler predicted {} cycles, the simulator measured {simulated_cycles}\n  this is a bug; \
+             please report it with the model",
+            compiled.predicted.cycles
+        )));
+    }
+    let text = emissions(job, emitted, &compiled, &mut files);
+    tool.total = total.elapsed();
+    let report = report(job, &chip, &loaded, &compiled, simulated_cycles, generated, tool);
+    drop(progress);
+    files.write()?;
+    let report = if job.json { json(&report) } else { report::text::print(&report) };
+    print(console, &(text + &report))
+}
+
+/// What the command line can say already, but the program cannot do yet.
+fn supported(job: &Job) -> Result<(), Failure> {
+    if job.simulator == Simulator::Fast {
+        return Err(Failure::unsupported(
+            "error[unsupported-simulator]: the fast simulator is not there yet\n  use --simulator reference",
+        ));
+    }
+    match job.chips.as_str() {
+        "auto" | "1" => Ok(()),
+        text if text.parse::<u32>().is_ok_and(|chips| chips > 1) => Err(Failure::unsupported(format!(
+            "error[unsupported-chips]: {text} chips were asked for, and chains of chips are not supported yet\n  use --chips 1"
+        ))),
+        text => Err(Failure::input(format!(
+            "error[usage]: --chips {text}: neither a number of chips nor `auto`\n  use --chips auto"
+        ))),
+    }
+}
+
+/// The prompt's token ids, if tokens are to be generated.
+fn prompt(job: &Job, loaded: &Loaded) -> Result<Option<Vec<u32>>, Failure> {
+    if job.generate.is_none() {
+        return Ok(None);
+    }
+    let Some(text) = &job.prompt else {
+        if job.prompt_ids.is_empty() {
+            return Err(Failure::input("error[usage]: --generate needs a prompt\n  give --prompt-ids 1,2,3 or --prompt TEXT"));
+        }
+        return Ok(Some(job.prompt_ids.clone()));
+    };
+    let vocabulary = Vocabulary::of(&loaded.metadata).ok_or_else(|| {
+        Failure::input(
+            "error[no-vocabulary]: the model ships no vocabulary (metadata `tokenizer.vocabulary`), so it cannot read text\n  \
+             give --prompt-ids 1,2,3",
+        )
+    })?;
+    let ids = vocabulary.encode(text).map_err(|what| {
+        Failure::input(format!("error[bad-prompt]: {what}\n  change the text, or give --prompt-ids 1,2,3"))
+    })?;
+    if ids.is_empty() {
+        return Err(Failure::input("error[bad-prompt]: the prompt is empty\n  give at least one token"));
+    }
+    Ok(Some(ids))
+}
+
+type Emitted = BTreeMap<&'static str, String>;
+
+/// Compiles, keeping the forms that are asked for and the time of each stage.
+fn compile(
+    job: &Job,
+    chip: &Chip,
+    loaded: &Loaded,
+    tool: &mut ToolSeconds,
+    progress: &Progress,
+) -> Result<(Compiled, Emitted), Failure> {
+    let options = compiler::Options { precision: job.precision.into(), rewrite: !job.no_rewrite };
+    let mut emitted = Emitted::new();
+    let mut lap = Stopwatch::start();
+    progress.stage("compiling");
+    let mut watch = |name: &'static str, form: &dyn std::fmt::Display| {
+        let seconds = lap.lap();
+        match name {
+            "graph" => tool.import += seconds,
+            "rewritten" => tool.rewrite += seconds,
+            "kernels" => tool.lower += seconds,
+            _ => tool.schedule += seconds,
+        }
+        if job.emit.iter().any(|(kind, _)| kind.name() == name) {
+            emitted.insert(name, format!("{}\n", form.to_string().trim_end()));
+        }
+        lap.lap();
+    };
+    let compiled = compiler::compile(loaded.graph.clone(), chip, &options, &mut watch)?;
+    tool.schedule += lap.lap();
+    Ok((compiled, emitted))
+}
+
+/// One run of the program, on the given arrays or on made-up ones; fills in the output file.
+fn once(
+    job: &Job,
+    machine: &mut Machine,
+    loaded: &Loaded,
+    arrays: Option<&[(String, Array)]>,
+    files: &mut Outputs,
+) -> Result<u64, Failure> {
+    let interface = &loaded.interface;
+    let last = interface.decoder.as_ref().map_or(0, |decoder| decoder.context - decoder.sequence.min(decoder.context));
+    let (writes, position) = match arrays {
+        Some(arrays) => {
+            let given = interface.given(arrays)?;
+            (given.writes, given.position)
+        }
+        None => (interface.step(0, last), last),
+    };
+    for (name, data) in &writes {
+        machine.write(name, data).map_err(port)?;
+    }
+    let report = machine.run().map_err(|fault| fault_of(&fault))?;
+    let Some(path) = &job.outputs else { return Ok(report.cycles) };
+    if !machine.values_known() {
+        return Err(no_values());
+    }
+    let mut outputs = Vec::new();
+    for name in &interface.outputs {
+        let data = machine.read(name).map_err(port)?;
+        let shape = machine.ports().iter().find(|port| port.name == *name).map(|port| port.shape.clone());
+        let shape = shape.unwrap_or_default().into_iter().map(|length| length as usize).collect();
+        outputs.push((name.clone(), Array { shape, data }));
+    }
+    let new_tokens = interface.decoder.as_ref().map_or(0, |decoder| decoder.sequence);
+    for state in &interface.states {
+        let data = machine.read(&state.input_name).map_err(port)?;
+        outputs.push((state.output_name.clone(), step::used_part(state, &data, position + new_tokens)));
+    }
+    let content = npz::write(&outputs).map_err(|error| Failure::unwritable(path, &error))?;
+    files.add(path, content);
+    Ok(report.cycles)
+}
+
+/// Sends each emitted form to its file; what has no file is returned, to be printed.
+fn emissions(job: &Job, mut emitted: Emitted, compiled: &Compiled, files: &mut Outputs) -> String {
+    let mut printed = String::new();
+    for (kind, path) in &job.emit {
+        let content = match kind {
+            Emit::Asm => isa::asm::print(&compiled.program).into_bytes(),
+            Emit::Program => isa::encode::encode(&compiled.program),
+            Emit::Graph | Emit::Rewritten | Emit::Kernels | Emit::Schedule => {
+                emitted.get_mut(kind.name()).cloned().unwrap_or_default().into_bytes()
+            }
+        };
+        match path {
+            Some(path) => files.add(path, content),
+            None => printed += &String::from_utf8_lossy(&content),
+        }
+    }
+    printed
+}
+
+fn report(
+    job: &Job,
+    chip: &Chip,
+    loaded: &Loaded,
+    compiled: &Compiled,
+    simulated_cycles: u64,
+    generated: Option<Generated>,
+    tool: ToolSeconds,
+) -> Report {
+    let program = &compiled.program;
+    let runs = program.chips.iter().flat_map(|chip| chip.queues.values());
+    Report {
+        model: job.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        chip: chip.name.clone(),
+        clock_hz: chip.clock_hz,
+        decoder: !loaded.interface.states.is_empty(),
+        batch: loaded.batch,
+        context: loaded.context,
+        precision: job.precision.name(),
+        rewritten: !job.no_rewrite,
+        predicted_cycles: compiled.predicted.cycles,
+        simulated_cycles,
+        summary: compiled.summary.clone(),
+        units: report::busy::fractions(chip, program, simulated_cycles),
+        instructions: compiled.predicted.dispatched.values().sum(),
+        runs: runs.map(|runs| runs.len() as u64).sum(),
+        schedule_hash: blake3::hash(&isa::encode::encode(program)).to_hex().to_string(),
+        generated,
+        tool,
+    }
+}
+
+fn json(report: &Report) -> String {
+    format!("{:#}\n", report::json::value(report))
+}
+
+/// The simulator will not load a program of ours.
+fn refused(problems: Vec<String>) -> Failure {
+    let list = problems.join("\n  ");
+    Failure::check(format!("error[refused]: the simulator refuses the compiled program; this is a bug\n  {list}"))
+}
+
+/// A port of the program is not what the model says.
+pub(crate) fn port(what: String) -> Failure {
+    Failure::check(format!("error[port]: {what}"))
+}
+
+/// A hazard.
+pub(crate) fn fault_of(fault: &simulator::Fault) -> Failure {
+    Failure::check(format!("error[hazard]: {fault}"))
+}
+
+/// Values were asked for where there are none.
+pub(crate) fn no_values() -> Failure {
+    Failure::input(
+        "error[no-values]: the model comes without weights, so it has a time but no values\n  \
+         bring its weight file, or leave --outputs and --generate out",
+    )
+}

@@ -1,0 +1,102 @@
+//! A model file, decoded and imported with the dimensions of the command line.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use bytes::Bytes;
+use compiler::graph::Graph;
+use compiler::graph::import::{Bindings, import};
+use compiler::onnx;
+
+use crate::cli::Job;
+use crate::failure::Failure;
+use crate::files;
+use crate::npz::Array;
+use crate::step::Interface;
+
+/// A model, ready to compile.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// What it computes.
+    pub graph: Graph,
+    /// What goes in and comes out.
+    pub interface: Interface,
+    /// Sequences at once.
+    pub batch: u64,
+    /// Slots of the KV cache, or the sequence length that was asked for.
+    pub context: Option<u64>,
+    /// The model's own properties.
+    pub metadata: BTreeMap<String, String>,
+    /// What the user may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Reads, decodes and imports the model of a job.
+pub(crate) fn load(job: &Job, arrays: Option<&[(String, Array)]>) -> Result<Loaded, Failure> {
+    let path = &job.model;
+    let bytes = files::map(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let side_files = RefCell::new(BTreeMap::new());
+    let external = |location: &str, offset: u64, length: Option<u64>| {
+        side_file(folder, &mut side_files.borrow_mut(), location, offset, length)
+    };
+    let model = onnx::decode(bytes, &external).map_err(|error| Failure::from(error).about(path))?;
+    let metadata = model.metadata.clone();
+    let imported = import(&model, &bindings(job, arrays)).map_err(|error| Failure::from(error).about(path))?;
+    let decoder = imported.decoder.as_ref();
+    Ok(Loaded {
+        interface: Interface::of(&imported.graph, imported.decoder.clone()),
+        batch: decoder.map_or(job.batch.unwrap_or(1), |decoder| decoder.batch) as u64,
+        context: decoder.map(|decoder| decoder.context).or(job.context).map(|context| context as u64),
+        metadata,
+        notes: imported.notes,
+        graph: imported.graph,
+    })
+}
+
+fn bindings(job: &Job, arrays: Option<&[(String, Array)]>) -> Bindings {
+    let shapes = arrays.unwrap_or_default().iter().map(|(name, array)| (name.clone(), array.shape.clone()));
+    Bindings {
+        dims: job.dims.iter().cloned().collect(),
+        batch: job.batch.unwrap_or(1),
+        context: job.context,
+        input_shapes: shapes.collect(),
+    }
+}
+
+/// A range of a side file, which must lie in the model's own folder; nothing where there is no such file.
+fn side_file(
+    folder: &Path,
+    opened: &mut BTreeMap<String, Bytes>,
+    location: &str,
+    offset: u64,
+    length: Option<u64>,
+) -> Result<Option<Bytes>, String> {
+    let inside = Path::new(location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if location.is_empty() || !inside {
+        return Err(format!("side file `{location}` is not in the model's folder"));
+    }
+    let path = folder.join(location);
+    if !opened.contains_key(location) {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = files::map(&path).map_err(|failure| failure.text)?;
+        opened.insert(location.to_owned(), bytes);
+    }
+    let bytes = &opened[location];
+    let start = usize::try_from(offset).ok().filter(|&start| start <= bytes.len());
+    let end = start.and_then(|start| match length {
+        Some(length) => start.checked_add(usize::try_from(length).ok()?).filter(|&end| end <= bytes.len()),
+        None => Some(bytes.len()),
+    });
+    match (start, end) {
+        (Some(start), Some(end)) => Ok(Some(bytes.slice(start..end))),
+        _ => Err(format!(
+            "side file `{location}` has {} bytes, the model refers to {} bytes from byte {offset} on; is it complete?",
+            bytes.len(),
+            length.map_or("the".to_owned(), |length| length.to_string())
+        )),
+    }
+}

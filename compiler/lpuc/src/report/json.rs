@@ -1,0 +1,77 @@
+//! The report for programs: one JSON object. The schema is described in the book, chapter *Command line*.
+
+use serde_json::{Map, Value, json};
+
+use super::Report;
+
+/// Version of the schema: grows when a key changes its meaning or goes away.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// The report as one object; its keys stand in the order of the book.
+pub(crate) fn value(report: &Report) -> Value {
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    put("schema", json!(SCHEMA));
+    put("model", json!(report.model));
+    put("chip", json!(report.chip));
+    put("chips", json!(1));
+    put("system", Value::Null);
+    put("batch", json!(report.batch));
+    put("context", json!(report.context));
+    put("precision", json!(report.precision));
+    put("rewritten", json!(report.rewritten));
+    let (cycles, latency_us, rate) = (report.simulated_cycles, report.latency_us(), report.runs_per_second());
+    if report.decoder {
+        let step = json!({
+            "cycles": cycles,
+            "latency_us": latency_us,
+            "tokens_per_second_per_user": rate,
+            "tokens_per_second": rate * report.batch as f64,
+        });
+        put("decode", step);
+    } else {
+        let inferences = rate * report.batch as f64;
+        put("inference", json!({ "cycles": cycles, "latency_us": latency_us, "inferences_per_second": inferences }));
+    }
+    let summary = &report.summary;
+    let bound = json!({ "cycles": summary.bound_cycles, "limiter": summary.bound_limiter, "ratio": report.bound_ratio() });
+    put("bound", bound);
+    let sram = json!({
+        "capacity_bytes": summary.capacity_bytes,
+        "weights_bytes": summary.weights_bytes,
+        "kv_bytes": summary.kv_bytes,
+        "activation_bytes": summary.activation_bytes,
+        "instruction_bytes": summary.instruction_bytes,
+        "peak_fraction": report.peak_fraction(),
+    });
+    put("sram", sram);
+    put("units", report.units.iter().map(|(kind, fraction)| (kind.to_string(), json!(fraction))).collect());
+    let nodes = summary.node_cycles.iter().map(|(name, cycles)| json!({ "name": name, "cycles": cycles }));
+    put("nodes", nodes.collect());
+    put("distinct_programs", json!(1));
+    put("instructions", json!(report.instructions));
+    put("runs", json!(report.runs));
+    put("schedule_hash", json!(report.schedule_hash));
+    put("predicted_cycles", json!(report.predicted_cycles));
+    put("simulated_cycles", json!(report.simulated_cycles));
+    if let Some(generated) = &report.generated {
+        let text = generated.text.as_ref().map(|(_, text)| text);
+        let steps = generated.steps;
+        let ids = (&generated.prompt_ids, &generated.token_ids);
+        put("generated", json!({ "prompt_ids": ids.0, "token_ids": ids.1, "text": text, "steps": steps }));
+    }
+    put("tool_seconds", report.tool.json());
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::sample;
+
+    #[test]
+    fn keys_and_their_order_are_pinned() {
+        let mut report = sample();
+        report.summary.node_cycles.truncate(1);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&super::value(&report)).expect("plain values"));
+    }
+}

@@ -17,8 +17,13 @@ fn members(path: &str, head: &str) -> Vec<String> {
     let body = &file.text[start..];
     let body = &body[..body.find("\n}").expect("the item closes")];
     let name = |line: &str| {
-        let indented = line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', '/', '#', '}', ')']))?;
-        let word: String = indented.trim_start_matches("pub ").chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let indented =
+            line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', '/', '#', '}', ')']))?;
+        let word: String = indented
+            .trim_start_matches("pub ")
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
         (!word.is_empty()).then_some(word)
     };
     body.lines().skip(1).filter_map(name).collect()
@@ -34,11 +39,22 @@ fn assert_named(chapter_name: &str, names: &[String], shape: impl Fn(&str) -> St
 #[test]
 fn the_isa_chapter_names_every_instruction_and_latency() {
     let file = "simulator/isa/src/instruction.rs";
-    let capitals = |name: &str| if ["Lw", "Iw", "Abc", "Acc"].contains(&name) { name.to_uppercase() } else { name.to_owned() };
-    for head in ["pub enum Mem {", "pub enum Mxm {", "pub enum Sxm {", "pub enum C2c {", "pub enum Icu {", "pub enum VxmOp {"] {
+    let capitals = |name: &str| {
+        if ["Lw", "Iw", "Abc", "Acc"].contains(&name) { name.to_uppercase() } else { name.to_owned() }
+    };
+    for head in [
+        "pub enum Mem {",
+        "pub enum Mxm {",
+        "pub enum Sxm {",
+        "pub enum C2c {",
+        "pub enum Icu {",
+        "pub enum VxmOp {",
+    ] {
         assert_named("isa.md", &members(file, head), |name| format!("`{}`", capitals(name)));
     }
-    assert_named("isa.md", &members("simulator/isa/src/chip.rs", "pub struct Latency {"), |name| format!("`{name}`"));
+    assert_named("isa.md", &members("simulator/isa/src/chip.rs", "pub struct Latency {"), |name| {
+        format!("`{name}`")
+    });
 }
 
 #[test]
@@ -52,23 +68,33 @@ fn the_graph_chapter_names_every_operator() {
 fn the_architecture_chapter_names_every_test_and_module() {
     let text = chapter("architecture.md");
     for module in ["floors", "tidy", "docs", "determinism", "corrupt", "end_to_end"] {
-        assert!(text.contains(&format!("`tests/{module}.rs`")), "architecture.md does not name tests/{module}.rs");
+        assert!(
+            text.contains(&format!("`tests/{module}.rs`")),
+            "architecture.md does not name tests/{module}.rs"
+        );
     }
     for module in members_of_pipeline() {
-        assert!(text.contains(&format!("compiler::{module}")), "architecture.md does not name compiler::{module}");
+        assert!(
+            text.contains(&format!("compiler::{module}")),
+            "architecture.md does not name compiler::{module}"
+        );
     }
 }
 
 fn members_of_pipeline() -> Vec<String> {
     let text = std::fs::read_to_string(root().join("compiler/src/lib.rs")).expect("readable");
-    text.lines().filter_map(|line| Some(line.strip_prefix("pub mod ")?.trim_end_matches(';').to_owned())).collect()
+    text.lines()
+        .filter_map(|line| Some(line.strip_prefix("pub mod ")?.trim_end_matches(';').to_owned()))
+        .collect()
 }
 
 /// Words that begin with `--` in a text.
 fn options(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_'));
-    let mut found: Vec<String> =
-        words.filter(|word| word.len() > 2 && word.starts_with("--") && !word.starts_with("---")).map(str::to_owned).collect();
+    let mut found: Vec<String> = words
+        .filter(|word| word.len() > 2 && word.starts_with("--") && !word.starts_with("---"))
+        .map(str::to_owned)
+        .collect();
     found.sort();
     found.dedup();
     found
@@ -139,7 +165,8 @@ fn commands_in_the_docs_are_understood() {
             args[1] = "no-such-file";
         }
         let Ran { code, err, .. } = lpuc(&args);
-        let understood = code == 0 || err.contains("error[unknown-chip]") || err.contains("error[unreadable]");
+        let understood =
+            code == 0 || err.contains("error[unknown-chip]") || err.contains("error[unreadable]");
         assert!(understood, "{page}: `{command}` gives exit {code}:\n{err}");
     }
 }
@@ -164,7 +191,12 @@ fn the_book_lists_its_chapters() {
     // Where mdbook is installed, the book must build with it.
     if Command::new("mdbook").arg("--version").output().is_ok() {
         let target = tempfile::tempdir().expect("a folder");
-        let built = Command::new("mdbook").arg("build").arg(root().join("docs")).arg("-d").arg(target.path()).output();
+        let built = Command::new("mdbook")
+            .arg("build")
+            .arg(root().join("docs"))
+            .arg("-d")
+            .arg(target.path())
+            .output();
         assert!(built.is_ok_and(|output| output.status.success()), "mdbook build failed");
     }
 }

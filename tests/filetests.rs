@@ -13,7 +13,10 @@ fn say(path: &std::path::Path) -> String {
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let text = format!("exit {}\n{}{}", ran.code, ran.out, ran.err).replace(&file, &name);
-    assert!(ran.code == 0 || std::fs::read_dir(outputs.path()).expect("readable").count() == 0, "a file was written");
+    assert!(
+        ran.code == 0 || std::fs::read_dir(outputs.path()).expect("readable").count() == 0,
+        "a file was written"
+    );
     // Lines that only end in spaces would not survive editors.
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }

@@ -41,7 +41,8 @@ impl Message {
 
 /// A typed input or output; element type 1 is float32.
 pub fn value(name: &str, element: i64, shape: &[i64]) -> Message {
-    let dims = shape.iter().fold(Message::default(), |dims, &dim| dims.message(1, Message::default().int(1, dim)));
+    let dims =
+        shape.iter().fold(Message::default(), |dims, &dim| dims.message(1, Message::default().int(1, dim)));
     let tensor = Message::default().int(1, element).message(2, dims);
     Message::default().text(1, name).message(2, Message::default().message(1, tensor))
 }

@@ -55,7 +55,9 @@ pub fn compile(
     let legal = lower::legalize::legalize(graph, options.precision, chip)?;
     watch("legal", &legal);
     let (legal, kernels) = lower::kernels(legal, chip, options.precision)?;
+    watch("kernels", &kernels);
     let schedule = schedule::solve(&kernels, chip)?;
+    watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
     let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
     let summary = summary::summarize(&legal, &kernels, &schedule, &program, chip)?;
     let predicted = isa::report::predict(chip, &program);

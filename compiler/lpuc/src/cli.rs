@@ -51,7 +51,7 @@ pub(crate) struct Job {
     #[arg(long, value_enum, default_value = "reference")]
     pub simulator: Simulator,
     /// Write an intermediate form, to a file or (without PATH) to standard output; may be repeated.
-    /// KIND is one of: graph rewritten kernels schedule asm program.
+    /// KIND is one of: graph rewritten legal kernels schedule asm program.
     #[arg(long, value_name = "KIND[=PATH]", value_parser = emission)]
     pub emit: Vec<(Emit, Option<PathBuf>)>,
     /// Print the report as one JSON object.
@@ -149,6 +149,8 @@ pub(crate) enum Emit {
     Graph,
     /// The graph after the e-graph.
     Rewritten,
+    /// The graph in the form that the machine's slices compute.
+    Legal,
     /// The lowered kernels.
     Kernels,
     /// The schedule.
@@ -164,6 +166,7 @@ impl Emit {
         match self {
             Emit::Graph => "graph",
             Emit::Rewritten => "rewritten",
+            Emit::Legal => "legal",
             Emit::Kernels => "kernels",
             Emit::Schedule => "schedule",
             Emit::Asm => "asm",

@@ -31,7 +31,10 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(path).map_err(|error| Failure::unreadable(path, &error))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::input(format!("error[not-text]: {}: byte {at} is not UTF-8\n  is this a text file?", path.display()))
+        Failure::input(format!(
+            "error[not-text]: {}: byte {at} is not UTF-8\n  is this a text file?",
+            path.display()
+        ))
     })
 }
 
@@ -51,7 +54,8 @@ impl Outputs {
     pub(crate) fn write(self) -> Result<(), Failure> {
         let mut written = Vec::new();
         for (path, content) in self.files {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let file = beside(folder, &content).map_err(|error| Failure::unwritable(&path, &error))?;
             written.push((path, file));
         }

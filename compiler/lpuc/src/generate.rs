@@ -80,11 +80,14 @@ fn fit(machine: &Machine, loaded: &Loaded, prompt: &[u32], count: usize) -> Resu
         )));
     }
     let name = decoder.logits_output.clone();
-    let size = machine.ports().iter().find(|port| port.name == name).and_then(|port| port.shape.last().copied());
+    let size =
+        machine.ports().iter().find(|port| port.name == name).and_then(|port| port.shape.last().copied());
     let size = size.ok_or_else(|| port(format!("the program has no output `{name}`")))? as usize;
     if let Some(id) = prompt.iter().find(|&&id| id as usize >= size) {
         let last = size.saturating_sub(1);
-        return Err(Failure::input(format!("error[bad-prompt]: token {id} does not exist\n  the model's tokens are 0 to {last}")));
+        return Err(Failure::input(format!(
+            "error[bad-prompt]: token {id} does not exist\n  the model's tokens are 0 to {last}"
+        )));
     }
     Ok((name, size))
 }

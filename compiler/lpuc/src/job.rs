@@ -94,7 +94,9 @@ fn prompt(job: &Job, loaded: &Loaded) -> Result<Option<Vec<u32>>, Failure> {
     }
     let Some(text) = &job.prompt else {
         if job.prompt_ids.is_empty() {
-            return Err(Failure::input("error[usage]: --generate needs a prompt\n  give --prompt-ids 1,2,3 or --prompt TEXT"));
+            return Err(Failure::input(
+                "error[usage]: --generate needs a prompt\n  give --prompt-ids 1,2,3 or --prompt TEXT",
+            ));
         }
         return Ok(Some(job.prompt_ids.clone()));
     };
@@ -132,7 +134,7 @@ fn compile(
         match name {
             "graph" => tool.import += seconds,
             "rewritten" => tool.rewrite += seconds,
-            "kernels" => tool.lower += seconds,
+            "legal" | "kernels" => tool.lower += seconds,
             _ => tool.schedule += seconds,
         }
         if job.emit.iter().any(|(kind, _)| kind.name() == name) {
@@ -154,7 +156,10 @@ fn once(
     files: &mut Outputs,
 ) -> Result<u64, Failure> {
     let interface = &loaded.interface;
-    let last = interface.decoder.as_ref().map_or(0, |decoder| decoder.context - decoder.sequence.min(decoder.context));
+    let last = interface
+        .decoder
+        .as_ref()
+        .map_or(0, |decoder| decoder.context - decoder.sequence.min(decoder.context));
     let (writes, position) = match arrays {
         Some(arrays) => {
             let given = interface.given(arrays)?;
@@ -194,7 +199,7 @@ fn emissions(job: &Job, mut emitted: Emitted, compiled: &Compiled, files: &mut O
         let content = match kind {
             Emit::Asm => isa::asm::print(&compiled.program).into_bytes(),
             Emit::Program => isa::encode::encode(&compiled.program),
-            Emit::Graph | Emit::Rewritten | Emit::Kernels | Emit::Schedule => {
+            Emit::Graph | Emit::Rewritten | Emit::Legal | Emit::Kernels | Emit::Schedule => {
                 emitted.get_mut(kind.name()).cloned().unwrap_or_default().into_bytes()
             }
         };
@@ -245,7 +250,9 @@ fn json(report: &Report) -> String {
 /// The simulator will not load a program of ours.
 fn refused(problems: Vec<String>) -> Failure {
     let list = problems.join("\n  ");
-    Failure::check(format!("error[refused]: the simulator refuses the compiled program; this is a bug\n  {list}"))
+    Failure::check(format!(
+        "error[refused]: the simulator refuses the compiled program; this is a bug\n  {list}"
+    ))
 }
 
 /// A port of the program is not what the model says.

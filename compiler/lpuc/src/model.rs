@@ -43,7 +43,8 @@ pub(crate) fn load(job: &Job, arrays: Option<&[(String, Array)]>) -> Result<Load
     };
     let model = onnx::decode(bytes, &external).map_err(|error| Failure::from(error).about(path))?;
     let metadata = model.metadata.clone();
-    let imported = import(&model, &bindings(job, arrays)).map_err(|error| Failure::from(error).about(path))?;
+    let imported =
+        import(&model, &bindings(job, arrays)).map_err(|error| Failure::from(error).about(path))?;
     let decoder = imported.decoder.as_ref();
     Ok(Loaded {
         interface: Interface::of(&imported.graph, imported.decoder.clone()),
@@ -73,7 +74,8 @@ fn side_file(
     offset: u64,
     length: Option<u64>,
 ) -> Result<Option<Bytes>, String> {
-    let inside = Path::new(location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let inside =
+        Path::new(location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if location.is_empty() || !inside {
         return Err(format!("side file `{location}` is not in the model's folder"));
     }

@@ -31,12 +31,14 @@ pub(crate) fn read(path: &Path, bytes: Bytes) -> Result<Vec<(String, Array)>, Fa
     let bad = |what: String| {
         Failure::input(format!("error[bad-npz]: {}: {what}\n  write it with numpy.savez", path.display()))
     };
-    let mut archive = NpzArchive::new(Cursor::new(bytes)).map_err(|error| bad(format!("not an npz archive: {error}")))?;
+    let mut archive =
+        NpzArchive::new(Cursor::new(bytes)).map_err(|error| bad(format!("not an npz archive: {error}")))?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
     let mut arrays = Vec::new();
     for name in names {
         let of = |what: String| bad(format!("array `{name}`: {what}"));
-        let entry = archive.zip_archive().by_name(&format!("{name}.npy")).map_err(|error| of(error.to_string()))?;
+        let entry =
+            archive.zip_archive().by_name(&format!("{name}.npy")).map_err(|error| of(error.to_string()))?;
         arrays.push((name.clone(), array(entry).map_err(of)?));
     }
     arrays.sort_by(|a, b| a.0.cmp(&b.0));
@@ -61,7 +63,12 @@ fn array(mut entry: impl Read) -> Result<Array, String> {
         "f4" | "i4" | "u4" => 4,
         "f8" | "i8" | "u8" => 8,
         "b1" | "i1" | "u1" => 1,
-        _ => return Err(format!("element type `{}` is not supported; use float32, int32 or bool", header.descr)),
+        _ => {
+            return Err(format!(
+                "element type `{}` is not supported; use float32, int32 or bool",
+                header.descr
+            ));
+        }
     };
     let elements = header.shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
     let expected = elements.and_then(|elements| elements.checked_mul(element_bytes));
@@ -118,8 +125,9 @@ fn header(text: &str) -> Result<Header, String> {
     let shape = value("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')'));
     let (shape, _) = shape.ok_or("its shape is no tuple")?;
     let lengths = shape.split(',').map(str::trim).filter(|length| !length.is_empty());
-    let shape: Result<Vec<usize>, String> =
-        lengths.map(|length| length.parse().map_err(|_| format!("axis length `{length}` is no number"))).collect();
+    let shape: Result<Vec<usize>, String> = lengths
+        .map(|length| length.parse().map_err(|_| format!("axis length `{length}` is no number")))
+        .collect();
     Ok(Header { descr: descr.to_owned(), shape: shape? })
 }
 
@@ -153,7 +161,8 @@ pub(crate) fn write(arrays: &[(String, Array)]) -> std::io::Result<Vec<u8>> {
         let options = FileOptions::default().compression_method(npyz::zip::CompressionMethod::Stored);
         macro_rules! put {
             ($type:ty, $elements:expr) => {{
-                let mut writer = archive.array::<$type>(name, options)?.default_dtype().shape(&shape).begin_nd()?;
+                let mut writer =
+                    archive.array::<$type>(name, options)?.default_dtype().shape(&shape).begin_nd()?;
                 writer.extend($elements)?;
                 writer.finish()?;
             }};

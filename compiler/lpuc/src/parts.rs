@@ -44,13 +44,17 @@ pub(crate) fn sim(
     let chip = chips::load(chip.unwrap_or(&program.chip))?;
     let mut machine = Machine::load(&chip, &program).map_err(|problems| {
         let list = problems.join("\n  ");
-        Failure::input(format!("error[refused]: {}: not a program for `{}`\n  {list}", file.display(), chip.name))
+        Failure::input(format!(
+            "error[refused]: {}: not a program for `{}`\n  {list}",
+            file.display(),
+            chip.name
+        ))
     })?;
     if let Some(path) = inputs {
         for (name, array) in npz::read(path, files::map(path)?)? {
-            machine.write(&name, &array.data).map_err(|what| {
-                Failure::input(format!("error[bad-inputs]: {}: {what}", path.display()))
-            })?;
+            machine
+                .write(&name, &array.data)
+                .map_err(|what| Failure::input(format!("error[bad-inputs]: {}: {what}", path.display())))?;
         }
     }
     let report = machine.run().map_err(|fault| fault_of(&fault))?;
@@ -63,7 +67,12 @@ pub(crate) fn sim(
         files.add(path, npz::write(&arrays).map_err(|error| Failure::unwritable(path, &error))?);
         files.write()?;
     }
-    let mut text = format!("{} cycles, {:.3} us on {}\n", report.cycles, report.cycles as f64 / chip.clock_hz * 1e6, chip.name);
+    let mut text = format!(
+        "{} cycles, {:.3} us on {}\n",
+        report.cycles,
+        report.cycles as f64 / chip.clock_hz * 1e6,
+        chip.name
+    );
     for (kind, count) in &report.dispatched {
         text += &format!("  {kind:<4} {count} instructions\n");
     }
@@ -95,7 +104,10 @@ fn program(file: &Path) -> Result<Program, Failure> {
 fn decode(file: &Path) -> Result<Program, Failure> {
     let bytes = files::map(file)?;
     isa::decode::decode(&bytes).map_err(|error| {
-        Failure::input(format!("error[bad-program]: {}: {error}\n  `lpuc asm` makes programs; text ends in .lpuasm", file.display()))
+        Failure::input(format!(
+            "error[bad-program]: {}: {error}\n  `lpuc asm` makes programs; text ends in .lpuasm",
+            file.display()
+        ))
     })
 }
 

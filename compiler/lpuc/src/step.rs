@@ -99,7 +99,8 @@ impl Interface {
     /// Matches a user's arrays to the inputs and states. States are padded with zeros to their capacity, and the new token's
     /// slot follows from the length of the given caches. Lists every array that does not fit.
     pub(crate) fn given(&self, arrays: &[(String, Array)]) -> Result<Given, Failure> {
-        let named: BTreeMap<&str, &Array> = arrays.iter().map(|(name, array)| (name.as_str(), array)).collect();
+        let named: BTreeMap<&str, &Array> =
+            arrays.iter().map(|(name, array)| (name.as_str(), array)).collect();
         let mut problems = Vec::new();
         let mut writes = Vec::new();
         let used = self.used_slots(&named);
@@ -112,7 +113,9 @@ impl Interface {
         }
         for input in &self.inputs {
             match (named.get(input.name.as_str()), input.name.as_str()) {
-                (None, POSITION) => writes.push((input.name.clone(), typed(vec![used as i32], input.element))),
+                (None, POSITION) => {
+                    writes.push((input.name.clone(), typed(vec![used as i32], input.element)))
+                }
                 (None, name) => problems.push(format!("input `{name}` {:?} is missing", input.shape)),
                 (Some(array), name) => match self.fitted(array, input) {
                     Some(data) => writes.push((name.to_owned(), data)),
@@ -121,7 +124,8 @@ impl Interface {
             }
         }
         let known = |name: &str| {
-            self.inputs.iter().any(|input| input.name == name) || self.states.iter().any(|s| s.input_name == name)
+            self.inputs.iter().any(|input| input.name == name)
+                || self.states.iter().any(|s| s.input_name == name)
         };
         for (name, _) in arrays.iter().filter(|(name, _)| !known(name)) {
             problems.push(format!("the model has no input `{name}`"));
@@ -130,7 +134,9 @@ impl Interface {
             return Ok(Given { writes, position: self.slot(&named).unwrap_or(used) });
         }
         let list = problems.join("\n  ");
-        Err(Failure::input(format!("error[bad-inputs]: the arrays of --inputs do not fit the model\n  {list}")))
+        Err(Failure::input(format!(
+            "error[bad-inputs]: the arrays of --inputs do not fit the model\n  {list}"
+        )))
     }
 
     /// An array for an input, if it has its shape; in its type.
@@ -154,7 +160,9 @@ impl Interface {
         let length = |state: &State| named.get(state.input_name.as_str())?.shape.get(state.axis).copied();
         let length = self.states.iter().filter_map(length).max().unwrap_or(0);
         // A cache that is full already: the new tokens take the last slots.
-        self.decoder.as_ref().map_or(0, |decoder| length.min(decoder.context.saturating_sub(decoder.sequence)))
+        self.decoder
+            .as_ref()
+            .map_or(0, |decoder| length.min(decoder.context.saturating_sub(decoder.sequence)))
     }
 
     fn slot(&self, named: &BTreeMap<&str, &Array>) -> Option<usize> {
@@ -259,7 +267,11 @@ mod tests {
         };
         Interface {
             decoder: Some(decoder),
-            inputs: vec![input("input_ids", &[1, 1]), input("attention_mask", &[1, 4]), input(POSITION, &[1])],
+            inputs: vec![
+                input("input_ids", &[1, 1]),
+                input("attention_mask", &[1, 4]),
+                input(POSITION, &[1]),
+            ],
             outputs: vec!["logits".to_owned()],
             states: vec![State {
                 input_name: "past".to_owned(),

@@ -21,14 +21,16 @@ impl Vocabulary {
     /// Token ids of a text: the longest token that fits, again and again. Exact for vocabularies of characters; byte-pair
     /// vocabularies merge in another order, so prefer `--prompt-ids` there. The error names the character that no token has.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
-        let spelled: String = if self.byte_level { text.bytes().map(byte_char).collect() } else { text.to_owned() };
+        let spelled: String =
+            if self.byte_level { text.bytes().map(byte_char).collect() } else { text.to_owned() };
         let ids: BTreeMap<&str, u32> = self.tokens.iter().map(String::as_str).zip(0..).collect();
         let longest = self.tokens.iter().map(String::len).max().unwrap_or(0);
         let (mut rest, mut found) = (spelled.as_str(), Vec::new());
         while let Some(character) = rest.chars().next() {
             let ends = (1..=longest.min(rest.len())).rev().filter(|&end| rest.is_char_boundary(end));
             let fit = ends.filter_map(|end| ids.get(&rest[..end]).map(|&id| (id, end))).next();
-            let (id, end) = fit.ok_or_else(|| format!("no token of the model's vocabulary spells `{character}`"))?;
+            let (id, end) =
+                fit.ok_or_else(|| format!("no token of the model's vocabulary spells `{character}`"))?;
             found.push(id);
             rest = &rest[end..];
         }
@@ -37,7 +39,8 @@ impl Vocabulary {
 
     /// The text of token ids; bytes that are not UTF-8 become the replacement character.
     pub(crate) fn decode(&self, ids: &[u32]) -> String {
-        let spelled: String = ids.iter().filter_map(|&id| self.tokens.get(id as usize)).map(String::as_str).collect();
+        let spelled: String =
+            ids.iter().filter_map(|&id| self.tokens.get(id as usize)).map(String::as_str).collect();
         if !self.byte_level {
             return spelled;
         }

@@ -8,6 +8,7 @@ pub mod legalize;
 pub mod floorplan;
 pub mod storage;
 pub mod flow;
+mod print;
 pub mod compress;
 pub mod alu;
 pub mod view;

@@ -7,6 +7,7 @@ pub mod timeline;
 pub mod reservation;
 pub mod memory;
 pub mod bound;
+pub(crate) mod print;
 
 use std::collections::BTreeMap;
 

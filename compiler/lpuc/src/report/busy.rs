@@ -23,7 +23,8 @@ pub(crate) fn fractions(chip: &Chip, program: &Program, cycles: u64) -> Vec<(&'s
         2 * u64::from(chip.c2c.links_per_hemisphere),
     ];
     let kinds = ["mxm", "vxm", "sxm", "mem", "c2c"];
-    let fraction = |kind: usize| used[kind] as f64 / (ports[kind] * cycles * program.chips.len() as u64).max(1) as f64;
+    let fraction =
+        |kind: usize| used[kind] as f64 / (ports[kind] * cycles * program.chips.len() as u64).max(1) as f64;
     kinds.iter().enumerate().map(|(kind, name)| (*name, fraction(kind))).collect()
 }
 

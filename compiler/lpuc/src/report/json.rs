@@ -31,7 +31,10 @@ pub(crate) fn value(report: &Report) -> Value {
         put("decode", step);
     } else {
         let inferences = rate * report.batch as f64;
-        put("inference", json!({ "cycles": cycles, "latency_us": latency_us, "inferences_per_second": inferences }));
+        put(
+            "inference",
+            json!({ "cycles": cycles, "latency_us": latency_us, "inferences_per_second": inferences }),
+        );
     }
     let summary = &report.summary;
     let bound = json!({ "cycles": summary.bound_cycles, "limiter": summary.bound_limiter, "ratio": report.bound_ratio() });

@@ -4,7 +4,7 @@ pub(crate) mod busy;
 pub(crate) mod json;
 pub(crate) mod text;
 
-use compiler::Summary;
+use compiler::summary::Summary;
 
 use crate::clock::ToolSeconds;
 
@@ -73,7 +73,11 @@ impl Report {
 
     /// Simulated cycles over the lower bound.
     pub(crate) fn bound_ratio(&self) -> f64 {
-        if self.summary.bound_cycles == 0 { 0.0 } else { self.simulated_cycles as f64 / self.summary.bound_cycles as f64 }
+        if self.summary.bound_cycles == 0 {
+            0.0
+        } else {
+            self.simulated_cycles as f64 / self.summary.bound_cycles as f64
+        }
     }
 
     /// SRAM in use at the fullest moment.
@@ -84,7 +88,11 @@ impl Report {
 
     /// [`Report::peak_bytes`] as a fraction of the chip's SRAM.
     pub(crate) fn peak_fraction(&self) -> f64 {
-        if self.summary.capacity_bytes == 0 { 0.0 } else { self.peak_bytes() as f64 / self.summary.capacity_bytes as f64 }
+        if self.summary.capacity_bytes == 0 {
+            0.0
+        } else {
+            self.peak_bytes() as f64 / self.summary.capacity_bytes as f64
+        }
     }
 }
 
@@ -109,7 +117,9 @@ pub(crate) fn sample() -> Report {
             instruction_bytes: 45_678,
             bound_cycles: 10_000,
             bound_limiter: "loading weights over streams".to_owned(),
-            node_cycles: (0..12).map(|i| (format!("/model/layers.{i}/mlp/gate_proj/MatMul"), 900 - 50 * i)).collect(),
+            node_cycles: (0..12)
+                .map(|i| (format!("/model/layers.{i}/mlp/gate_proj/MatMul"), 900 - 50 * i))
+                .collect(),
         },
         units: vec![("mxm", 0.25), ("vxm", 0.031), ("sxm", 0.02), ("mem", 0.007), ("c2c", 0.0)],
         instructions: 123_456,

@@ -41,7 +41,8 @@ fn write_time(out: &mut String, report: &Report) -> std::fmt::Result {
     let Report { model, chip, batch, precision, .. } = report;
     writeln!(out, "{model} on one {chip}: fits. batch {batch}{context}, {precision}{rewriting}")?;
     writeln!(out)?;
-    let (what, rate) = if report.decoder { ("decode step", "tokens/s per user") } else { ("inference", "inferences/s") };
+    let (what, rate) =
+        if report.decoder { ("decode step", "tokens/s per user") } else { ("inference", "inferences/s") };
     writeln!(
         out,
         "{what:<14}{:>14} cycles {:>14} us {:>12} {rate}",
@@ -58,7 +59,12 @@ fn write_time(out: &mut String, report: &Report) -> std::fmt::Result {
         report.bound_ratio(),
         summary.bound_limiter
     )?;
-    writeln!(out, "{:<14}{:>14} cycles, equal to the simulated", "predicted", grouped(report.predicted_cycles))?;
+    writeln!(
+        out,
+        "{:<14}{:>14} cycles, equal to the simulated",
+        "predicted",
+        grouped(report.predicted_cycles)
+    )?;
     writeln!(out)
 }
 
@@ -75,7 +81,13 @@ fn write_sram(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "SRAM, of {} bytes", grouped(summary.capacity_bytes))?;
     for (kind, bytes) in kinds {
         let fraction = bytes as f64 / capacity;
-        writeln!(out, "  {kind:<14}{:>14} bytes {:>6.2} %  {}", grouped(bytes), fraction * 100.0, bar(fraction))?;
+        writeln!(
+            out,
+            "  {kind:<14}{:>14} bytes {:>6.2} %  {}",
+            grouped(bytes),
+            fraction * 100.0,
+            bar(fraction)
+        )?;
     }
     writeln!(out)
 }
@@ -101,7 +113,12 @@ fn write_program(out: &mut String, report: &Report) -> std::fmt::Result {
     let tool = &report.tool;
     let speed = if tool.simulate > 0.0 { tool.simulated_cycles as f64 / tool.simulate } else { 0.0 };
     let hash = report.schedule_hash.get(..16).unwrap_or(&report.schedule_hash);
-    writeln!(out, "program {hash}: {} instructions in {} runs", grouped(report.instructions), grouped(report.runs))?;
+    writeln!(
+        out,
+        "program {hash}: {} instructions in {} runs",
+        grouped(report.instructions),
+        grouped(report.runs)
+    )?;
     writeln!(
         out,
         "tool: {:.2} s, of which simulating {:.2} s at {} cycles/s",

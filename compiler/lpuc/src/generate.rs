@@ -3,7 +3,7 @@
 use simulator::{Array as Data, Machine};
 
 use crate::failure::Failure;
-use crate::job::{fault_of, no_values, port};
+use crate::job::{fault_of, no_values, port, write_inputs};
 use crate::model::Loaded;
 use crate::progress::Progress;
 use crate::report::Generated;
@@ -24,9 +24,7 @@ pub(crate) fn run(
     let steps = prompt.len() + count.saturating_sub(1);
     for position in 0..steps {
         progress.stage(format!("simulating step {} of {steps}", position + 1));
-        for (name, data) in loaded.interface.step(tokens[position] as i32, position) {
-            machine.write(&name, &data).map_err(port)?;
-        }
+        write_inputs(machine, &loaded.interface.step(tokens[position] as i32, position))?;
         let report = machine.run().map_err(|fault| fault_of(&fault))?;
         if !machine.values_known() {
             return Err(no_values());

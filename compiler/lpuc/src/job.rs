@@ -167,9 +167,7 @@ fn once(
         }
         None => (interface.step(0, last), last),
     };
-    for (name, data) in &writes {
-        machine.write(name, data).map_err(port)?;
-    }
+    write_inputs(machine, &writes)?;
     let report = machine.run().map_err(|fault| fault_of(&fault))?;
     let Some(path) = &job.outputs else { return Ok(report.cycles) };
     if !machine.values_known() {
@@ -190,6 +188,19 @@ fn once(
     let content = npz::write(&outputs).map_err(|error| Failure::unwritable(path, &error))?;
     files.add(path, content);
     Ok(report.cycles)
+}
+
+/// Writes what the program wants to have; an input that nothing needs has no place in it.
+pub(crate) fn write_inputs(
+    machine: &mut Machine,
+    writes: &[(String, simulator::Array)],
+) -> Result<(), Failure> {
+    for (name, data) in writes {
+        if machine.ports().iter().any(|port| port.name == *name) {
+            machine.write(name, data).map_err(port)?;
+        }
+    }
+    Ok(())
 }
 
 /// Sends each emitted form to its file; what has no file is returned, to be printed.

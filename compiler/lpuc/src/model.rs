@@ -45,6 +45,10 @@ pub(crate) fn load(job: &Job, arrays: Option<&[(String, Array)]>) -> Result<Load
     let metadata = model.metadata.clone();
     let imported =
         import(&model, &bindings(job, arrays)).map_err(|error| Failure::from(error).about(path))?;
+    if imported.graph.outputs.is_empty() && imported.graph.states.is_empty() {
+        let text = "error[no-outputs]: the model has no outputs\n  export it with the tensors you want as its outputs";
+        return Err(Failure::input(text).about(path));
+    }
     let decoder = imported.decoder.as_ref();
     Ok(Loaded {
         interface: Interface::of(&imported.graph, imported.decoder.clone()),

@@ -1,7 +1,7 @@
 //! Which MEM slices do what: left operands and 32-bit arrays near the VXM, weights near the MXM.
 //!
-//! Weights are striped over as many slices as the MXM can take streams from in a cycle, less eight streams that stay for
-//! activations and results. The other slices are groups of four (32-bit arrays) and pairs (binary16 left operands).
+//! Weights are striped over as many slices as the MXM can take streams from in a cycle. While a tile loads, it may so use every
+//! outward stream; activations pass between tiles. The other slices are groups of four (32-bit arrays) and pairs (binary16 left operands).
 
 use isa::Chip;
 use isa::place::{Hemisphere, Slice};
@@ -9,12 +9,10 @@ use isa::place::{Hemisphere, Slice};
 use super::storage::Region;
 use crate::diagnostic::{Diagnostic, Kind};
 
-/// Streams in each direction that weights never use.
-const STREAMS_FOR_ACTIVATIONS: u16 = 8;
 /// Pairs of slices in each hemisphere for the left operands of products.
-const PAIRS: u16 = 4;
+const PAIRS: u16 = 2;
 /// Groups of four that a hemisphere needs at least.
-const LEAST_GROUPS: u16 = 3;
+const LEAST_GROUPS: u16 = 2;
 
 /// Division of a hemisphere's slices; both hemispheres alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +33,15 @@ impl Floorplan {
         let slices = chip.mem.slices_per_hemisphere;
         let least = LEAST_GROUPS * 4 + PAIRS * 2;
         let loadable = 2 * chip.mxm.load_streams_per_plane;
-        let streams = loadable.min(chip.streams.saturating_sub(STREAMS_FOR_ACTIVATIONS));
-        let striped = (streams.min(slices.saturating_sub(least)).min(120) / 4) * 4;
-        if striped < 4 {
+        let striped = loadable.min(chip.streams).min(slices.saturating_sub(least)) / 4 * 4;
+        if striped < 4 || usize::from(chip.mxm.rows) != chip.lanes {
             let message = format!(
-                "chip {}: {slices} MEM slices per hemisphere and {} streams are too few; this compiler needs at least {} and {}",
+                "chip {}: {slices} MEM slices per hemisphere and planes of {} rows by {} lanes: this compiler needs at least {} slices, \
+                 and as many rows as lanes",
                 chip.name,
-                chip.streams,
+                chip.mxm.rows,
+                chip.lanes,
                 least + 4,
-                STREAMS_FOR_ACTIVATIONS + 4
             );
             return Err(Diagnostic::new(Kind::Unsupported, "chip-too-small", message));
         }

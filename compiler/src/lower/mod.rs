@@ -26,6 +26,7 @@ pub mod moves;
 pub mod gather;
 pub mod append;
 pub mod order;
+pub mod print;
 
 use isa::Chip;
 

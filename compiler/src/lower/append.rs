@@ -11,7 +11,7 @@ use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
-use super::pass::{Feed, Pass, emit, format};
+use super::pass::{Feed, Pass, emit, format, untangle};
 use super::storage::{Region, Storage, StorageId};
 use super::vxm::plain;
 use crate::diagnostic::Diagnostic;
@@ -145,6 +145,7 @@ impl Append<'_> {
         }
         let writes = (0..target.vectors()).map(|vector| Access { storage: self.target, vector, cycle: done });
         flow.writes.extend(writes);
+        untangle(&mut flow);
         flow
     }
 

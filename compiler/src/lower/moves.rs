@@ -14,7 +14,7 @@ use super::compress::Item;
 use super::context::Context;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
-use super::pass::{Pass, emit};
+use super::pass::{Pass, emit, untangle};
 use super::storage::StorageId;
 use super::vxm::{plain, space};
 use crate::diagnostic::Diagnostic;
@@ -207,6 +207,7 @@ impl Mover<'_> {
             flow.run(FlowQueue::Alu(sum), cycle, act, Vec::new());
         }
         self.put(&mut flow, own, &done);
+        untangle(&mut flow);
         Ok(flow)
     }
 

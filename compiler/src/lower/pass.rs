@@ -14,7 +14,7 @@ use isa::{Chip, Element, Repeat};
 use super::alu::{AluProgram, Value};
 use super::arrays::{Arrays, Forms};
 use super::compress::{Item, compress};
-use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
+use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, FlowRun, StreamRef, WordRef};
 use super::storage::{Region, StorageId};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::NodeId;
@@ -107,9 +107,7 @@ impl Pass<'_> {
             };
             self.results(&mut flow, &feeds, forms, source, own, interval)?;
         }
-        if interval > 1 {
-            untangle(&mut flow);
-        }
+        untangle(&mut flow);
         Ok(flow)
     }
 
@@ -330,29 +328,37 @@ pub fn emit(
     span
 }
 
-/// Inputs that share slices read in turns: brings the reads of each queue into the order of their cycles.
-fn untangle(flow: &mut Flow) {
-    let mut reads: BTreeMap<FlowQueue, Vec<(i64, Act)>> = BTreeMap::new();
-    for run in &flow.runs {
-        if let Act::Read(word, stream) = run.act {
-            let mut cycles = vec![(run.cycle, i64::from(word.word))];
-            for repeat in run.repeats.iter().rev() {
-                let (interval, step) = (i64::from(repeat.interval), i64::from(repeat.step));
-                let inner = cycles.clone();
-                let times = (0..i64::from(repeat.count)).flat_map(|n| inner.iter().map(move |&(c, w)| (c + n * interval, w + n * step)));
-                cycles = times.collect();
-            }
-            let read = |(cycle, word_at): (i64, i64)| (cycle, Act::Read(WordRef { word: word_at as u32, ..word }, stream));
-            reads.entry(run.queue).or_default().extend(cycles.into_iter().map(read));
-        }
+/// Reads of arrays that share slices may take turns: brings those of each queue into the order of their cycles.
+pub fn untangle(flow: &mut Flow) {
+    let mut spans: BTreeMap<FlowQueue, Vec<(i64, i64)>> = BTreeMap::new();
+    for run in flow.runs.iter().filter(|run| matches!(run.act, Act::Read(..))) {
+        spans.entry(run.queue).or_default().push((run.cycle, run.end()));
     }
-    flow.runs.retain(|run| !matches!(run.act, Act::Read(..)));
-    for (queue, mut list) in reads {
-        list.sort_by_key(|(cycle, _)| *cycle);
-        for (cycle, act) in list {
+    for (queue, mut spans) in spans {
+        spans.sort_unstable();
+        if spans.windows(2).all(|pair| pair[0].1 <= pair[1].0) {
+            continue;
+        }
+        let (tangled, rest): (Vec<FlowRun>, Vec<FlowRun>) = flow.runs.drain(..).partition(|run| run.queue == queue);
+        flow.runs = rest;
+        let mut dispatches: Vec<(i64, Act)> = tangled.iter().flat_map(dispatches).collect();
+        dispatches.sort_by_key(|(cycle, _)| *cycle);
+        for (cycle, act) in dispatches {
             flow.run(queue, cycle, act, Vec::new());
         }
     }
+}
+
+/// Every dispatch of a run of reads.
+fn dispatches(run: &FlowRun) -> Vec<(i64, Act)> {
+    let Act::Read(word, stream) = run.act else { return vec![(run.cycle, run.act)] };
+    let mut list = vec![(run.cycle, i64::from(word.word))];
+    for repeat in run.repeats.iter().rev() {
+        let (interval, step) = (i64::from(repeat.interval), i64::from(repeat.step));
+        let times = 0..i64::from(repeat.count);
+        list = times.flat_map(|n| list.iter().map(move |&(c, w)| (c + n * interval, w + n * step))).collect();
+    }
+    list.into_iter().map(|(cycle, at)| (cycle, Act::Read(WordRef { word: at as u32, ..word }, stream))).collect()
 }
 
 /// Equal inputs once; and for each input, which of the distinct ones it is.

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
 use super::pad::{Pad, Pads};
-use super::pass::{Feed, Pass, emit};
+use super::pass::{Feed, Pass, emit, untangle};
 use super::storage::{MaskKind, Region, Role, Storage, StorageId};
 use super::vxm::plain;
 use crate::diagnostic::Diagnostic;
@@ -139,12 +139,20 @@ impl Reducer<'_> {
         let mut x = AluOperand::Stream(StreamRef(stream, 0), pass.format(feed.storage));
         let mut cycle = 0;
         if let Some((mask, op)) = mask {
+            let every = |first: i64| (0..i64::from(total)).map(|i| first + i * d).collect();
+            let arrays = &self.arrays.storages.arrays;
+            if arrays[mask].units[0].0 == arrays[feed.storage].units[0].0 {
+                // They share slices: the mask follows one cycle behind, and the data waits for it.
+                let load = self.alu(&mut flow, every(0), Act::Alu { op: VxmOp::Pass, a: x, b: None, result: None });
+                x = AluOperand::Alu(load, d as u8 + 1);
+                cycle = d + 1;
+            }
             let vectors = (0..total).map(|i| (u32::from(i % chunks + 1 == chunks), 0)).collect();
-            let limits = pass.feed(&mut flow, &Feed { storage: mask, vectors }, 0, d);
+            let limits = pass.feed(&mut flow, &Feed { storage: mask, vectors }, cycle, d);
             let b = Some(AluOperand::Stream(StreamRef(limits, 0), pass.format(mask)));
-            self.alu(&mut flow, (0..i64::from(total)).map(|i| i * d).collect(), Act::Alu { op, a: x, b, result: None });
-            x = AluOperand::Alu(0, d as u8);
-            cycle = d;
+            let masked = self.alu(&mut flow, every(cycle), Act::Alu { op, a: x, b, result: None });
+            x = AluOperand::Alu(masked, d as u8);
+            cycle += d;
         }
         let sum = flow.alus.len();
         let end = cycle + (i64::from(total) - 1) * d;
@@ -159,6 +167,7 @@ impl Reducer<'_> {
         }
         let done = cycle + i64::from(chunks) * d;
         self.put(&mut flow, &pass, AluOperand::Alu(sum, d as u8), done, i64::from(chunks) * d, out);
+        untangle(&mut flow);
         flow
     }
 

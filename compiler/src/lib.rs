@@ -43,6 +43,8 @@ pub struct Compiled {
 }
 
 /// The whole way: graph in, program out. `watch` sees every intermediate form (its name, and how to print it).
+///
+/// Some rewrites pay for fewer cycles with padding in SRAM. Where the rewritten model does not fit, they are left out.
 pub fn compile(
     graph: Graph,
     chip: &isa::Chip,
@@ -50,7 +52,31 @@ pub fn compile(
     watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
 ) -> Result<Compiled, Diagnostic> {
     watch("graph", &graph);
-    let graph = if options.rewrite { rewrite::optimize(graph, chip)? } else { graph };
+    if !options.rewrite {
+        return back_end(graph, chip, options, watch);
+    }
+    let best = rewrite::optimize(graph.clone(), chip)?;
+    let compact = || {
+        let options = rewrite::RewriteOptions { disabled: vec!["heads".to_owned()] };
+        rewrite::optimize_with(graph.clone(), chip, &options)
+    };
+    match back_end(best, chip, options, watch) {
+        Err(problem) if problem.code == "does-not-fit" => match back_end(compact()?, chip, options, watch) {
+            // The model as it is says best what is missing.
+            Err(problem) if problem.code == "does-not-fit" => back_end(graph, chip, options, watch),
+            result => result,
+        },
+        result => result,
+    }
+}
+
+/// From the rewritten graph to the program.
+fn back_end(
+    graph: Graph,
+    chip: &isa::Chip,
+    options: &Options,
+    watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
+) -> Result<Compiled, Diagnostic> {
     watch("rewritten", &graph);
     let legal = lower::legalize::legalize(graph, options.precision, chip)?;
     watch("legal", &legal);

@@ -26,7 +26,6 @@ pub mod moves;
 pub mod gather;
 pub mod append;
 pub mod order;
-pub mod print;
 
 use isa::Chip;
 

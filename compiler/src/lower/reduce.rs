@@ -8,7 +8,7 @@ use isa::place::{Hemisphere, Queue, Slice};
 use isa::{Chip, Element};
 
 use super::alu::{AluProgram, Value};
-use super::arrays::{Arrays, Forms};
+use super::arrays::{Arrays, Forms, bad_node};
 use super::compress::Item;
 use super::context::Context;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
@@ -18,7 +18,7 @@ use super::pass::{Feed, Pass, emit, untangle};
 use super::storage::{MaskKind, Region, Role, Storage, StorageId};
 use super::vxm::plain;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{NodeId, Op, ReduceOp};
+use crate::graph::{ElementType, NodeId, Op, ReduceOp};
 
 /// Lowers a reduction of the last axis.
 pub fn reduce(
@@ -30,9 +30,13 @@ pub fn reduce(
     pads: &Pads,
 ) -> Result<Vec<Flow>, Diagnostic> {
     let data = &context.graph.nodes[node];
-    let op = match data.op {
-        Op::Reduce { op: ReduceOp::Max, .. } => VxmOp::Max,
-        _ => VxmOp::Add,
+    let op = match (&data.op, data.ty.element) {
+        (Op::Reduce { op: ReduceOp::Sum, .. }, ElementType::I32) => VxmOp::IntAdd,
+        (Op::Reduce { op: ReduceOp::Sum, .. }, _) => VxmOp::Add,
+        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::F32) => VxmOp::Max,
+        (op, element) => {
+            return Err(bad_node(format!("{node} ({}): {op:?} of {element:?} is not supported yet", data.origin)));
+        }
     };
     let input = data.inputs[0];
     let base = context.base(input);
@@ -41,7 +45,7 @@ pub fn reduce(
     let rows = context.view(input).rows;
     let chunks = columns.div_ceil(chip.lanes) as u32;
     let partial = columns % chip.lanes != 0;
-    let mask = (partial && !(op == VxmOp::Add && pads.of(context, base) == Pad::Known(0))).then(|| {
+    let mask = (partial && !(op != VxmOp::Max && pads.of(context, base) == Pad::Known(0))).then(|| {
         let kind = if op == VxmOp::Max { MaskKind::NegativeInfinity } else { MaskKind::Zero };
         arrays.masks[&(columns % chip.lanes, kind)]
     });

@@ -93,7 +93,7 @@ impl Scheduler<'_> {
                 Role::Output(_) => {}
                 _ => self.available[id] = vec![0; array.vectors() as usize],
             }
-            self.memory.allocate(&self.kernels.storages, id, 0)?;
+            self.memory.allocate(&self.kernels.storages, id, 0, &[])?;
         }
         Ok(())
     }
@@ -107,9 +107,11 @@ impl Scheduler<'_> {
             }
         }
         earliest = earliest.max(self.plane_ready(flow));
+        // What a flow writes must lie in other banks than what it reads meanwhile.
+        let busy = self.banks_read(flow)?;
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
-                let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1);
+                let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1, &busy);
                 let from = from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
                 earliest = earliest.max(from - write.1);
             }
@@ -199,6 +201,21 @@ impl Scheduler<'_> {
             sxm: flow.sxm.clone(),
             streams: flow.streams.clone(),
         })
+    }
+
+    /// Banks that a flow reads.
+    fn banks_read(&self, flow: &Flow) -> Result<Vec<reservation::Bank>, Diagnostic> {
+        let mut banks = Vec::new();
+        for run in &flow.runs {
+            if let Act::Read(word, _) | Act::Gather(word, ..) = run.act {
+                let (first, last) = self.addresses(flow, run, word)?;
+                let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
+                banks.extend((bank(first)..=bank(last)).map(|bank| (word.hemisphere, word.slice, bank)));
+            }
+        }
+        banks.sort_unstable();
+        banks.dedup();
+        Ok(banks)
     }
 
     /// First and last address that a run touches.

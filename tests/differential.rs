@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use compiler::graph::eval::{self, Data, Tensor};
-use compiler::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, TensorType, UnaryOp, State};
+use compiler::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp};
 use compiler::{Options, Precision};
 use isa::Chip;
 use simulator::{Array, Machine};
@@ -17,7 +17,11 @@ struct Builder {
 
 impl Builder {
     fn new(name: &str) -> Builder {
-        Builder { graph: Graph { name: name.to_owned(), ..Graph::default() }, seed: 1, inputs: BTreeMap::new() }
+        Builder {
+            graph: Graph { name: name.to_owned(), ..Graph::default() },
+            seed: 1,
+            inputs: BTreeMap::new(),
+        }
     }
 
     fn numbers(&mut self, count: usize) -> Vec<f32> {

@@ -30,7 +30,6 @@ pub struct Summary {
     pub node_cycles: Vec<(String, u64)>,
 }
 
-
 /// Adds up bytes, the bound, and each node's cycles; fails if program text does not fit beside the data.
 pub fn summarize(
     graph: &Graph,
@@ -54,7 +53,10 @@ pub fn summarize(
     let used = weights_bytes + kv_bytes + summary.activation_bytes + summary.instruction_bytes;
     if used > summary.capacity_bytes {
         let over = used - summary.capacity_bytes;
-        let message = format!("the model does not fit one {} chip with its instructions: over by {over} bytes", chip.name);
+        let message = format!(
+            "the model does not fit one {} chip with its instructions: over by {over} bytes",
+            chip.name
+        );
         return Err(Diagnostic::new(Kind::Unsupported, "does-not-fit", message)
             .note(format!("weights      {weights_bytes:>14} bytes"))
             .note(format!("KV cache     {kv_bytes:>14} bytes"))
@@ -74,7 +76,8 @@ fn node_cycles(graph: &Graph, kernels: &Kernels, schedule: &Schedule) -> Vec<(St
         let origin = graph.nodes[flow.node].origin.as_str();
         spans.entry(origin).or_default().push((fit.start + from, fit.start + to));
     }
-    let mut cycles: Vec<(String, u64)> = spans.into_iter().map(|(name, spans)| (name.to_owned(), covered(spans))).collect();
+    let mut cycles: Vec<(String, u64)> =
+        spans.into_iter().map(|(name, spans)| (name.to_owned(), covered(spans))).collect();
     cycles.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     cycles
 }

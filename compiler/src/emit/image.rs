@@ -32,7 +32,9 @@ pub(crate) fn image(
                 Some(tensor) => Content::Bytes(planes(array, kernels, chip, &encode(array, &words(&tensor)))),
                 None => Content::Absent,
             },
-            Role::Mask { lanes, kind } => Content::Bytes(planes(array, kernels, chip, &mask(chip, *lanes, *kind))),
+            Role::Mask { lanes, kind } => {
+                Content::Bytes(planes(array, kernels, chip, &mask(chip, *lanes, *kind)))
+            }
             Role::State(..) => Content::Zero,
             Role::Input(_) | Role::Output(_) | Role::Temporary => continue,
         };
@@ -79,7 +81,9 @@ fn push(
 /// Elements as little-endian bytes of the array's type, row-major.
 fn encode(array: &Storage, words: &[u32]) -> Vec<u32> {
     match array.element {
-        Element::F16 => words.iter().map(|&word| u32::from(f16::from_f32(f32::from_bits(word)).to_bits())).collect(),
+        Element::F16 => {
+            words.iter().map(|&word| u32::from(f16::from_f32(f32::from_bits(word)).to_bits())).collect()
+        }
         _ => words.to_vec(),
     }
 }
@@ -111,7 +115,9 @@ fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> 
     for row in 0..array.batches * array.rows {
         for chunk in 0..array.chunks {
             let place = array.locate(row, chunk);
-            let Some((_, slices)) = planes.iter_mut().find(|(region, _)| *region == place.region) else { continue };
+            let Some((_, slices)) = planes.iter_mut().find(|(region, _)| *region == place.region) else {
+                continue;
+            };
             let first = row as usize * columns + chunk as usize * chip.lanes;
             let lanes = chip.lanes.min(columns - chunk as usize * chip.lanes);
             for byte in 0..width {

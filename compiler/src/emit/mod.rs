@@ -17,7 +17,12 @@ use crate::schedule::Schedule;
 use crate::schedule::reservation::Fit;
 
 /// Puts a program together. `graph` is the one that the kernels refer to.
-pub fn assemble(graph: &Graph, kernels: &Kernels, schedule: &Schedule, chip: &Chip) -> Result<Program, Diagnostic> {
+pub fn assemble(
+    graph: &Graph,
+    kernels: &Kernels,
+    schedule: &Schedule,
+    chip: &Chip,
+) -> Result<Program, Diagnostic> {
     let mut names = Names::default();
     let mut queues: BTreeMap<Queue, Vec<Run>> = BTreeMap::new();
     for (flow, fit) in kernels.flows.iter().zip(&schedule.fits) {
@@ -108,7 +113,9 @@ impl Assembler<'_> {
 
     fn instruction(&self, act: &Act) -> Result<Instruction, Diagnostic> {
         Ok(match *act {
-            Act::Read(word, to) => Instruction::Mem(Mem::Read { address: self.address(word)?, stream: self.stream(to) }),
+            Act::Read(word, to) => {
+                Instruction::Mem(Mem::Read { address: self.address(word)?, stream: self.stream(to) })
+            }
             Act::Write(word, from) => {
                 Instruction::Mem(Mem::Write { address: self.address(word)?, stream: self.stream(from) })
             }

@@ -32,7 +32,12 @@ pub(crate) fn ports(graph: &Graph, kernels: &Kernels, schedule: &Schedule) -> Re
 }
 
 /// Consecutive batches in one region each.
-fn parts(id: StorageId, array: &Storage, kernels: &Kernels, schedule: &Schedule) -> Result<Vec<Placement>, Diagnostic> {
+fn parts(
+    id: StorageId,
+    array: &Storage,
+    kernels: &Kernels,
+    schedule: &Schedule,
+) -> Result<Vec<Placement>, Diagnostic> {
     let tiles = array.tiles();
     let mut runs: Vec<(Region, u32, u32)> = Vec::new();
     for batch in 0..array.batches {
@@ -47,10 +52,13 @@ fn parts(id: StorageId, array: &Storage, kernels: &Kernels, schedule: &Schedule)
     runs.into_iter()
         .map(|(region, index, batches)| {
             let base = schedule.bases.base(id, region);
-            let base = base.ok_or_else(|| Diagnostic::new(Kind::Bug, "emit", format!("{id} has no address")))?;
+            let base =
+                base.ok_or_else(|| Diagnostic::new(Kind::Bug, "emit", format!("{id} has no address")))?;
             let count = array.tile_rows.div_ceil(array.rows_per_stripe);
             let stripe = |stripe: u32| -> Vec<(Hemisphere, u16)> {
-                (0..width).map(|byte| (region.hemisphere(), plan.slice(region, stripe, width, byte))).collect()
+                (0..width)
+                    .map(|byte| (region.hemisphere(), plan.slice(region, stripe, width, byte)))
+                    .collect()
             };
             Ok(Placement {
                 batches,

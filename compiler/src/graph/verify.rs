@@ -143,7 +143,8 @@ mod tests {
     fn problems_are_found() {
         assert_eq!(good().verify(), Ok(()));
         let id = NodeId::from_u32;
-        let table: Vec<(fn(&mut Graph), &str)> = vec![
+        type Damage = fn(&mut Graph);
+        let table: Vec<(Damage, &str)> = vec![
             (
                 |g| g.nodes[NodeId::from_u32(3)].inputs[0] = NodeId::from_u32(4),
                 "exp uses n4, which does not come before it",

@@ -36,7 +36,12 @@ struct Window {
 
 /// Lowers an Append: new rows, in the state's element type, go past all its slices together with the position, and the slice that holds the row
 /// writes it.
-pub fn append(context: &Context<'_>, arrays: &Arrays, chip: &Chip, node: NodeId) -> Result<Vec<Flow>, Diagnostic> {
+pub fn append(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    node: NodeId,
+) -> Result<Vec<Flow>, Diagnostic> {
     let data = &context.graph.nodes[node];
     let state = arrays.forms[context.base(data.inputs[0])];
     let source = plain(arrays, context.base(data.inputs[1]))?;
@@ -54,15 +59,18 @@ pub fn append(context: &Context<'_>, arrays: &Arrays, chip: &Chip, node: NodeId)
         for (n, &row) in rows.iter().enumerate() {
             let (batch, at) = ((n / length) as u32, (n % length) as i64);
             for chunk in 0..array.chunks {
-                steps.extend(tiles(array, capacity, batch, chunk, at).into_iter().map(|(region, windows)| Step {
-                    source: (row, chunk),
-                    region,
-                    windows,
-                }));
+                steps.extend(
+                    tiles(array, capacity, batch, chunk, at).into_iter().map(|(region, windows)| Step {
+                        source: (row, chunk),
+                        region,
+                        windows,
+                    }),
+                );
             }
         }
         for hemisphere in Hemisphere::BOTH {
-            let own: Vec<&Step> = steps.iter().filter(|step| step.region.hemisphere() == hemisphere).collect();
+            let own: Vec<&Step> =
+                steps.iter().filter(|step| step.region.hemisphere() == hemisphere).collect();
             if own.is_empty() {
                 continue;
             }
@@ -122,7 +130,8 @@ impl Append<'_> {
         // Row and position leave the VXM together, even where they must enter it in turns.
         let clash = arrays.arrays[self.source].units[0].0 == arrays.arrays[self.position].units[0].0;
         let (turn, interval, leave) = if clash { (1, 2, 1 + d) } else { (0, 1, 0) };
-        let data = self.through(&mut flow, &source, (0, leave), interval, (width as u16, format(target.element)));
+        let data =
+            self.through(&mut flow, &source, (0, leave), interval, (width as u16, format(target.element)));
         let index = self.through(&mut flow, &position, (turn, leave), interval, (4, Format::I32));
         let mut by_slice: BTreeMap<(u16, u32), (usize, Vec<Item>)> = BTreeMap::new();
         let mut done = 0;
@@ -132,16 +141,26 @@ impl Append<'_> {
                     let slice = arrays.plan.slice(step.region, window.stripe, width, byte);
                     let cycle = leave + n as i64 * interval + d + 1 + i64::from(slice);
                     done = done.max(cycle);
-                    let item = Item { cycle, word: i64::from(window.word), window: window.first, repeats: Vec::new() };
+                    let item = Item {
+                        cycle,
+                        word: i64::from(window.word),
+                        window: window.first,
+                        repeats: Vec::new(),
+                    };
                     by_slice.entry((slice, window.count)).or_insert((byte, Vec::new())).1.push(item);
                 }
             }
         }
         for ((slice, count), (byte, items)) in by_slice {
-            emit(&mut flow, FlowQueue::Fixed(Queue::MemWrite(self.hemisphere, slice)), items, |word, window| {
-                let word = WordRef { storage: self.target, hemisphere: self.hemisphere, slice, word };
-                Act::Scatter(word, window, count, StreamRef(index, 0), StreamRef(data, byte as u16))
-            });
+            emit(
+                &mut flow,
+                FlowQueue::Fixed(Queue::MemWrite(self.hemisphere, slice)),
+                items,
+                |word, window| {
+                    let word = WordRef { storage: self.target, hemisphere: self.hemisphere, slice, word };
+                    Act::Scatter(word, window, count, StreamRef(index, 0), StreamRef(data, byte as u16))
+                },
+            );
         }
         let writes = (0..target.vectors()).map(|vector| Access { storage: self.target, vector, cycle: done });
         flow.writes.extend(writes);
@@ -166,7 +185,8 @@ impl Append<'_> {
             operand = AluOperand::Alu(loaded, (leave - enter) as u8);
         }
         let first = leave + i64::from(self.pass.chip.latency.vxm);
-        let out = flow.stream(self.hemisphere.outward(), width, 0, (first, first + (count - 1) * interval + 1));
+        let out =
+            flow.stream(self.hemisphere.outward(), width, 0, (first, first + (count - 1) * interval + 1));
         self.alu(flow, leave, interval, count, operand, Some((StreamRef(out, 0), put)));
         out
     }

@@ -59,7 +59,12 @@ struct Needs {
 }
 
 /// Decides the forms and places of all tensors.
-pub fn arrays(context: &Context<'_>, groups: &Groups, chip: &Chip, precision: Precision) -> Result<Arrays, Diagnostic> {
+pub fn arrays(
+    context: &Context<'_>,
+    groups: &Groups,
+    chip: &Chip,
+    precision: Precision,
+) -> Result<Arrays, Diagnostic> {
     let plan = Floorplan::new(chip)?;
     let needs = needs(context, groups, precision)?;
     let together = read_together(context, groups)?;
@@ -91,7 +96,9 @@ pub fn arrays(context: &Context<'_>, groups: &Groups, chip: &Chip, precision: Pr
             made.indices = Some(builder.indices(node, role.clone()));
         }
         if need.plain {
-            let avoid = together[node].iter().filter_map(|&(other, cost)| Some((builder.region_of(&forms, other)?, cost)));
+            let avoid = together[node]
+                .iter()
+                .filter_map(|&(other, cost)| Some((builder.region_of(&forms, other)?, cost)));
             let avoid: Vec<(Region, u32)> = avoid.collect();
             made.plain = Some(builder.plain(node, role, &avoid));
         }
@@ -160,7 +167,11 @@ fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
     masks.into_iter().collect()
 }
 
-fn needs(context: &Context<'_>, groups: &Groups, precision: Precision) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
+fn needs(
+    context: &Context<'_>,
+    groups: &Groups,
+    precision: Precision,
+) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
     let mut needs: SecondaryMap<NodeId, Needs> = SecondaryMap::new();
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) {
@@ -227,7 +238,10 @@ pub(super) fn bad_node(problem: String) -> Diagnostic {
 }
 
 /// For each base, the bases that some kernel reads or writes in the same pass, and what it costs if both lie in the same slices.
-fn read_together(context: &Context<'_>, groups: &Groups) -> Result<SecondaryMap<NodeId, Vec<(NodeId, u32)>>, Diagnostic> {
+fn read_together(
+    context: &Context<'_>,
+    groups: &Groups,
+) -> Result<SecondaryMap<NodeId, Vec<(NodeId, u32)>>, Diagnostic> {
     let users = users(context);
     let mut together: SecondaryMap<NodeId, Vec<(NodeId, u32)>> = SecondaryMap::new();
     let mut meet = |some: &[NodeId], others: &[NodeId], cost: u32| {
@@ -329,7 +343,8 @@ impl Builder<'_, '_> {
         let groups = self.storages.plan.groups;
         let all = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
         let weight = |region: Region| {
-            let mut clashes: u32 = avoid.iter().filter(|(other, _)| *other == region).map(|(_, cost)| cost).sum();
+            let mut clashes: u32 =
+                avoid.iter().filter(|(other, _)| *other == region).map(|(_, cost)| cost).sum();
             if clashes >= READ_AND_WRITE && self.mask_regions.contains(&region) {
                 // The mask may take the bank that the other array leaves.
                 clashes += READ_AND_WRITE;
@@ -372,7 +387,14 @@ impl Builder<'_, '_> {
                 Role::State(..) | Role::Input(_) => Hemisphere::West,
                 _ => self.emptier(&next),
             };
-            let region = self.emptiest_set(hemisphere, if next.is_empty() { None } else { next.keys().copied().find(|r| r.hemisphere() == hemisphere) });
+            let region = self.emptiest_set(
+                hemisphere,
+                if next.is_empty() {
+                    None
+                } else {
+                    next.keys().copied().find(|r| r.hemisphere() == hemisphere)
+                },
+            );
             let index = next.entry(region).or_default();
             storage.units.push((region, *index));
             *index += 1;
@@ -383,8 +405,11 @@ impl Builder<'_, '_> {
 
     /// The hemisphere with fewer units of this array, or else with fewer words of all.
     fn emptier(&self, units: &BTreeMap<Region, u32>) -> Hemisphere {
-        let own = |h: Hemisphere| units.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u32>();
-        let all = |h: Hemisphere| self.set_use.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u64>();
+        let own =
+            |h: Hemisphere| units.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u32>();
+        let all = |h: Hemisphere| {
+            self.set_use.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u64>()
+        };
         let [east, west] = Hemisphere::BOTH;
         if (own(west), all(west)) < (own(east), all(east)) { west } else { east }
     }
@@ -392,7 +417,8 @@ impl Builder<'_, '_> {
     fn emptiest_set(&self, hemisphere: Hemisphere, used: Option<Region>) -> Region {
         used.unwrap_or_else(|| {
             let sets = (0..self.storages.plan.sets).map(|n| Region::Set(hemisphere, n));
-            sets.min_by_key(|set| (self.set_use.get(set).copied().unwrap_or(0), *set)).expect("a floor plan has sets")
+            sets.min_by_key(|set| (self.set_use.get(set).copied().unwrap_or(0), *set))
+                .expect("a floor plan has sets")
         })
     }
 }

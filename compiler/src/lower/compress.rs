@@ -46,8 +46,11 @@ fn join(items: &[Item]) -> Vec<Item> {
     while at < items.len() {
         let first = &items[at];
         let mut count = 1;
-        let step = items.get(at + 1).filter(|next| next.repeats == first.repeats && first.repeats.len() < MAX_REPEATS);
-        let deltas = step.map(|next| (next.cycle - first.cycle, next.word - first.word, next.window - first.window));
+        let step = items
+            .get(at + 1)
+            .filter(|next| next.repeats == first.repeats && first.repeats.len() < MAX_REPEATS);
+        let deltas =
+            step.map(|next| (next.cycle - first.cycle, next.word - first.word, next.window - first.window));
         if let Some((interval, step, window_step)) = deltas
             && interval > 0
             && first.last_cycle() < first.cycle + interval
@@ -55,7 +58,8 @@ fn join(items: &[Item]) -> Vec<Item> {
             let continues = |at: usize| {
                 let (one, next) = (&items[at], &items[at + 1]);
                 next.repeats == one.repeats
-                    && (next.cycle - one.cycle, next.word - one.word, next.window - one.window) == (interval, step, window_step)
+                    && (next.cycle - one.cycle, next.word - one.word, next.window - one.window)
+                        == (interval, step, window_step)
             };
             while at + count < items.len() && continues(at + count - 1) {
                 count += 1;
@@ -92,7 +96,9 @@ mod tests {
                 let inner = list.clone();
                 list = (0..i64::from(repeat.count))
                     .flat_map(|n| {
-                        inner.iter().map(move |(c, w)| (c + n * i64::from(repeat.interval), w + n * i64::from(repeat.step)))
+                        inner.iter().map(move |(c, w)| {
+                            (c + n * i64::from(repeat.interval), w + n * i64::from(repeat.step))
+                        })
                     })
                     .collect();
             }
@@ -103,9 +109,11 @@ mod tests {
 
     #[test]
     fn joins_without_changing_dispatches() {
-        let lists: [&[u32]; 4] = [&[0, 1, 2, 0, 1, 2], &[5, 0, 1, 2, 3], &[7, 7, 7, 7], &[0, 4, 8, 1, 5, 9, 2, 6, 10]];
+        let lists: [&[u32]; 4] =
+            [&[0, 1, 2, 0, 1, 2], &[5, 0, 1, 2, 3], &[7, 7, 7, 7], &[0, 4, 8, 1, 5, 9, 2, 6, 10]];
         for (list, runs) in lists.iter().zip([1, 2, 1, 1]) {
-            let items: Vec<Item> = list.iter().enumerate().map(|(i, &w)| Item::once(10 + 2 * i as i64, w)).collect();
+            let items: Vec<Item> =
+                list.iter().enumerate().map(|(i, &w)| Item::once(10 + 2 * i as i64, w)).collect();
             let short = compress(items.clone());
             assert_eq!(expand(&short), expand(&items));
             assert!(short.len() <= runs, "{list:?} became {short:?}");

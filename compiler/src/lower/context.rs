@@ -91,7 +91,8 @@ impl<'g> Context<'g> {
     pub fn same_space(&self, node: NodeId, input: NodeId) -> bool {
         let Some(producer) = self.producer(input) else { return false };
         let (rows, columns) = (self.rows(node), self.columns(node));
-        if self.rows(producer) != rows || self.columns(producer) != columns || self.columns(input) != columns {
+        if self.rows(producer) != rows || self.columns(producer) != columns || self.columns(input) != columns
+        {
             return false;
         }
         let seen = self.rows_for(input, self.graph.shape(node));
@@ -122,10 +123,14 @@ pub fn words(tensor: &Tensor) -> Vec<u32> {
 pub fn is_f16(graph: &Graph, node: NodeId) -> bool {
     let data = &graph.nodes[node];
     match &data.op {
-        Op::Constant(constant) => matches!(constant.encoding, Encoding::F16 | Encoding::I8 | Encoding::U8 | Encoding::Bool),
-        Op::Cast(ElementType::F32) | Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice { .. } | Op::Concat { .. } => {
-            data.inputs.iter().all(|&input| is_f16(graph, input))
+        Op::Constant(constant) => {
+            matches!(constant.encoding, Encoding::F16 | Encoding::I8 | Encoding::U8 | Encoding::Bool)
         }
+        Op::Cast(ElementType::F32)
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Concat { .. } => data.inputs.iter().all(|&input| is_f16(graph, input)),
         _ => false,
     }
 }

@@ -70,7 +70,9 @@ impl Region {
     /// Half of the chip.
     pub fn hemisphere(self) -> Hemisphere {
         match self {
-            Region::Group(hemisphere, _) | Region::Pair(hemisphere, _) | Region::Set(hemisphere, _) => hemisphere,
+            Region::Group(hemisphere, _) | Region::Pair(hemisphere, _) | Region::Set(hemisphere, _) => {
+                hemisphere
+            }
         }
     }
 }

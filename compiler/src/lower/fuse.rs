@@ -56,7 +56,10 @@ pub fn groups(context: &Context<'_>, chip: &Chip) -> Result<Groups, String> {
         for &input in &data.inputs {
             let Some(producer) = context.producer(input) else { continue };
             let Some(group) = result.of[producer] else { continue };
-            if chosen == Some(group) || !context.same_space(node, input) || cyclic(context, &result, node, group) {
+            if chosen == Some(group)
+                || !context.same_space(node, input)
+                || cyclic(context, &result, node, group)
+            {
                 continue;
             }
             let mut members = result.groups[group as usize].nodes.clone();
@@ -183,12 +186,19 @@ pub fn program(
             .map_err(|problem| format!("{} ({}): {problem}", node, data.origin))?;
         values.push((node, value));
     }
-    let leaves = |node: &NodeId| users[*node].iter().any(|user| user.is_none_or(|user| !members.contains(&user) || !internal(context, *node, user)));
+    let leaves = |node: &NodeId| {
+        users[*node]
+            .iter()
+            .any(|user| user.is_none_or(|user| !members.contains(&user) || !internal(context, *node, user)))
+    };
     let results = values.into_iter().filter(|(node, _)| leaves(node)).collect();
     Ok(GroupProgram { inputs, alu, results })
 }
 
 fn internal(context: &Context<'_>, producer: NodeId, user: NodeId) -> bool {
     let inputs = &context.graph.nodes[user].inputs;
-    inputs.iter().filter(|&&input| context.producer(input) == Some(producer)).all(|&input| context.same_space(user, input))
+    inputs
+        .iter()
+        .filter(|&&input| context.producer(input) == Some(producer))
+        .all(|&input| context.same_space(user, input))
 }

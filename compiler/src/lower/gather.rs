@@ -18,7 +18,12 @@ use crate::graph::NodeId;
 
 /// Lowers rows of a table chosen by indices. Every slice of the table looks at every index, once for each tile it holds; what it does not
 /// hold it gives as zeros; and an ALU ORs it all together.
-pub fn gather(context: &Context<'_>, arrays: &Arrays, chip: &Chip, node: NodeId) -> Result<Vec<Flow>, Diagnostic> {
+pub fn gather(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    node: NodeId,
+) -> Result<Vec<Flow>, Diagnostic> {
     let data = &context.graph.nodes[node];
     let forms = arrays.forms[context.base(data.inputs[0])];
     let Some(table) = forms.table.or(forms.striped) else {
@@ -61,8 +66,9 @@ impl Gather<'_> {
         let mut sums: Vec<(usize, i64)> = Vec::new();
         for hemisphere in Hemisphere::BOTH {
             let table = self.array(self.table);
-            let units: Vec<u32> =
-                (0..table.units.len() as u32).filter(|&u| table.units[u as usize].0.hemisphere() == hemisphere).collect();
+            let units: Vec<u32> = (0..table.units.len() as u32)
+                .filter(|&u| table.units[u as usize].0.hemisphere() == hemisphere)
+                .collect();
             if !units.is_empty() {
                 sums.push(self.side(&mut flow, hemisphere, &units));
             }
@@ -129,7 +135,12 @@ impl Gather<'_> {
         let x = AluOperand::Stream(StreamRef(inward, 0), format(table.element));
         let alu = flow.alus.len();
         flow.alus.push((0, last + 1));
-        flow.run(FlowQueue::Alu(alu), 0, Act::Alu { op: VxmOp::Pass, a: x, b: None, result: None }, Vec::new());
+        flow.run(
+            FlowQueue::Alu(alu),
+            0,
+            Act::Alu { op: VxmOp::Pass, a: x, b: None, result: None },
+            Vec::new(),
+        );
         let b = Some(AluOperand::Alu(alu, d as u8));
         let items = (1..units.len() as i64).map(|n| Item::once(n * d, 0)).collect();
         emit(flow, FlowQueue::Alu(alu), items, |_, _| Act::Alu { op: VxmOp::Or, a: x, b, result: None });

@@ -11,7 +11,8 @@ use crate::graph::{Graph, NodeId, Op};
 pub fn materialize(graph: Graph) -> Result<Graph, Diagnostic> {
     let context = Context::new(&graph)?;
     let mut copied = Graph { name: graph.name.clone(), ..Graph::default() };
-    let mut map: cranelift_entity::SecondaryMap<NodeId, NodeId> = cranelift_entity::SecondaryMap::with_default(NodeId::from_u32(0));
+    let mut map: cranelift_entity::SecondaryMap<NodeId, NodeId> =
+        cranelift_entity::SecondaryMap::with_default(NodeId::from_u32(0));
     for (node, data) in graph.nodes.iter() {
         let mut inputs: Vec<NodeId> = data.inputs.iter().map(|&input| map[input]).collect();
         if matches!(data.op, Op::MatMul { .. }) && !context.constant[node] {
@@ -60,9 +61,11 @@ fn whole_matrices(context: &Context<'_>, node: NodeId) -> bool {
     let rows = shape[shape.len() - 2];
     let base = context.base(node);
     let own = context.graph.shape(base);
-    let whole = own.len() >= 2 && own[own.len() - 2] == rows && context.columns(base) == context.columns(node);
+    let whole =
+        own.len() >= 2 && own[own.len() - 2] == rows && context.columns(base) == context.columns(node);
     whole
         && context.view(node).rows.chunks(rows).all(|matrix| {
-            matrix[0] as usize % rows == 0 && matrix.iter().enumerate().all(|(i, &row)| row as usize == matrix[0] as usize + i)
+            (matrix[0] as usize).is_multiple_of(rows)
+                && matrix.iter().enumerate().all(|(i, &row)| row as usize == matrix[0] as usize + i)
         })
 }

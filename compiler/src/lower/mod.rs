@@ -52,7 +52,8 @@ pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph
     for work in order::order(&context, &groups) {
         match work {
             Work::Group(group) => {
-                let program = fuse::program(&context, &groups.groups[group].nodes, &users).map_err(bad_node)?;
+                let program =
+                    fuse::program(&context, &groups.groups[group].nodes, &users).map_err(bad_node)?;
                 if !program.results.is_empty() {
                     flows.push(vxm::pointwise(&context, &arrays, chip, &program, &mut pads)?);
                 }

@@ -61,11 +61,14 @@ pub fn movement(
 ) -> Result<Flow, Diagnostic> {
     let data = &context.graph.nodes[node];
     if context.columns(node) == 1 {
-        let message = format!("{node} ({}): moving a single lane to all lanes is not supported yet", data.origin);
+        let message =
+            format!("{node} ({}): moving a single lane to all lanes is not supported yet", data.origin);
         return Err(bad_node(message));
     }
     let stretches = stretches(context, node)?;
-    let mut vectors: BTreeMap<(u32, u32), BTreeMap<(usize, u32, u32), Vec<(usize, usize, usize)>>> = BTreeMap::new();
+    #[allow(clippy::type_complexity, reason = "a map of maps, named where it is made")]
+    let mut vectors: BTreeMap<(u32, u32), BTreeMap<(usize, u32, u32), Vec<(usize, usize, usize)>>> =
+        BTreeMap::new();
     for stretch in stretches {
         let broadcast = context.columns(data.inputs[stretch.input]) == 1;
         let mut done = 0;
@@ -75,7 +78,8 @@ pub fn movement(
             let from_lane = if broadcast { to_lane } else { from % chip.lanes };
             let count = (stretch.count - done).min(chip.lanes - to_lane).min(chip.lanes - from_lane);
             let target = ((to / chip.lanes) as u32, stretch.row);
-            let source = (stretch.input, stretch.source_row, if broadcast { 0 } else { (from / chip.lanes) as u32 });
+            let source =
+                (stretch.input, stretch.source_row, if broadcast { 0 } else { (from / chip.lanes) as u32 });
             vectors.entry(target).or_default().entry(source).or_default().push((to_lane, from_lane, count));
             done += count;
         }
@@ -103,7 +107,14 @@ fn stretches(context: &Context<'_>, node: NodeId) -> Result<Vec<Stretch>, Diagno
     let wide = |input: usize| context.columns(data.inputs[input]);
     let mut result = Vec::new();
     let mut push = |row: usize, to, count, input: usize, source: usize, from| {
-        result.push(Stretch { row: row as u32, to, count, input, source_row: views[input].rows[source], from });
+        result.push(Stretch {
+            row: row as u32,
+            to,
+            count,
+            input,
+            source_row: views[input].rows[source],
+            from,
+        });
     };
     match &data.op {
         Op::Slice { start, count, .. } => (0..rows).for_each(|row| push(row, 0, *count, 0, row, *start)),
@@ -119,7 +130,10 @@ fn stretches(context: &Context<'_>, node: NodeId) -> Result<Vec<Stretch>, Diagno
         }
         Op::Pad { axis, before, value, .. } => {
             if *value != 0 {
-                return Err(bad_node(format!("{node} ({}): padding with a value other than 0 is not supported yet", data.origin)));
+                return Err(bad_node(format!(
+                    "{node} ({}): padding with a value other than 0 is not supported yet",
+                    data.origin
+                )));
             }
             let source = context.graph.shape(data.inputs[0]);
             for row in 0..views[0].rows.len() {
@@ -232,7 +246,13 @@ impl Mover<'_> {
     }
 
     /// Reads and permutes, so that each piece passes the VXM in its cycle. Returns the stream on which they do.
-    fn permutes(&self, flow: &mut Flow, hemisphere: Hemisphere, pieces: &[(i64, Piece)], slots: (i64, i64)) -> usize {
+    fn permutes(
+        &self,
+        flow: &mut Flow,
+        hemisphere: Hemisphere,
+        pieces: &[(i64, Piece)],
+        slots: (i64, i64),
+    ) -> usize {
         let chip = self.pass.chip;
         let sxm = i64::from(Slice::Sxm(Hemisphere::East).position(chip));
         let origin = Slice::Sxm(hemisphere).position(chip);
@@ -255,16 +275,25 @@ impl Mover<'_> {
                 let items = pieces.iter().map(|(cycle, piece)| {
                     Item::once(start(*cycle, slice), array.locate(piece.row, piece.chunk).word)
                 });
-                emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
-                    Act::Read(WordRef { storage, hemisphere, slice, word }, StreamRef(outward, byte as u16))
-                });
+                emit(
+                    flow,
+                    FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)),
+                    items.collect(),
+                    |word, _| {
+                        Act::Read(
+                            WordRef { storage, hemisphere, slice, word },
+                            StreamRef(outward, byte as u16),
+                        )
+                    },
+                );
             }
             for (cycle, piece) in &pieces {
                 let vector = array.vector(piece.row, piece.chunk);
                 flow.reads.push(Access { storage, vector, cycle: start(*cycle, slices.start) });
             }
         }
-        let items = pieces.iter().map(|(cycle, piece)| Item::once(cycle - lead, u32::from(piece.map))).collect();
+        let items =
+            pieces.iter().map(|(cycle, piece)| Item::once(cycle - lead, u32::from(piece.map))).collect();
         let queue = flow.sxm.len();
         let span = emit(flow, FlowQueue::Sxm(queue), items, |map, _| {
             Act::Permute(map as u16, StreamRef(outward, 0), StreamRef(inward, 0))

@@ -41,17 +41,29 @@ struct Tile {
 }
 
 /// Lowers a product.
-pub fn product(context: &Context<'_>, arrays: &Arrays, chip: &Chip, node: NodeId) -> Result<Vec<Flow>, Diagnostic> {
+pub fn product(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    node: NodeId,
+) -> Result<Vec<Flow>, Diagnostic> {
     let data = &context.graph.nodes[node];
     let (a, b) = (data.inputs[0], data.inputs[1]);
     let shape = &data.ty.shape;
     let (m, n, k) = (shape[shape.len() - 2], shape[shape.len() - 1], context.columns(a));
-    let forms = (arrays.forms[context.base(b)].striped, arrays.forms[context.base(a)].halves, arrays.forms[node].plain);
+    let forms = (
+        arrays.forms[context.base(b)].striped,
+        arrays.forms[context.base(a)].halves,
+        arrays.forms[node].plain,
+    );
     let (Some(weights), Some(left), Some(out)) = forms else {
         return Err(bad_node(format!("{node} ({}): an operand has no array", data.origin)));
     };
     if n == 1 {
-        return Err(bad_node(format!("{node} ({}): a product with one column is not supported yet", data.origin)));
+        return Err(bad_node(format!(
+            "{node} ({}): a product with one column is not supported yet",
+            data.origin
+        )));
     }
     let product = Product { chip, arrays, node, weights, left, out };
     let with_last = |rows: usize, last: usize| {
@@ -62,8 +74,15 @@ pub fn product(context: &Context<'_>, arrays: &Arrays, chip: &Chip, node: NodeId
     let a_rows = context.rows_for(a, &with_last(m, k));
     let b_rows = context.rows_for(b, &with_last(n, k));
     let per_batch = arrays.storages.arrays[weights].rows as usize;
-    if n != per_batch || b_rows.chunks(n).any(|rows| rows[0] as usize % n != 0 || rows[n - 1] as usize != rows[0] as usize + n - 1) {
-        return Err(bad_node(format!("{node} ({}): the right operand is not made of whole matrices", data.origin)));
+    if n != per_batch
+        || b_rows.chunks(n).any(|rows| {
+            !(rows[0] as usize).is_multiple_of(n) || rows[n - 1] as usize != rows[0] as usize + n - 1
+        })
+    {
+        return Err(bad_node(format!(
+            "{node} ({}): the right operand is not made of whole matrices",
+            data.origin
+        )));
     }
     let mut sharing: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
     for (batch, rows) in b_rows.chunks(n).enumerate() {
@@ -118,10 +137,15 @@ impl Product<'_> {
             if first < end && count > 0 {
                 let act = Act::Lw(StreamRef(stream, 0), count as u8, first as u16, per_stripe as u16);
                 let items = (first..end).map(|c| Item::once(i64::from(c), c)).collect();
-                emit(&mut flow, FlowQueue::Fixed(Queue::Mxm(hemisphere, 0, MxmPort::Load)), items, |row, _| match act {
-                    Act::Lw(stream, count, _, stride) => Act::Lw(stream, count, row as u16, stride),
-                    other => other,
-                });
+                emit(
+                    &mut flow,
+                    FlowQueue::Fixed(Queue::Mxm(hemisphere, 0, MxmPort::Load)),
+                    items,
+                    |row, _| match act {
+                        Act::Lw(stream, count, _, stride) => Act::Lw(stream, count, row as u16, stride),
+                        other => other,
+                    },
+                );
             }
         }
         let base = (tile.index * weights.chunks + tile.chunk) * per_stripe;
@@ -215,7 +239,8 @@ impl Product<'_> {
         for (byte, slice) in slices.clone().enumerate() {
             let words = activations.iter().map(|(_, row)| array.locate(*row, tile.tile).word);
             let items = words.enumerate();
-            let items = items.map(|(i, word)| Item::once(emitted + travel(slice) + 2 * i as i64, word)).collect();
+            let items =
+                items.map(|(i, word)| Item::once(emitted + travel(slice) + 2 * i as i64, word)).collect();
             emit(flow, FlowQueue::Fixed(Queue::MemWrite(region.hemisphere(), slice)), items, |word, _| {
                 let word = WordRef { storage: self.out, hemisphere: region.hemisphere(), slice, word };
                 Act::Write(word, StreamRef(stream, byte as u16))

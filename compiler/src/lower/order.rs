@@ -23,7 +23,8 @@ pub enum Work {
 /// Orders all work.
 pub fn order(context: &Context<'_>, groups: &Groups) -> Vec<Work> {
     let (graph, works) = dependences(context, groups);
-    let mut missing: Vec<usize> = graph.node_indices().map(|n| graph.neighbors_directed(n, Direction::Incoming).count()).collect();
+    let mut missing: Vec<usize> =
+        graph.node_indices().map(|n| graph.neighbors_directed(n, Direction::Incoming).count()).collect();
     let mut start = vec![0u64; graph.node_count()];
     let mut ready: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     for (index, &count) in missing.iter().enumerate() {
@@ -55,7 +56,9 @@ fn dependences(context: &Context<'_>, groups: &Groups) -> (DiGraph<(), ()>, Vec<
         None => Work::Node(node),
     };
     let computes = |node: NodeId| {
-        !context.constant[node] && !context.is_pure_view(node) && !matches!(context.graph.nodes[node].op, Op::Input(_))
+        !context.constant[node]
+            && !context.is_pure_view(node)
+            && !matches!(context.graph.nodes[node].op, Op::Input(_))
     };
     for node in context.graph.nodes.keys().filter(|&node| computes(node)) {
         of.entry(work(node)).or_insert_with(|| {
@@ -65,7 +68,9 @@ fn dependences(context: &Context<'_>, groups: &Groups) -> (DiGraph<(), ()>, Vec<
     }
     for (node, data) in context.graph.nodes.iter().filter(|(node, _)| computes(*node)) {
         for &input in &data.inputs {
-            let Some(producer) = context.producer(input).filter(|&producer| computes(producer)) else { continue };
+            let Some(producer) = context.producer(input).filter(|&producer| computes(producer)) else {
+                continue;
+            };
             let (from, to) = (of[&work(producer)], of[&work(node)]);
             if from != to {
                 graph.update_edge(from, to, ());

@@ -83,11 +83,14 @@ impl Pass<'_> {
                 Value::Immediate(bits) => Source::Immediate(bits),
             };
             let operands: Vec<Source> = [Some(op.a), op.b].into_iter().flatten().map(source).collect();
-            let cycle = operands.iter().map(|s| if let Source::Alu(_, c) = s { c + d } else { 0 }).max().unwrap_or(0);
+            let cycle =
+                operands.iter().map(|s| if let Source::Alu(_, c) = s { c + d } else { 0 }).max().unwrap_or(0);
             let mut read: Vec<AluOperand> = Vec::new();
             for (at, operand) in operands.iter().enumerate() {
-                let again = at == 1 && matches!((operands[0], operand), (Source::Direct(a), Source::Direct(b)) if a == *b);
-                let operand = if again { read[0] } else { self.operand(&mut flow, &feeds, *operand, cycle, interval)? };
+                let again = at == 1
+                    && matches!((operands[0], operand), (Source::Direct(a), Source::Direct(b)) if a == *b);
+                let operand =
+                    if again { read[0] } else { self.operand(&mut flow, &feeds, *operand, cycle, interval)? };
                 read.push(operand);
             }
             runs.push(flow.runs.len());
@@ -156,7 +159,8 @@ impl Pass<'_> {
                 let stream = self.result(flow, storage, hemisphere, &vectors, cycle, interval);
                 let put = Some((StreamRef(stream, 0), self.format(storage)));
                 let index = flow.alus.len();
-                let items = vectors.iter().map(|(i, _)| Item::once(cycle + *i as i64 * interval, 0)).collect();
+                let items =
+                    vectors.iter().map(|(i, _)| Item::once(cycle + *i as i64 * interval, 0)).collect();
                 let act = Act::Alu { op: VxmOp::Pass, a: operand, b: None, result: put };
                 let end = emit(flow, FlowQueue::Alu(index), items, |_, _| act);
                 flow.alus.push((end.0, end.1));
@@ -216,14 +220,19 @@ impl Pass<'_> {
         let slices = self.arrays.storages.plan.slices(region);
         let origin = Slice::Mem(hemisphere, slices.start).position(self.chip);
         let last = cycle + (feed.vectors.len() as i64 - 1) * interval;
-        let stream = flow.stream(hemisphere.inward(), array.element.bytes() as u16, origin, (cycle, last + 1));
+        let stream =
+            flow.stream(hemisphere.inward(), array.element.bytes() as u16, origin, (cycle, last + 1));
         let read = i64::from(self.chip.latency.read);
         for (byte, slice) in slices.clone().enumerate() {
             let start = cycle - (1 + i64::from(slice)) - read;
             let words = feed.vectors.iter().map(|&(row, chunk)| array.locate(row, chunk).word);
-            let items = words.enumerate().map(|(i, word)| Item::once(start + i as i64 * interval, word)).collect();
+            let items =
+                words.enumerate().map(|(i, word)| Item::once(start + i as i64 * interval, word)).collect();
             emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items, |word, _| {
-                Act::Read(WordRef { storage: feed.storage, hemisphere, slice, word }, StreamRef(stream, byte as u16))
+                Act::Read(
+                    WordRef { storage: feed.storage, hemisphere, slice, word },
+                    StreamRef(stream, byte as u16),
+                )
             });
         }
         let start = cycle - i64::from(slices.end) - read;
@@ -339,7 +348,8 @@ pub fn untangle(flow: &mut Flow) {
         if spans.windows(2).all(|pair| pair[0].1 <= pair[1].0) {
             continue;
         }
-        let (tangled, rest): (Vec<FlowRun>, Vec<FlowRun>) = flow.runs.drain(..).partition(|run| run.queue == queue);
+        let (tangled, rest): (Vec<FlowRun>, Vec<FlowRun>) =
+            flow.runs.drain(..).partition(|run| run.queue == queue);
         flow.runs = rest;
         let mut dispatches: Vec<(i64, Act)> = tangled.iter().flat_map(dispatches).collect();
         dispatches.sort_by_key(|(cycle, _)| *cycle);
@@ -358,7 +368,9 @@ fn dispatches(run: &FlowRun) -> Vec<(i64, Act)> {
         let times = 0..i64::from(repeat.count);
         list = times.flat_map(|n| list.iter().map(move |&(c, w)| (c + n * interval, w + n * step))).collect();
     }
-    list.into_iter().map(|(cycle, at)| (cycle, Act::Read(WordRef { word: at as u32, ..word }, stream))).collect()
+    list.into_iter()
+        .map(|(cycle, at)| (cycle, Act::Read(WordRef { word: at as u32, ..word }, stream)))
+        .collect()
 }
 
 /// Equal inputs once; and for each input, which of the distinct ones it is.

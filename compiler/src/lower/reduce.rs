@@ -35,7 +35,10 @@ pub fn reduce(
         (Op::Reduce { op: ReduceOp::Sum, .. }, _) => VxmOp::Add,
         (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::F32) => VxmOp::Max,
         (op, element) => {
-            return Err(bad_node(format!("{node} ({}): {op:?} of {element:?} is not supported yet", data.origin)));
+            return Err(bad_node(format!(
+                "{node} ({}): {op:?} of {element:?} is not supported yet",
+                data.origin
+            )));
         }
     };
     let input = data.inputs[0];
@@ -44,7 +47,7 @@ pub fn reduce(
     let source = plain(arrays, base)?;
     let rows = context.view(input).rows;
     let chunks = columns.div_ceil(chip.lanes) as u32;
-    let partial = columns % chip.lanes != 0;
+    let partial = !columns.is_multiple_of(chip.lanes);
     let mask = (partial && !(op != VxmOp::Max && pads.of(context, base) == Pad::Known(0))).then(|| {
         let kind = if op == VxmOp::Max { MaskKind::NegativeInfinity } else { MaskKind::Zero };
         arrays.masks[&(columns % chip.lanes, kind)]
@@ -106,7 +109,8 @@ impl Reducer<'_> {
     ) -> Result<Flow, Diagnostic> {
         let mask_op = if self.op == VxmOp::Max { VxmOp::Min } else { VxmOp::And };
         let space: Vec<(u32, u32)> = (0..feed.vectors.len() as u32).map(|row| (row, 0)).collect();
-        let pass = Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "mask", space: &space };
+        let pass =
+            Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "mask", space: &space };
         let of_chunk = |chunk: u32| Feed {
             storage: feed.storage,
             vectors: feed.vectors.iter().map(|&(row, _)| (row, chunk)).collect(),
@@ -132,7 +136,8 @@ impl Reducer<'_> {
     /// Many chunks: one ALU adds up a row's chunks as they pass, `d_vxm` cycles apart.
     fn accumulate(&self, feed: &Feed, chunks: u32, mask: Option<(StorageId, VxmOp)>, out: StorageId) -> Flow {
         let space: Vec<(u32, u32)> = (0..feed.vectors.len() as u32).map(|row| (row, 0)).collect();
-        let pass = Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "chunks", space: &space };
+        let pass =
+            Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "chunks", space: &space };
         let mut flow = Flow::new(self.node, "chunks");
         let d = i64::from(self.chip.latency.vxm);
         let rows = feed.vectors.len() as u32;
@@ -147,7 +152,8 @@ impl Reducer<'_> {
             let arrays = &self.arrays.storages.arrays;
             if arrays[mask].units[0].0 == arrays[feed.storage].units[0].0 {
                 // They share slices: the mask follows one cycle behind, and the data waits for it.
-                let load = self.alu(&mut flow, every(0), Act::Alu { op: VxmOp::Pass, a: x, b: None, result: None });
+                let load =
+                    self.alu(&mut flow, every(0), Act::Alu { op: VxmOp::Pass, a: x, b: None, result: None });
                 x = AluOperand::Alu(load, d as u8 + 1);
                 cycle = d + 1;
             }
@@ -185,7 +191,15 @@ impl Reducer<'_> {
     }
 
     /// A last ALU that sends one vector per row on its way.
-    fn put(&self, flow: &mut Flow, pass: &Pass<'_>, from: AluOperand, cycle: i64, interval: i64, out: StorageId) {
+    fn put(
+        &self,
+        flow: &mut Flow,
+        pass: &Pass<'_>,
+        from: AluOperand,
+        cycle: i64,
+        interval: i64,
+        out: StorageId,
+    ) {
         let hemisphere = self.arrays.storages.arrays[out].units[0].0.hemisphere();
         let vectors: Vec<(usize, (u32, u32))> = pass.space.iter().copied().enumerate().collect();
         let stream = pass.result(flow, out, hemisphere, &vectors, cycle, interval);
@@ -207,7 +221,8 @@ impl Reducer<'_> {
         let origin = Slice::Sxm(hemisphere).position(self.chip);
         // Rotation j of row r passes the VXM in cycle r · n + j.
         let permute = -(i64::from(self.chip.latency.sxm) + i64::from(self.chip.stagger()) + sxm);
-        let outward = flow.stream(hemisphere.outward(), 4, origin.signum(), (permute - sxm, permute - sxm + rows * n));
+        let outward =
+            flow.stream(hemisphere.outward(), 4, origin.signum(), (permute - sxm, permute - sxm + rows * n));
         let inward = flow.stream(hemisphere.inward(), 4, origin, (0, rows * n));
         let slices = self.arrays.storages.plan.slices(region);
         let read = i64::from(self.chip.latency.read);
@@ -218,16 +233,28 @@ impl Reducer<'_> {
                 let word = array.locate(row, chunk).word;
                 (0..n).map(move |j| Item::once(start + r as i64 * n + j, word))
             });
-            emit(&mut flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
-                Act::Read(WordRef { storage: feed.storage, hemisphere, slice, word }, StreamRef(outward, byte as u16))
-            });
+            emit(
+                &mut flow,
+                FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)),
+                items.collect(),
+                |word, _| {
+                    Act::Read(
+                        WordRef { storage: feed.storage, hemisphere, slice, word },
+                        StreamRef(outward, byte as u16),
+                    )
+                },
+            );
         }
         let start = permute - (sxm - 1 - i64::from(slices.start)) - read;
         for (r, &(row, chunk)) in feed.vectors.iter().enumerate() {
             let cycle = start + r as i64 * n;
             flow.reads.push(Access { storage: feed.storage, vector: array.vector(row, chunk), cycle });
             // The last of the reads, so that the word lives until then.
-            flow.reads.push(Access { storage: feed.storage, vector: array.vector(row, chunk), cycle: cycle + n - 1 });
+            flow.reads.push(Access {
+                storage: feed.storage,
+                vector: array.vector(row, chunk),
+                cycle: cycle + n - 1,
+            });
         }
         let items = (0..rows * n).map(|i| Item::once(permute + i, u32::from(map) + (i % n) as u32)).collect();
         let span = emit(&mut flow, FlowQueue::Sxm(0), items, |map, _| {
@@ -237,7 +264,8 @@ impl Reducer<'_> {
         let (alu, cycle) = self.tree(&mut flow, inward, rows, n);
         let d = i64::from(self.chip.latency.vxm);
         let space: Vec<(u32, u32)> = (0..rows as u32).map(|row| (row, 0)).collect();
-        let pass = Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "rotate", space: &space };
+        let pass =
+            Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "rotate", space: &space };
         self.put(&mut flow, &pass, AluOperand::Alu(alu, d as u8), cycle + d, n, out);
         flow
     }

@@ -137,7 +137,8 @@ impl Storage {
     /// Bytes of SRAM it takes.
     pub fn bytes(&self, chip: &Chip, plan: &Floorplan) -> u64 {
         let slices = |region| plan.slices(region).len() as u64;
-        let words: u64 = self.regions().iter().map(|&(region, words)| u64::from(words) * slices(region)).sum();
+        let words: u64 =
+            self.regions().iter().map(|&(region, words)| u64::from(words) * slices(region)).sum();
         words * chip.lanes as u64
     }
 }

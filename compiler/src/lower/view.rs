@@ -49,8 +49,10 @@ pub fn views(graph: &Graph, constant: &SecondaryMap<NodeId, bool>) -> SecondaryM
             source.map(|source| through(graph, node, source))
         } else {
             let rows = row_count(graph, node);
-            (!constant[node] || rows <= u32::MAX as usize)
-                .then(|| View { base: node, rows: if constant[node] { Vec::new() } else { (0..rows as u32).collect() } })
+            (!constant[node] || rows <= u32::MAX as usize).then(|| View {
+                base: node,
+                rows: if constant[node] { Vec::new() } else { (0..rows as u32).collect() },
+            })
         };
         views[node] = view;
     }

@@ -31,7 +31,8 @@ pub fn pointwise(
         let base = context.base(input.node);
         let storage = plain(arrays, base)?;
         let broadcast = arrays.storages.arrays[storage].broadcast;
-        let vectors = space.iter().map(|&(row, chunk)| (rows[row as usize], if broadcast { 0 } else { chunk }));
+        let vectors =
+            space.iter().map(|&(row, chunk)| (rows[row as usize], if broadcast { 0 } else { chunk }));
         feeds.push(Feed { storage, vectors: vectors.collect() });
         input_pads.push(if broadcast { Pad::Unknown } else { pads.of(context, base) });
     }
@@ -40,7 +41,8 @@ pub fn pointwise(
     let mut results = Vec::new();
     for &(node, value) in &program.results {
         let forms = arrays.forms[node];
-        let (value, pad) = clean(context, arrays, chip, (node, value, values.value(value)), &space, &mut feeds, &mut alu);
+        let (value, pad) =
+            clean(context, arrays, chip, (node, value, values.value(value)), &space, &mut feeds, &mut alu);
         pads.set(node, pad);
         results.push((forms, value));
     }
@@ -64,7 +66,9 @@ pub fn convert(
     let mut alu = AluProgram::default();
     let pad = pads.of(context, node);
     let (value, _) = clean(context, arrays, chip, (node, Value::Input(0), pad), &space, &mut feeds, &mut alu);
-    Pass { chip, arrays, node, name: "convert", space: &space }.flow(&feeds, &alu, &[(forms, value)]).map(Some)
+    Pass { chip, arrays, node, name: "convert", space: &space }
+        .flow(&feeds, &alu, &[(forms, value)])
+        .map(Some)
 }
 
 /// Rows and chunks of a tensor, in the order of its words.
@@ -87,12 +91,13 @@ fn clean(
     let columns = context.columns(node);
     let forms = arrays.forms[node];
     let operand = forms.halves.is_some() || forms.striped.is_some();
-    if !operand || pad == Pad::Known(0) || columns % chip.lanes == 0 {
+    if !operand || pad == Pad::Known(0) || columns.is_multiple_of(chip.lanes) {
         return (value, pad);
     }
     let last = columns.div_ceil(chip.lanes) as u32 - 1;
     let storage = arrays.masks[&(columns % chip.lanes, MaskKind::Zero)];
-    let feed = Feed { storage, vectors: space.iter().map(|&(_, chunk)| (u32::from(chunk == last), 0)).collect() };
+    let feed =
+        Feed { storage, vectors: space.iter().map(|&(_, chunk)| (u32::from(chunk == last), 0)).collect() };
     let input = feeds.iter().position(|old| *old == feed).unwrap_or_else(|| {
         feeds.push(feed);
         feeds.len() - 1

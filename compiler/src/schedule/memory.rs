@@ -17,6 +17,10 @@ struct Block {
     from: i64,
 }
 
+/// How much a place is wanted, least first: in a bank to avoid, cycle from which it is free, over two banks, in the bank whose turn it is
+/// not, first word.
+type Preference = (bool, i64, bool, bool, u32);
+
 /// Addresses of arrays.
 #[derive(Clone, Debug, Default)]
 pub struct Bases {
@@ -30,8 +34,16 @@ impl Bases {
     }
 
     /// First word of an array in the region of a hemisphere that holds a slice.
-    pub fn in_slice(&self, storages: &Storages, storage: StorageId, hemisphere: isa::Hemisphere, slice: u16) -> Option<u32> {
-        let holds = |region: Region| region.hemisphere() == hemisphere && storages.plan.slices(region).contains(&slice);
+    pub fn in_slice(
+        &self,
+        storages: &Storages,
+        storage: StorageId,
+        hemisphere: isa::Hemisphere,
+        slice: u16,
+    ) -> Option<u32> {
+        let holds = |region: Region| {
+            region.hemisphere() == hemisphere && storages.plan.slices(region).contains(&slice)
+        };
         self.of[storage].iter().find(|(region, _)| holds(*region)).map(|(_, base)| *base)
     }
 }
@@ -91,14 +103,21 @@ impl Memory {
 
     /// Gives an array its addresses, outside of the banks in `busy` if it can be; returns the cycle from which it may be written, at
     /// best `wanted`.
-    pub fn allocate(&mut self, storages: &Storages, id: StorageId, wanted: i64, busy: &[Bank]) -> Result<i64, Full> {
+    pub fn allocate(
+        &mut self,
+        storages: &Storages,
+        id: StorageId,
+        wanted: i64,
+        busy: &[Bank],
+    ) -> Result<i64, Full> {
         let array = &storages.arrays[id];
         let mut from = i64::MIN;
         for (region, words) in array.regions() {
             let slices = storages.plan.slices(region);
             let of_region = |bank: &&Bank| bank.0 == region.hemisphere() && slices.contains(&bank.1);
             let avoid: Vec<u32> = busy.iter().filter(of_region).map(|bank| u32::from(bank.2)).collect();
-            let block = self.take(region, words, wanted, &avoid).ok_or(Full { storage: id, region, words })?;
+            let block =
+                self.take(region, words, wanted, &avoid).ok_or(Full { storage: id, region, words })?;
             from = from.max(block.from);
             self.bases.of[id].push((region, block.start));
         }
@@ -136,7 +155,7 @@ impl Memory {
     fn find(&mut self, region: Region, words: u32, wanted: i64, avoid: &[u32]) -> Option<Block> {
         let bank = self.words_per_bank;
         let blocks = self.free.get_mut(&region)?;
-        let mut best: Option<((bool, i64, bool, bool, u32), usize)> = None;
+        let mut best: Option<(Preference, usize)> = None;
         for (index, block) in blocks.iter().enumerate() {
             let boundary = (block.start / bank + 1) * bank;
             for start in [block.start, boundary] {

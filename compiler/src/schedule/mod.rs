@@ -56,6 +56,8 @@ struct Scheduler<'a> {
     /// Flows that still read or write an array.
     pending: SecondaryMap<StorageId, u32>,
     last_use: SecondaryMap<StorageId, i64>,
+    /// Flows that write each array.
+    writers: SecondaryMap<StorageId, Vec<usize>>,
 }
 
 /// Schedules all flows.
@@ -69,7 +71,13 @@ pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
         planes: Hemisphere::BOTH.into_iter().map(|h| (h, Plane::default())).collect(),
         pending: SecondaryMap::new(),
         last_use: SecondaryMap::new(),
+        writers: SecondaryMap::new(),
     };
+    for (at, flow) in kernels.flows.iter().enumerate() {
+        for (storage, _) in first_writes(flow) {
+            scheduler.writers[storage].push(at);
+        }
+    }
     scheduler.place_static().map_err(|full| does_not_fit(kernels, chip, &full))?;
     for flow in &kernels.flows {
         for storage in used(flow) {
@@ -108,9 +116,9 @@ impl Scheduler<'_> {
         }
         earliest = earliest.max(self.plane_ready(flow));
         // What a flow writes must lie in other banks than what it reads meanwhile.
-        let busy = self.banks_read(flow)?;
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
+                let busy = self.banks_read_by_writers(write.0)?;
                 let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1, &busy);
                 let from = from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
                 earliest = earliest.max(from - write.1);
@@ -189,7 +197,8 @@ impl Scheduler<'_> {
                 let (first, last) = self.addresses(flow, run, word)?;
                 let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
                 for bank in bank(first)..=bank(last) {
-                    let span = banks.entry((word.hemisphere, word.slice, bank)).or_insert((i64::MAX, i64::MIN));
+                    let span =
+                        banks.entry((word.hemisphere, word.slice, bank)).or_insert((i64::MAX, i64::MIN));
                     *span = (span.0.min(run.cycle), span.1.max(run.end()));
                 }
             }
@@ -203,11 +212,16 @@ impl Scheduler<'_> {
         })
     }
 
-    /// Banks that a flow reads.
-    fn banks_read(&self, flow: &Flow) -> Result<Vec<reservation::Bank>, Diagnostic> {
+    /// Banks that the flows which write an array read, as far as they are known.
+    fn banks_read_by_writers(&self, storage: StorageId) -> Result<Vec<reservation::Bank>, Diagnostic> {
         let mut banks = Vec::new();
-        for run in &flow.runs {
-            if let Act::Read(word, _) | Act::Gather(word, ..) = run.act {
+        for (flow, run) in self.writers[storage].iter().flat_map(|&at| {
+            let flow = &self.kernels.flows[at];
+            flow.runs.iter().map(move |run| (flow, run))
+        }) {
+            if let Act::Read(word, _) | Act::Gather(word, ..) = run.act
+                && self.memory.has(word.storage)
+            {
                 let (first, last) = self.addresses(flow, run, word)?;
                 let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
                 banks.extend((bank(first)..=bank(last)).map(|bank| (word.hemisphere, word.slice, bank)));
@@ -220,7 +234,8 @@ impl Scheduler<'_> {
 
     /// First and last address that a run touches.
     fn addresses(&self, flow: &Flow, run: &FlowRun, word: WordRef) -> Result<(u32, u32), Diagnostic> {
-        let base = self.memory.bases().in_slice(&self.kernels.storages, word.storage, word.hemisphere, word.slice);
+        let base =
+            self.memory.bases().in_slice(&self.kernels.storages, word.storage, word.hemisphere, word.slice);
         let Some(base) = base else { return Err(self.bug(flow, "uses an array that has no address")) };
         let window = match run.act {
             Act::Gather(_, _, count, ..) | Act::Scatter(_, _, count, ..) => i64::from(count) - 1,
@@ -240,14 +255,17 @@ impl Scheduler<'_> {
 /// The word that a memory instruction names.
 pub fn memory_word(act: &Act) -> Option<WordRef> {
     match act {
-        Act::Read(word, _) | Act::Write(word, _) | Act::Gather(word, ..) | Act::Scatter(word, ..) => Some(*word),
+        Act::Read(word, _) | Act::Write(word, _) | Act::Gather(word, ..) | Act::Scatter(word, ..) => {
+            Some(*word)
+        }
         _ => None,
     }
 }
 
 /// Arrays that a flow reads or writes, each once.
 fn used(flow: &Flow) -> Vec<StorageId> {
-    let mut used: Vec<StorageId> = flow.reads.iter().chain(&flow.writes).map(|access| access.storage).collect();
+    let mut used: Vec<StorageId> =
+        flow.reads.iter().chain(&flow.writes).map(|access| access.storage).collect();
     used.sort();
     used.dedup();
     used
@@ -287,7 +305,10 @@ fn does_not_fit(kernels: &Kernels, chip: &Chip, full: &Full) -> Diagnostic {
     let message = if needed > capacity {
         format!("the model does not fit one {} chip: over by {} bytes", chip.name, needed - capacity)
     } else {
-        format!("the model does not fit one {} chip as it is laid out: no room for {} more words in {slices} slices", chip.name, full.words)
+        format!(
+            "the model does not fit one {} chip as it is laid out: no room for {} more words in {slices} slices",
+            chip.name, full.words
+        )
     };
     let chips = needed.div_ceil(capacity.max(1));
     Diagnostic::new(Kind::Unsupported, "does-not-fit", message)

@@ -97,7 +97,10 @@ impl Reservations {
         let mut fit = Fit { start, ..Fit::default() };
         for &(from, to) in &demand.alus {
             let free = |n: &usize| !fit.alus.contains(&(*n as u8));
-            let choice = (0..self.alus.len()).filter(free).map(|n| (self.alus[n].next_free(from, to, start), n)).min()?;
+            let choice = (0..self.alus.len())
+                .filter(free)
+                .map(|n| (self.alus[n].next_free(from, to, start), n))
+                .min()?;
             if choice.0 > start {
                 return Some(Err(choice.0));
             }
@@ -126,7 +129,8 @@ impl Reservations {
     fn choose_stream(&self, demand: &Demand, fit: &Fit, use_: &StreamUse, start: i64) -> Option<(i64, u16)> {
         let last = self.streams.checked_sub(use_.width)? / use_.align * use_.align;
         let count = last / use_.align + 1;
-        let candidates = (0..count).map(|n| if use_.width > 4 { n * use_.align } else { last - n * use_.align });
+        let candidates =
+            (0..count).map(|n| if use_.width > 4 { n * use_.align } else { last - n * use_.align });
         let mut best: Option<(i64, u16)> = None;
         for base in candidates {
             let clash = fit.streams.iter().zip(&demand.streams).any(|(&other, of)| {

@@ -45,7 +45,7 @@ pub(super) fn matmul(a: &Tensor, b: &Tensor, transposed: bool) -> Result<Tensor,
         let matrices =
             Matrices { a: &da[at_a..at_a + rows * k], b: &db[at_b..at_b + k * n], k, n, transposed };
         one(matrices, rows, &mut out);
-        batch += if m == 0 { batches } else { rows / m };
+        batch += rows.checked_div(m).unwrap_or(batches);
         next(&mut index, &shape);
     }
     shape.extend([m, n]);

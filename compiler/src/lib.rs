@@ -42,6 +42,10 @@ pub struct Compiled {
     pub summary: Summary,
 }
 
+/// Groups of rewrite rules to do without, in turn, where a model does not fit: per-head weights leave lanes empty, and scales that are
+/// folded into weights make copies of those that have another user.
+const SPARED: [&[&str]; 3] = [&[], &["merge"], &["merge", "scale"]];
+
 /// The whole way: graph in, program out. `watch` sees every intermediate form (its name, and how to print it).
 ///
 /// Some rewrites pay for fewer cycles with padding in SRAM. Where the rewritten model does not fit, they are left out.
@@ -55,19 +59,16 @@ pub fn compile(
     if !options.rewrite {
         return back_end(graph, chip, options, watch);
     }
-    let best = rewrite::optimize(graph.clone(), chip)?;
-    let compact = || {
-        let options = rewrite::RewriteOptions { disabled: vec!["heads".to_owned()] };
-        rewrite::optimize_with(graph.clone(), chip, &options)
-    };
-    match back_end(best, chip, options, watch) {
-        Err(problem) if problem.code == "does-not-fit" => match back_end(compact()?, chip, options, watch) {
-            // The model as it is says best what is missing.
-            Err(problem) if problem.code == "does-not-fit" => back_end(graph, chip, options, watch),
-            result => result,
-        },
-        result => result,
+    for disabled in SPARED {
+        let disabled = disabled.iter().map(|&group| group.to_owned()).collect();
+        let rewritten = rewrite::optimize_with(graph.clone(), chip, &rewrite::RewriteOptions { disabled })?;
+        match back_end(rewritten, chip, options, watch) {
+            Err(problem) if problem.code == "does-not-fit" => {}
+            result => return result,
+        }
     }
+    // The model as it is says best what is missing.
+    back_end(graph, chip, options, watch)
 }
 
 /// From the rewritten graph to the program.

@@ -15,13 +15,6 @@ use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{ElementType, NodeId, Op, ReduceOp};
 
-/// Two arrays in the same slices that one kernel reads: they take turns.
-const TWO_READS: u32 = 1;
-/// One that it reads and one that it writes: they need different banks.
-const READ_AND_WRITE: u32 = 16;
-/// Two that it writes: each slice has one write port.
-const TWO_WRITES: u32 = 256;
-
 /// The forms of one tensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forms {
@@ -68,15 +61,14 @@ pub fn arrays(
     let plan = Floorplan::new(chip)?;
     let needs = needs(context, groups, precision)?;
     let together = read_together(context, groups)?;
-    let masks = masks(context, chip);
+    let apart = read_and_written(context, groups)?;
     let mut builder = Builder {
         context,
         chip,
-        storages: Storages { arrays: PrimaryMap::new(), plan: plan.clone() },
+        storages: Storages { arrays: PrimaryMap::new(), plan },
         group_use: BTreeMap::new(),
         set_use: BTreeMap::new(),
         pairs: 0,
-        mask_regions: (0..masks.len()).map(|number| mask_region(plan.groups, number)).collect(),
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
     for node in context.graph.nodes.keys() {
@@ -96,25 +88,27 @@ pub fn arrays(
             made.indices = Some(builder.indices(node, role.clone()));
         }
         if need.plain {
-            let avoid = together[node]
-                .iter()
-                .filter_map(|&(other, cost)| Some((builder.region_of(&forms, other)?, cost)));
-            let avoid: Vec<(Region, u32)> = avoid.collect();
-            made.plain = Some(builder.plain(node, role, &avoid));
+            let regions = |of: &[NodeId]| {
+                of.iter().flat_map(|&other| builder.regions_of(&forms, other)).collect::<Vec<_>>()
+            };
+            let (apart, together) = (regions(&apart[node]), regions(&together[node]));
+            made.plain = Some(builder.plain(node, role, &apart, &together));
         }
         forms[node] = made;
     }
     let mut arrays = Arrays { forms, masks: BTreeMap::new(), storages: builder.storages };
-    for (lanes, kind) in masks {
-        let id = arrays.add_mask(chip, lanes, kind);
+    for (lanes, kind) in masks(context, chip) {
+        let avoid = Vec::new();
+        let id = arrays.add_mask(chip, lanes, kind, &avoid);
         arrays.masks.insert((lanes, kind), id);
     }
     Ok(arrays)
 }
 
 impl Arrays {
-    fn add_mask(&mut self, chip: &Chip, lanes: usize, kind: MaskKind) -> StorageId {
-        let region = mask_region(self.storages.plan.groups, self.masks.len());
+    fn add_mask(&mut self, chip: &Chip, lanes: usize, kind: MaskKind, _avoid: &[Region]) -> StorageId {
+        let groups = self.storages.plan.groups;
+        let number = (self.masks.len() as u16) % groups;
         let node = NodeId::from_u32(0);
         self.storages.arrays.push(Storage {
             node,
@@ -127,14 +121,9 @@ impl Arrays {
             rows: 2,
             tile_rows: 2,
             rows_per_stripe: 2,
-            units: vec![(region, 0)],
+            units: vec![(Region::Group(Hemisphere::West, number), 0)],
         })
     }
-}
-
-/// Where the n-th lane mask lies.
-fn mask_region(groups: u16, number: usize) -> Region {
-    Region::Group(Hemisphere::West, number as u16 % groups)
 }
 
 /// Every partly filled last chunk that some kernel may have to mask.
@@ -237,38 +226,54 @@ pub(super) fn bad_node(problem: String) -> Diagnostic {
     Diagnostic::new(Kind::Unsupported, "cannot-lower", problem)
 }
 
-/// For each base, the bases that some kernel reads or writes in the same pass, and what it costs if both lie in the same slices.
+/// For each base, the bases that some kernel reads in the same pass.
 fn read_together(
     context: &Context<'_>,
     groups: &Groups,
-) -> Result<SecondaryMap<NodeId, Vec<(NodeId, u32)>>, Diagnostic> {
+) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
     let users = users(context);
-    let mut together: SecondaryMap<NodeId, Vec<(NodeId, u32)>> = SecondaryMap::new();
-    let mut meet = |some: &[NodeId], others: &[NodeId], cost: u32| {
-        for &one in some {
-            for &other in others.iter().filter(|&&other| other != one) {
-                together[one].push((other, cost));
-                together[other].push((one, cost));
+    let mut together: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
+    for group in &groups.groups {
+        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+        let bases: Vec<NodeId> = program.inputs.iter().map(|input| context.base(input.node)).collect();
+        for &one in &bases {
+            for &other in &bases {
+                if one != other && !together[one].contains(&other) {
+                    together[one].push(other);
+                }
             }
+        }
+    }
+    Ok(together)
+}
+
+/// For each base, the bases that a kernel reads while it writes it, or writes while it reads it.
+fn read_and_written(
+    context: &Context<'_>,
+    groups: &Groups,
+) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
+    let users = users(context);
+    let mut apart: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
+    let mut note = |written: NodeId, read: NodeId| {
+        if written != read {
+            apart[written].push(read);
+            apart[read].push(written);
         }
     };
     for group in &groups.groups {
         let program = program(context, &group.nodes, &users).map_err(bad_node)?;
-        let results: Vec<NodeId> = program.results.iter().map(|(result, _)| context.base(*result)).collect();
-        let inputs: Vec<NodeId> = program.inputs.iter().map(|input| context.base(input.node)).collect();
-        meet(&inputs, &inputs, TWO_READS);
-        meet(&inputs, &results, READ_AND_WRITE);
-        meet(&results, &results, TWO_WRITES);
-    }
-    for (node, data) in context.graph.nodes.iter() {
-        let reads_and_writes = matches!(data.op, Op::Reduce { .. }) || super::moves::is_move(context, node);
-        if reads_and_writes && !context.constant[node] {
-            let inputs: Vec<NodeId> = data.inputs.iter().map(|&tensor| context.base(tensor)).collect();
-            meet(&inputs, &inputs, TWO_READS);
-            meet(&inputs, &[context.base(node)], READ_AND_WRITE);
+        for (at, (result, _)) in program.results.iter().enumerate() {
+            program.results[..at].iter().for_each(|(other, _)| note(*result, *other));
+            program.inputs.iter().for_each(|input| note(*result, context.base(input.node)));
         }
     }
-    Ok(together)
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
+            continue;
+        }
+        data.inputs.iter().for_each(|&input| note(context.base(node), context.base(input)));
+    }
+    Ok(apart)
 }
 
 struct Builder<'a, 'g> {
@@ -278,7 +283,6 @@ struct Builder<'a, 'g> {
     group_use: BTreeMap<Region, u32>,
     set_use: BTreeMap<Region, u64>,
     pairs: u16,
-    mask_regions: Vec<Region>,
 }
 
 impl Builder<'_, '_> {
@@ -299,8 +303,9 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn region_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId) -> Option<Region> {
-        forms[node].plain.map(|id| self.storages.arrays[id].units[0].0)
+    fn regions_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId) -> Vec<Region> {
+        let ids = forms[node].plain.into_iter().chain(forms[node].indices.into_iter().flatten());
+        ids.map(|id| self.storages.arrays[id].units[0].0).collect()
     }
 
     fn storage(&self, node: NodeId, element: Element, role: Role) -> Storage {
@@ -338,18 +343,14 @@ impl Builder<'_, '_> {
         })
     }
 
-    fn plain(&mut self, node: NodeId, role: Role, avoid: &[(Region, u32)]) -> StorageId {
+    /// A 32-bit array in a group of slices: best in none that its kernel reads (`apart`), nor that is read together with it.
+    fn plain(&mut self, node: NodeId, role: Role, apart: &[Region], together: &[Region]) -> StorageId {
         let mut storage = self.storage(node, self.word_type(node), role);
         let groups = self.storages.plan.groups;
         let all = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
         let weight = |region: Region| {
-            let mut clashes: u32 =
-                avoid.iter().filter(|(other, _)| *other == region).map(|(_, cost)| cost).sum();
-            if clashes >= READ_AND_WRITE && self.mask_regions.contains(&region) {
-                // The mask may take the bank that the other array leaves.
-                clashes += READ_AND_WRITE;
-            }
-            (clashes, self.group_use.get(&region).copied().unwrap_or(0), region)
+            let clashes = |with: &[Region]| with.iter().filter(|&&other| other == region).count();
+            (clashes(apart), clashes(together), self.group_use.get(&region).copied().unwrap_or(0), region)
         };
         let region = all.min_by_key(|&region| weight(region)).expect("a floor plan has groups");
         *self.group_use.entry(region).or_default() += 1;

@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 /// Pairs of slices in each hemisphere for the left operands of products.
 const PAIRS: u16 = 2;
 /// Groups of four that a hemisphere needs at least.
-const LEAST_GROUPS: u16 = 2;
+const LEAST_GROUPS: u16 = 3;
 
 /// Division of a hemisphere's slices; both hemispheres alike.
 #[derive(Clone, Debug, PartialEq, Eq)]

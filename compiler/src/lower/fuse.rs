@@ -7,6 +7,9 @@ use super::alu::{AluProgram, Value, is_pointwise, operand_type};
 use super::context::Context;
 use crate::graph::NodeId;
 
+/// Arrays that a group may read and write: fewer than there are groups of slices on any chip that this compiler takes.
+const MOST_ARRAYS: usize = 5;
+
 /// A set of pointwise nodes of one iteration space, computed in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -149,7 +152,11 @@ fn fits(
     // Each result may need up to three more ALUs (a mask, and a copy for the other hemisphere twice), each input a loader.
     let alus = program.alu.ops.len() + program.inputs.len() + 3 * program.results.len();
     let depth = u16::from(chip.vxm.forward_depth) / chip.latency.vxm;
-    Ok(alus <= usize::from(chip.vxm.alus.min(16)) && program.alu.ops.len() + 4 <= usize::from(depth))
+    // Each array that is read or written wants slices of its own.
+    let arrays = program.inputs.len() + program.results.len();
+    Ok(arrays <= MOST_ARRAYS
+        && alus <= usize::from(chip.vxm.alus.min(16))
+        && program.alu.ops.len() + 4 <= usize::from(depth))
 }
 
 /// A group's operations.

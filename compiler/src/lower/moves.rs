@@ -42,6 +42,9 @@ struct Stretch {
     from: usize,
 }
 
+/// What goes into a result vector: by input, row and chunk, the stretches of lanes (to, from, count).
+type Sources = BTreeMap<(usize, u32, u32), Vec<(usize, usize, usize)>>;
+
 /// A source vector that goes into a result vector through a map.
 #[derive(Clone, Copy)]
 struct Piece {
@@ -66,9 +69,7 @@ pub fn movement(
         return Err(bad_node(message));
     }
     let stretches = stretches(context, node)?;
-    #[allow(clippy::type_complexity, reason = "a map of maps, named where it is made")]
-    let mut vectors: BTreeMap<(u32, u32), BTreeMap<(usize, u32, u32), Vec<(usize, usize, usize)>>> =
-        BTreeMap::new();
+    let mut vectors: BTreeMap<(u32, u32), Sources> = BTreeMap::new();
     for stretch in stretches {
         let broadcast = context.columns(data.inputs[stretch.input]) == 1;
         let mut done = 0;

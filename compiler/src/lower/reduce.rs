@@ -56,15 +56,16 @@ pub fn reduce(
     let mut reducer = Reducer { chip, arrays, maps, node, op };
     let mut feed = Feed { storage: source, vectors: rows.iter().map(|&row| (row, 0)).collect() };
     if chunks > 1 || mask.is_some() {
-        let whole = reducer.temporary(rows.len(), 0);
+        let apart: Vec<StorageId> = std::iter::once(source).chain(mask).collect();
+        let whole = reducer.temporary(rows.len(), &apart);
         flows.push(reducer.combine_chunks(&feed, chunks, mask, whole)?);
         feed = Feed { storage: whole, vectors: (0..rows.len() as u32).map(|row| (row, 0)).collect() };
     }
     let superlanes = usize::from(chip.stagger());
-    let half = reducer.temporary(rows.len(), 1);
+    let out = plain(reducer.arrays, node)?;
+    let half = reducer.temporary(rows.len(), &[feed.storage, out]);
     flows.push(reducer.trip(&feed, chip.lanes_per_superlane, superlanes, half));
     let feed = Feed { storage: half, vectors: (0..rows.len() as u32).map(|row| (row, 0)).collect() };
-    let out = plain(reducer.arrays, node)?;
     flows.push(reducer.trip(&feed, superlanes, 1, out));
     Ok(flows)
 }
@@ -78,11 +79,17 @@ struct Reducer<'a> {
 }
 
 impl Reducer<'_> {
-    /// An array for one vector per row.
-    fn temporary(&mut self, rows: usize, salt: u32) -> StorageId {
-        let groups = u32::from(self.arrays.storages.plan.groups);
-        let number = self.node.as_u32() + salt * (groups + 1);
-        let hemisphere = Hemisphere::BOTH[((number / groups) % 2) as usize];
+    /// An array for one vector per row, in other slices than some that are read or written together with it.
+    fn temporary(&mut self, rows: usize, apart: &[StorageId]) -> StorageId {
+        let groups = self.arrays.storages.plan.groups;
+        let regions =
+            (0..groups).flat_map(|n| Hemisphere::BOTH.map(|hemisphere| Region::Group(hemisphere, n)));
+        let regions: Vec<Region> = regions.collect();
+        let first = self.node.as_u32() as usize;
+        let place = |id: StorageId| self.arrays.storages.arrays[id].units[0].0;
+        let turns = (0..regions.len()).map(|turn| regions[(first + turn) % regions.len()]);
+        let clashes = |region: &Region| apart.iter().filter(|&&id| place(id) == *region).count();
+        let region = turns.min_by_key(clashes).unwrap_or(regions[0]);
         let rows = rows as u32;
         self.arrays.storages.arrays.push(Storage {
             node: self.node,
@@ -95,7 +102,7 @@ impl Reducer<'_> {
             rows,
             tile_rows: rows,
             rows_per_stripe: rows,
-            units: vec![(Region::Group(hemisphere, (number % groups) as u16), 0)],
+            units: vec![(region, 0)],
         })
     }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use cranelift_entity::SecondaryMap;
 use isa::Chip;
 
-use super::reservation::Bank;
 use crate::lower::storage::{Region, Role, Storage, StorageId, Storages};
 
 /// A free range.
@@ -16,10 +15,6 @@ struct Block {
     /// Cycle from which it may be written.
     from: i64,
 }
-
-/// How much a place is wanted, least first: in a bank to avoid, cycle from which it is free, over two banks, in the bank whose turn it is
-/// not, first word.
-type Preference = (bool, i64, bool, bool, u32);
 
 /// Addresses of arrays.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +42,9 @@ impl Bases {
         self.of[storage].iter().find(|(region, _)| holds(*region)).map(|(_, base)| *base)
     }
 }
+
+/// What is worst about a place: a bank apart, the wait, two banks, the bank whose turn it is not; then the address.
+type Rank = (bool, i64, bool, bool, u32);
 
 /// The allocator.
 pub struct Memory {
@@ -101,23 +99,19 @@ impl Memory {
         self.peak_bytes
     }
 
-    /// Gives an array its addresses, outside of the banks in `busy` if it can be; returns the cycle from which it may be written, at
+    /// Gives an array its addresses, if it can be in none of the banks in `apart`; returns the cycle from which it may be written, at
     /// best `wanted`.
     pub fn allocate(
         &mut self,
         storages: &Storages,
         id: StorageId,
         wanted: i64,
-        busy: &[Bank],
+        apart: &[(Region, u32)],
     ) -> Result<i64, Full> {
         let array = &storages.arrays[id];
         let mut from = i64::MIN;
         for (region, words) in array.regions() {
-            let slices = storages.plan.slices(region);
-            let of_region = |bank: &&Bank| bank.0 == region.hemisphere() && slices.contains(&bank.1);
-            let avoid: Vec<u32> = busy.iter().filter(of_region).map(|bank| u32::from(bank.2)).collect();
-            let block =
-                self.take(region, words, wanted, &avoid).ok_or(Full { storage: id, region, words })?;
+            let block = self.take(region, words, wanted, apart).ok_or(Full { storage: id, region, words })?;
             from = from.max(block.from);
             self.bases.of[id].push((region, block.start));
         }
@@ -141,38 +135,38 @@ impl Memory {
         }
     }
 
-    fn take(&mut self, region: Region, words: u32, wanted: i64, avoid: &[u32]) -> Option<Block> {
+    fn take(&mut self, region: Region, words: u32, wanted: i64, apart: &[(Region, u32)]) -> Option<Block> {
         let all = Block { start: 0, words: self.words_per_slice, from: 0 };
         self.free.entry(region).or_insert_with(|| vec![all]);
         self.turn += 1;
-        self.find(region, words, wanted, avoid).or_else(|| {
+        self.find(region, words, wanted, apart).or_else(|| {
             self.join(region);
-            self.find(region, words, wanted, avoid)
+            self.find(region, words, wanted, apart)
         })
     }
 
-    /// The soonest free place outside of the banks to avoid; banks in turns, and within one bank if it can be.
-    fn find(&mut self, region: Region, words: u32, wanted: i64, avoid: &[u32]) -> Option<Block> {
+    /// The soonest free place; banks in turns, and within one bank if it can be.
+    fn find(&mut self, region: Region, words: u32, wanted: i64, apart: &[(Region, u32)]) -> Option<Block> {
         let bank = self.words_per_bank;
         let blocks = self.free.get_mut(&region)?;
-        let mut best: Option<(Preference, usize)> = None;
+        let mut best: Option<(Rank, usize)> = None;
         for (index, block) in blocks.iter().enumerate() {
             let boundary = (block.start / bank + 1) * bank;
             for start in [block.start, boundary] {
                 if start < block.start || start + words > block.start + block.words {
                     continue;
                 }
-                let last = start + words.saturating_sub(1);
-                let straddles = start / bank != last / bank;
-                let clashes = avoid.iter().any(|avoided| (start / bank..=last / bank).contains(avoided));
+                let straddles = words > 0 && start / bank != (start + words - 1) / bank;
                 let other_bank = start / bank % 2 != self.turn % 2;
-                let key = (clashes, block.from.max(wanted), straddles, other_bank, start);
+                let banks = start / bank..=(start + words.max(1) - 1) / bank;
+                let clash = apart.iter().any(|(other, used)| *other == region && banks.contains(used));
+                let key = (clash, block.from.max(wanted), straddles, other_bank, start);
                 if best.is_none_or(|(old, _)| key < old) {
                     best = Some((key, index));
                 }
             }
         }
-        let ((_, _, _, _, start), index) = best?;
+        let ((.., start), index) = best?;
         let block = blocks.remove(index);
         let mut rest = Vec::new();
         if start > block.start {

@@ -17,7 +17,7 @@ use isa::place::Hemisphere;
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, MxmRole, WordRef};
-use crate::lower::storage::{Role, StorageId, Storages};
+use crate::lower::storage::{Region, Role, StorageId, Storages};
 use memory::{Bases, Full, Memory};
 use reservation::{Demand, Fit, Reservations};
 
@@ -56,8 +56,6 @@ struct Scheduler<'a> {
     /// Flows that still read or write an array.
     pending: SecondaryMap<StorageId, u32>,
     last_use: SecondaryMap<StorageId, i64>,
-    /// Flows that write each array.
-    writers: SecondaryMap<StorageId, Vec<usize>>,
 }
 
 /// Schedules all flows.
@@ -71,13 +69,7 @@ pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
         planes: Hemisphere::BOTH.into_iter().map(|h| (h, Plane::default())).collect(),
         pending: SecondaryMap::new(),
         last_use: SecondaryMap::new(),
-        writers: SecondaryMap::new(),
     };
-    for (at, flow) in kernels.flows.iter().enumerate() {
-        for (storage, _) in first_writes(flow) {
-            scheduler.writers[storage].push(at);
-        }
-    }
     scheduler.place_static().map_err(|full| does_not_fit(kernels, chip, &full))?;
     for flow in &kernels.flows {
         for storage in used(flow) {
@@ -97,8 +89,7 @@ impl Scheduler<'_> {
     fn place_static(&mut self) -> Result<(), Full> {
         for (id, array) in self.kernels.storages.arrays.iter() {
             match array.role {
-                Role::Temporary => continue,
-                Role::Output(_) => {}
+                Role::Temporary | Role::Output(_) => continue,
                 _ => self.available[id] = vec![0; array.vectors() as usize],
             }
             self.memory.allocate(&self.kernels.storages, id, 0, &[])?;
@@ -115,11 +106,10 @@ impl Scheduler<'_> {
             }
         }
         earliest = earliest.max(self.plane_ready(flow));
-        // What a flow writes must lie in other banks than what it reads meanwhile.
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
-                let busy = self.banks_read_by_writers(write.0)?;
-                let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1, &busy);
+                let apart = self.banks_read(flow);
+                let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1, &apart);
                 let from = from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
                 earliest = earliest.max(from - write.1);
             }
@@ -131,6 +121,25 @@ impl Scheduler<'_> {
         self.reservations.take(&demand, &fit);
         self.commit(flow, fit.start);
         Ok(fit)
+    }
+
+    /// Banks that a flow reads: what it writes had better be in others.
+    fn banks_read(&self, flow: &Flow) -> Vec<(Region, u32)> {
+        let mut banks = std::collections::BTreeSet::new();
+        for run in &flow.runs {
+            let Some(word) = memory_word(&run.act) else { continue };
+            if matches!(run.act, Act::Write(..) | Act::Scatter(..)) {
+                continue;
+            }
+            let regions = self.kernels.storages.arrays[word.storage].regions();
+            for (region, words) in regions {
+                if let Some(base) = self.memory.bases().base(word.storage, region) {
+                    let bank = self.chip.mem.words_per_bank;
+                    banks.extend((base / bank..=(base + words - 1) / bank).map(|bank| (region, bank)));
+                }
+            }
+        }
+        banks.into_iter().collect()
     }
 
     /// The cycle from which the planes allow a flow.
@@ -188,48 +197,37 @@ impl Scheduler<'_> {
 
     fn demand(&self, flow: &Flow) -> Result<Demand, Diagnostic> {
         let mut queues: BTreeMap<isa::Queue, (i64, i64)> = BTreeMap::new();
-        let mut banks: BTreeMap<reservation::Bank, (i64, i64)> = BTreeMap::new();
+        // Per bank: reads and writes, each from the first dispatch to the last.
+        let mut banks: BTreeMap<reservation::Bank, [(i64, i64); 2]> = BTreeMap::new();
+        let none = (i64::MAX, i64::MIN);
         for run in &flow.runs {
             let FlowQueue::Fixed(queue) = run.queue else { continue };
-            let span = queues.entry(queue).or_insert((i64::MAX, i64::MIN));
+            let span = queues.entry(queue).or_insert(none);
             *span = (span.0.min(run.cycle), span.1.max(run.end()));
             if let Some(word) = memory_word(&run.act) {
                 let (first, last) = self.addresses(flow, run, word)?;
                 let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
+                let port = usize::from(matches!(run.act, Act::Write(..) | Act::Scatter(..)));
                 for bank in bank(first)..=bank(last) {
                     let span =
-                        banks.entry((word.hemisphere, word.slice, bank)).or_insert((i64::MAX, i64::MIN));
+                        &mut banks.entry((word.hemisphere, word.slice, bank)).or_insert([none; 2])[port];
                     *span = (span.0.min(run.cycle), span.1.max(run.end()));
                 }
             }
         }
+        if banks.values().any(|[read, write]| read.0.max(write.0) < read.1.min(write.1)) {
+            return Err(self.bug(flow, "reads and writes one bank at the same time"));
+        }
+        let banks = banks.into_iter().flat_map(|(bank, spans)| spans.map(|span| (bank, span)));
+        let banks: Vec<_> =
+            banks.filter(|(_, span)| *span != none).map(|(bank, (from, to))| (bank, from, to)).collect();
         Ok(Demand {
             queues: queues.into_iter().map(|(queue, (from, to))| (queue, from, to)).collect(),
-            banks: banks.into_iter().map(|(bank, (from, to))| (bank, from, to)).collect(),
+            banks,
             alus: flow.alus.clone(),
             sxm: flow.sxm.clone(),
             streams: flow.streams.clone(),
         })
-    }
-
-    /// Banks that the flows which write an array read, as far as they are known.
-    fn banks_read_by_writers(&self, storage: StorageId) -> Result<Vec<reservation::Bank>, Diagnostic> {
-        let mut banks = Vec::new();
-        for (flow, run) in self.writers[storage].iter().flat_map(|&at| {
-            let flow = &self.kernels.flows[at];
-            flow.runs.iter().map(move |run| (flow, run))
-        }) {
-            if let Act::Read(word, _) | Act::Gather(word, ..) = run.act
-                && self.memory.has(word.storage)
-            {
-                let (first, last) = self.addresses(flow, run, word)?;
-                let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
-                banks.extend((bank(first)..=bank(last)).map(|bank| (word.hemisphere, word.slice, bank)));
-            }
-        }
-        banks.sort_unstable();
-        banks.dedup();
-        Ok(banks)
     }
 
     /// First and last address that a run touches.

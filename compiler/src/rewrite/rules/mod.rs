@@ -36,7 +36,7 @@ pub(super) struct Rule {
 }
 
 /// Names of the groups, for switching them off.
-pub const GROUPS: [&str; 6] = ["heads", "lanes", "layout", "scalar", "scale", "softmax"];
+pub const GROUPS: [&str; 7] = ["heads", "merge", "lanes", "layout", "scalar", "scale", "softmax"];
 
 /// All rules but those of the given groups.
 pub(super) fn rules(disabled: &[String]) -> Vec<Rule> {

@@ -57,8 +57,9 @@ pub(crate) struct Job {
     /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Run greedy decode steps on the simulated machine until N tokens after the prompt are there.
-    #[arg(long, value_name = "N", conflicts_with_all = ["inputs", "outputs"])]
+    /// Run greedy decode steps on the simulated machine until N tokens after the prompt are there. With --outputs: prompt_ids,
+    /// generated_ids, and the logits that each was chosen from.
+    #[arg(long, value_name = "N", conflicts_with = "inputs")]
     pub generate: Option<usize>,
     /// The prompt as token ids, separated by commas.
     #[arg(long, value_name = "IDS", value_delimiter = ',', requires = "generate", conflicts_with = "prompt")]

@@ -21,6 +21,7 @@ pub(crate) fn run(
     let (logits, vocabulary_size) = fit(machine, loaded, prompt, count)?;
     let mut tokens = prompt.to_vec();
     let mut step_cycles = None;
+    let mut all_logits = Vec::new();
     let steps = prompt.len() + count.saturating_sub(1);
     for position in 0..steps {
         progress.stage(format!("simulating step {} of {steps}", position + 1));
@@ -39,12 +40,15 @@ pub(crate) fn run(
             _ => step_cycles = Some(report.cycles),
         }
         if position + 1 >= prompt.len() && count > 0 {
-            tokens.push(best(&machine.read(&logits).map_err(port)?, vocabulary_size)?);
+            let last = last(&machine.read(&logits).map_err(port)?, vocabulary_size)?;
+            tokens.push(best(&last));
+            all_logits.extend(last);
         }
     }
     let token_ids = tokens.split_off(prompt.len());
     let text = Vocabulary::of(&loaded.metadata).map(|words| (words.decode(prompt), words.decode(&token_ids)));
-    let generated = Generated { prompt_ids: prompt.to_vec(), token_ids, text, steps: steps as u64 };
+    let prompt_ids = prompt.to_vec();
+    let generated = Generated { prompt_ids, token_ids, text, steps: steps as u64, logits: all_logits };
     Ok((step_cycles.unwrap_or(0), generated))
 }
 
@@ -90,20 +94,25 @@ fn fit(machine: &Machine, loaded: &Loaded, prompt: &[u32], count: usize) -> Resu
     Ok((name, size))
 }
 
-/// The first of the greatest logits of the last position.
-fn best(logits: &Data, size: usize) -> Result<u32, Failure> {
+/// The logits of the last position.
+fn last(logits: &Data, size: usize) -> Result<Vec<f32>, Failure> {
     let Data::F32(values) = logits else {
         return Err(Failure::unsupported("error[no-logits]: the model's logits are not real numbers"));
     };
     let last = &values[values.len().saturating_sub(size)..];
-    let mut best = 0;
-    for (id, value) in last.iter().enumerate() {
-        if *value > last[best] {
-            best = id;
-        }
-    }
     if last.iter().any(|value| value.is_nan()) {
         return Err(Failure::check("error[not-a-number]: the model's logits hold NaN"));
     }
-    Ok(best as u32)
+    Ok(last.to_vec())
+}
+
+/// The first of the greatest.
+fn best(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (id, value) in logits.iter().enumerate() {
+        if *value > logits[best] {
+            best = id;
+        }
+    }
+    best as u32
 }

@@ -1,10 +1,11 @@
 //! The main job: model in, compiled, simulated, reported.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use compiler::Compiled;
 use isa::Chip;
-use simulator::Machine;
+use simulator::{Array as Data, Machine};
 
 use crate::cli::{Emit, Job, Simulator};
 use crate::clock::{Stopwatch, ToolSeconds};
@@ -44,6 +45,9 @@ pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
         (Some(count), Some(prompt)) => {
             let generated = generate::run(&mut machine, &loaded, prompt, count, &progress)?;
             tool.simulated_cycles = generated.0 * generated.1.steps;
+            if let Some(path) = &job.outputs {
+                generated_arrays(path, &generated.1, &mut files)?;
+            }
             (generated.0, Some(generated.1))
         }
         _ => {
@@ -67,6 +71,24 @@ pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
     files.write()?;
     let report = if job.json { json(&report) } else { report::text::print(&report) };
     print(console, &(text + &report))
+}
+
+/// What was generated, as an archive: `prompt_ids`, `generated_ids` [n] and `logits` [n, vocabulary].
+fn generated_arrays(path: &Path, generated: &Generated, files: &mut Outputs) -> Result<(), Failure> {
+    let count = generated.token_ids.len();
+    let ids = |ids: &[u32]| Array {
+        shape: vec![ids.len()],
+        data: Data::I32(ids.iter().map(|&id| id as i32).collect()),
+    };
+    let shape = vec![count, generated.logits.len() / count.max(1)];
+    let arrays = [
+        ("prompt_ids".to_owned(), ids(&generated.prompt_ids)),
+        ("generated_ids".to_owned(), ids(&generated.token_ids)),
+        ("logits".to_owned(), Array { shape, data: Data::F32(generated.logits.clone()) }),
+    ];
+    let content = npz::write(&arrays).map_err(|error| Failure::unwritable(path, &error))?;
+    files.add(path, content);
+    Ok(())
 }
 
 /// What the command line can say already, but the program cannot do yet.

@@ -48,7 +48,7 @@ pub(crate) struct Report {
 }
 
 /// The outcome of `--generate`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Generated {
     /// Tokens given.
     pub prompt_ids: Vec<u32>,
@@ -56,6 +56,8 @@ pub(crate) struct Generated {
     pub token_ids: Vec<u32>,
     /// Text of prompt and tokens, where the model ships its vocabulary.
     pub text: Option<(String, String)>,
+    /// Logits that each token made was chosen from, one after the other.
+    pub logits: Vec<f32>,
     /// Runs of the program that it took.
     pub steps: u64,
 }

@@ -129,6 +129,11 @@ fn encoder_on_lp30() {
 }
 
 #[test]
+fn encoder_on_tsp_v1() {
+    assert_gain("encoder on tsp-v1", example("encoder", "tsp-v1"));
+}
+
+#[test]
 fn greedy_decoding_gives_the_tokens_of_onnx_runtime() {
     let recorded = arrays(&root().join("examples/recorded/licence-decoder-greedy.npz"));
     let ids = |name: &str| recorded[name].1.iter().map(|value| *value as i64).collect::<Vec<i64>>();

@@ -55,7 +55,7 @@ pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph
                 let program =
                     fuse::program(&context, &groups.groups[group].nodes, &users).map_err(bad_node)?;
                 if !program.results.is_empty() {
-                    flows.push(vxm::pointwise(&context, &arrays, chip, &program, &mut pads)?);
+                    flows.extend(vxm::pointwise(&context, &arrays, chip, &program, &mut pads)?);
                 }
             }
             Work::Node(node) => {

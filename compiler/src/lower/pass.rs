@@ -65,6 +65,10 @@ impl Pass<'_> {
         let uses = uses(program, results, &merged, feeds.len());
         let mut sources: Vec<Source> = Vec::new();
         for (n, feed) in feeds.iter().enumerate() {
+            if uses[n] == 0 {
+                sources.push(Source::Immediate(0));
+                continue;
+            }
             if interval == 1 && uses[n] == 1 {
                 sources.push(Source::Direct(n));
                 continue;

@@ -1,27 +1,29 @@
 //! Pointwise groups: which vectors go into a pass through the VXM, and what comes out where.
 
+use std::collections::BTreeSet;
+
 use isa::Chip;
 use isa::instruction::VxmOp;
 
-use super::alu::{AluProgram, Value};
+use super::alu::{AluOp, AluProgram, Value};
 use super::arrays::{Arrays, Forms};
 use super::context::Context;
 use super::flow::Flow;
 use super::fuse::GroupProgram;
 use super::pad::{Pad, Pads};
 use super::pass::{Feed, Pass};
-use super::storage::{MaskKind, StorageId};
+use super::storage::{MaskKind, Region, StorageId};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::NodeId;
 
-/// Lowers a group of pointwise nodes.
+/// Lowers a group of pointwise nodes: one pass, or several where results lie in the same slices, which write one vector a cycle.
 pub fn pointwise(
     context: &Context<'_>,
     arrays: &Arrays,
     chip: &Chip,
     program: &GroupProgram,
     pads: &mut Pads,
-) -> Result<Flow, Diagnostic> {
+) -> Result<Vec<Flow>, Diagnostic> {
     let node = program.results[0].0;
     let space = space(context, chip, node);
     let mut feeds = Vec::new();
@@ -46,7 +48,57 @@ pub fn pointwise(
         pads.set(node, pad);
         results.push((forms, value));
     }
-    Pass { chip, arrays, node, name: "pointwise", space: &space }.flow(&feeds, &alu, &results)
+    let pass = Pass { chip, arrays, node, name: "pointwise", space: &space };
+    batches(arrays, &results)
+        .into_iter()
+        .map(|batch| {
+            let (alu, batch) = needed(&alu, &batch);
+            pass.flow(&feeds, &alu, &batch)
+        })
+        .collect()
+}
+
+/// Results in as few batches as have all their arrays in regions of their own.
+fn batches(arrays: &Arrays, results: &[(Forms, Value)]) -> Vec<Vec<(Forms, Value)>> {
+    let mut batches: Vec<(BTreeSet<Region>, Vec<(Forms, Value)>)> = Vec::new();
+    for &(forms, value) in results {
+        let pairs = forms.halves.into_iter().chain(forms.indices).flatten();
+        let storages = forms.plain.into_iter().chain(forms.striped).chain(pairs);
+        let regions = storages.flat_map(|id| arrays.storages.arrays[id].regions());
+        let regions: BTreeSet<Region> = regions.map(|(region, _)| region).collect();
+        match batches.iter_mut().find(|(used, _)| used.is_disjoint(&regions)) {
+            Some((used, batch)) => {
+                used.extend(regions);
+                batch.push((forms, value));
+            }
+            None => batches.push((regions, vec![(forms, value)])),
+        }
+    }
+    batches.into_iter().map(|(_, batch)| batch).collect()
+}
+
+/// The operations that a batch of results needs.
+fn needed(alu: &AluProgram, results: &[(Forms, Value)]) -> (AluProgram, Vec<(Forms, Value)>) {
+    let mut wanted = vec![false; alu.ops.len()];
+    let mark = |value: Value, wanted: &mut Vec<bool>| {
+        if let Value::Op(n) = value {
+            wanted[n] = true;
+        }
+    };
+    results.iter().for_each(|(_, value)| mark(*value, &mut wanted));
+    for (n, op) in alu.ops.iter().enumerate().rev() {
+        if wanted[n] {
+            mark(op.a, &mut wanted);
+            op.b.into_iter().for_each(|b| mark(b, &mut wanted));
+        }
+    }
+    let place = |value: Value| match value {
+        Value::Op(n) => Value::Op(wanted[..n].iter().filter(|&&wanted| wanted).count()),
+        other => other,
+    };
+    let kept = alu.ops.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
+    let ops = kept.map(|(op, _)| AluOp { op: op.op, a: place(op.a), b: op.b.map(place) }).collect();
+    (AluProgram { ops }, results.iter().map(|&(forms, value)| (forms, place(value))).collect())
 }
 
 /// Copies a tensor from its 32-bit array into the forms that products want, if any.

@@ -170,6 +170,7 @@ mod tests {
             prompt_ids: vec![1, 2],
             token_ids: vec![3],
             text: Some(("ab".to_owned(), "c".to_owned())),
+            logits: Vec::new(),
             steps: 2,
         });
         let text = print(&report);

@@ -58,9 +58,12 @@ pub fn pointwise(
         .collect()
 }
 
+/// Results that one pass writes: where to, and what.
+type Batch = Vec<(Forms, Value)>;
+
 /// Results in as few batches as have all their arrays in regions of their own.
-fn batches(arrays: &Arrays, results: &[(Forms, Value)]) -> Vec<Vec<(Forms, Value)>> {
-    let mut batches: Vec<(BTreeSet<Region>, Vec<(Forms, Value)>)> = Vec::new();
+fn batches(arrays: &Arrays, results: &[(Forms, Value)]) -> Vec<Batch> {
+    let mut batches: Vec<(BTreeSet<Region>, Batch)> = Vec::new();
     for &(forms, value) in results {
         let pairs = forms.halves.into_iter().chain(forms.indices).flatten();
         let storages = forms.plain.into_iter().chain(forms.striped).chain(pairs);
@@ -78,7 +81,7 @@ fn batches(arrays: &Arrays, results: &[(Forms, Value)]) -> Vec<Vec<(Forms, Value
 }
 
 /// The operations that a batch of results needs.
-fn needed(alu: &AluProgram, results: &[(Forms, Value)]) -> (AluProgram, Vec<(Forms, Value)>) {
+fn needed(alu: &AluProgram, results: &[(Forms, Value)]) -> (AluProgram, Batch) {
     let mut wanted = vec![false; alu.ops.len()];
     let mark = |value: Value, wanted: &mut Vec<bool>| {
         if let Value::Op(n) = value {

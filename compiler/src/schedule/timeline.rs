@@ -50,7 +50,7 @@ mod tests {
         timeline.take(25, 30);
         timeline.take(20, 22);
         for (from, to, start, expected) in
-            [(0, 5, 0, 0), (0, 11, 0, 30), (0, 3, 10, 22), (0, 4, 10, 30), (-5, 0, 12, 30), (2, 5, 18, 20)]
+            [(0, 5, 0, 0), (0, 11, 0, 30), (0, 3, 10, 22), (0, 4, 10, 30), (-5, 0, 12, 35), (2, 5, 18, 20)]
         {
             assert_eq!(timeline.next_free(from, to, start), expected, "[{from}, {to}) from {start}");
         }

@@ -6,6 +6,7 @@
 //! [`isa::Report`], or the first [`Fault`].
 
 pub mod fault;
+mod fast;
 mod stream;
 pub mod host;
 mod reference;

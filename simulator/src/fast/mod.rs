@@ -1,0 +1,5 @@
+//! The fast simulator: time is checked run against run, and values are computed by native code.
+
+mod native;
+mod time;
+mod values;

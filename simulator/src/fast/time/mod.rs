@@ -1,0 +1,1 @@
+//! Time, checked on runs: no instruction is stepped through.

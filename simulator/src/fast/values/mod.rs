@@ -1,0 +1,1 @@
+//! Values: what a checked program computes, vector by vector.

@@ -6,7 +6,7 @@ use compiler::graph::eval::{self, Data, Tensor};
 use compiler::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp};
 use compiler::{Options, Precision};
 use isa::Chip;
-use simulator::{Array, Machine};
+use simulator::{Array, Engine, Machine};
 
 /// A graph under construction, with deterministic numbers for constants and inputs.
 struct Builder {
@@ -87,7 +87,7 @@ fn check(builder: Builder) {
                 Ok(compiled) => compiled,
                 Err(problem) => panic!("{} for {}: {problem}", builder.graph.name, chip.name),
             };
-            let mut machine = Machine::load(&chip, &compiled.program).expect("loads");
+            let mut machine = Machine::load(Engine::Reference, &chip, &compiled.program).expect("loads");
             for (name, tensor) in &builder.inputs {
                 machine.write(name, &array(tensor)).expect("input");
             }

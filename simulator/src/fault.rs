@@ -224,6 +224,19 @@ impl Raised {
     pub(crate) fn key(&self) -> (u64, Place, FaultKind) {
         (self.cycle, Place { queue: self.by.queue, bank: self.bank }, self.kind)
     }
+
+    /// The fault as the user sees it, with the name of its node.
+    pub(crate) fn named(self, nodes: &[String]) -> Fault {
+        Fault {
+            kind: self.kind,
+            cycle: self.cycle,
+            place: Place { queue: self.by.queue, bank: self.bank },
+            instruction: self.by.instruction,
+            dispatched: self.by.cycle,
+            node: nodes.get(self.by.node as usize).cloned().unwrap_or_default(),
+            detail: self.detail,
+        }
+    }
 }
 
 impl Dispatch {

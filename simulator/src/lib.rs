@@ -2,15 +2,18 @@
 //!
 //! [`Machine::load`] checks that a program is well formed for its chip and puts its memory image into SRAM.
 //! [`Machine::write`] and [`Machine::read`] give the host its arrays.
-//! [`Machine::run`] moves every value through every stream register, cycle by cycle, until nothing is left to do, and returns the
-//! [`isa::Report`], or the first [`Fault`].
+//! [`Machine::run`] executes the program and returns the [`isa::Report`], or the first [`Fault`]. An [`Engine`] says how.
 
 pub mod fault;
 mod fast;
 mod stream;
 pub mod host;
+mod image;
+mod ports;
+mod wellformed;
 mod reference;
+mod machine;
 
 pub use fault::{Dispatch, Fault, FaultKind, Place};
 pub use host::Array;
-pub use reference::Machine;
+pub use machine::{Engine, Machine};

@@ -4,7 +4,7 @@ mod support;
 
 use isa::program::ZERO_LANE;
 use isa::{Chip, Element, PortKind, Queue, Sxm};
-use simulator::{Array, Machine};
+use simulator::{Array, Engine, Machine};
 use support::*;
 
 /// Lane `lane` of source stream `stream`: all different.
@@ -25,7 +25,8 @@ fn output(chip: &Chip, sxm: Sxm, maps: &[Vec<u16>], crosses: bool, output: usize
     let put = 9 + 2 + if crosses { u64::from(chip.stagger()) } else { 0 };
     draft.write(put + 6, West, 0, 9, w(8 + output as u8));
     draft.port("out", PortKind::Output, Element::I32, 1, 9, &[(West, 0); 4]);
-    let mut machine = Machine::load(chip, &draft.program()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut machine = Machine::load(Engine::Reference, chip, &draft.program())
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
     machine.run().unwrap_or_else(|fault| panic!("{fault}"));
     match machine.read("out") {
         Ok(Array::I32(lanes)) => lanes.into_iter().map(|lane| lane as u8).collect(),

@@ -6,13 +6,17 @@ use isa::instruction::{AccMode, Operand, Vxm, VxmOp, Window};
 use isa::latency::latency;
 use isa::stream::Format;
 use isa::{Instruction, Mem, Mxm, Queue, SegmentData, Sxm};
-use simulator::Machine;
+use simulator::{Engine, Machine};
 use support::*;
 
 /// The cycles up to 80 in which this probe makes the program run without a fault.
 fn accepted(probe: impl Fn(u64) -> Draft) -> Vec<u64> {
-    let runs =
-        |cycle: &u64| Machine::load(&tiny(), &probe(*cycle).program()).expect("well formed").run().is_ok();
+    let runs = |cycle: &u64| {
+        Machine::load(Engine::Reference, &tiny(), &probe(*cycle).program())
+            .expect("well formed")
+            .run()
+            .is_ok()
+    };
     (0..80).filter(runs).collect()
 }
 

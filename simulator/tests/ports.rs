@@ -3,7 +3,7 @@
 mod support;
 
 use isa::{Element, Placement, Port, PortKind, Segment, SegmentData};
-use simulator::{Array, FaultKind, Machine};
+use simulator::{Array, Engine, FaultKind, Machine};
 use support::*;
 
 fn placement(rows: u32, columns: u32, address: u32, stripes: Vec<Vec<(isa::Hemisphere, u16)>>) -> Placement {
@@ -23,7 +23,8 @@ fn placement(rows: u32, columns: u32, address: u32, stripes: Vec<Vec<(isa::Hemis
 fn machine(ports: Vec<Port>) -> Machine {
     let mut draft = Draft::default();
     draft.program.ports = ports;
-    Machine::load(&tiny(), &draft.program()).unwrap_or_else(|problems| panic!("{problems:?}"))
+    Machine::load(Engine::Reference, &tiny(), &draft.program())
+        .unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 fn port(name: &str, kind: PortKind, element: Element, shape: &[u32], parts: Vec<Placement>) -> Port {
@@ -155,7 +156,7 @@ fn copy(data: Option<SegmentData>) -> Draft {
 #[test]
 fn what_nobody_brought() {
     let run = |draft: &Draft| {
-        let mut machine = Machine::load(&tiny(), &draft.program()).unwrap();
+        let mut machine = Machine::load(Engine::Reference, &tiny(), &draft.program()).unwrap();
         machine.run().map(|_| machine.values_known())
     };
     assert_eq!(run(&copy(Some(SegmentData::Fill(3)))), Ok(true));
@@ -164,7 +165,7 @@ fn what_nobody_brought() {
     let mut input = copy(None);
     input.port("x", PortKind::Input, Element::I32, 1, 5, &[(East, 0), (East, 1), (East, 2), (East, 3)]);
     assert_eq!(run(&input), Ok(false), "an input that was not written");
-    let mut machine = Machine::load(&tiny(), &input.program()).unwrap();
+    let mut machine = Machine::load(Engine::Reference, &tiny(), &input.program()).unwrap();
     machine.write("x", &Array::I32(vec![1; LANES])).unwrap();
     machine.run().unwrap();
     assert!(machine.values_known());
@@ -184,7 +185,7 @@ fn state_stays_from_run_to_run() {
         Some((e(0), isa::Format::I8)),
     );
     draft.write(11, East, 0, 5, e(0)).port("count", PortKind::State, Element::I32, 1, 5, &WORD);
-    let mut machine = Machine::load(&tiny(), &draft.program()).unwrap();
+    let mut machine = Machine::load(Engine::Reference, &tiny(), &draft.program()).unwrap();
     for count in 1..=3 {
         machine.run().unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(machine.read("count"), Ok(Array::I32(vec![count; LANES])));

@@ -4,12 +4,12 @@ mod support;
 
 use isa::stream::Format;
 use isa::{Element, PortKind, report};
-use simulator::{Array, Machine};
+use simulator::{Array, Engine, Machine};
 use support::*;
 
 fn run(draft: &Draft) -> Machine {
-    let mut machine =
-        Machine::load(&tiny(), &draft.program()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut machine = Machine::load(Engine::Reference, &tiny(), &draft.program())
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
     machine.run().unwrap_or_else(|fault| panic!("{fault}"));
     machine
 }
@@ -67,7 +67,7 @@ fn indices() {
 fn the_report_is_the_predicted_one_in_every_run() {
     for (name, draft) in all() {
         let program = draft.program();
-        let mut machine = Machine::load(&tiny(), &program).unwrap();
+        let mut machine = Machine::load(Engine::Reference, &tiny(), &program).unwrap();
         let predicted = report::predict(&tiny(), &program);
         for _ in 0..2 {
             assert_eq!(machine.run().as_ref(), Ok(&predicted), "{name}");

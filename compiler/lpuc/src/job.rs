@@ -5,7 +5,7 @@ use std::path::Path;
 
 use compiler::Compiled;
 use isa::Chip;
-use simulator::{Array as Data, Machine};
+use simulator::{Array as Data, Engine, Machine};
 
 use crate::cli::{Emit, Job, Simulator};
 use crate::clock::{Stopwatch, ToolSeconds};
@@ -39,7 +39,7 @@ pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
     let (compiled, emitted) = compile(job, &chip, &loaded, &mut tool, &progress)?;
     progress.stage("simulating");
     let mut lap = Stopwatch::start();
-    let mut machine = Machine::load(&chip, &compiled.program).map_err(refused)?;
+    let mut machine = Machine::load(Engine::Reference, &chip, &compiled.program).map_err(refused)?;
     let mut files = Outputs::default();
     let (simulated_cycles, generated) = match (job.generate, &prompt) {
         (Some(count), Some(prompt)) => {

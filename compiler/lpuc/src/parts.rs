@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use isa::{PortKind, Program};
-use simulator::Machine;
+use simulator::{Engine, Machine};
 
 use crate::failure::Failure;
 use crate::files::{self, Outputs};
@@ -42,7 +42,7 @@ pub(crate) fn sim(
 ) -> Result<(), Failure> {
     let program = program(file)?;
     let chip = chips::load(chip.unwrap_or(&program.chip))?;
-    let mut machine = Machine::load(&chip, &program).map_err(|problems| {
+    let mut machine = Machine::load(Engine::Reference, &chip, &program).map_err(|problems| {
         let list = problems.join("\n  ");
         Failure::input(format!(
             "error[refused]: {}: not a program for `{}`\n  {list}",

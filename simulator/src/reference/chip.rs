@@ -21,11 +21,6 @@ pub(crate) struct Row<'m> {
     slices_per_hemisphere: usize,
 }
 
-/// Index of a MEM slice: the east ones first.
-pub(crate) fn mem_index(chip: &Chip, hemisphere: Hemisphere, slice: u16) -> usize {
-    side(hemisphere) * usize::from(chip.mem.slices_per_hemisphere) + usize::from(slice)
-}
-
 fn side(hemisphere: Hemisphere) -> usize {
     match hemisphere {
         Hemisphere::East => 0,

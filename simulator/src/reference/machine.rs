@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use isa::program::SegmentData;
-use isa::{Chip, ChipProgram, Hemisphere, Instruction, Port, PortKind, Program, Report, Slice};
+use isa::{Chip, ChipProgram, Hemisphere, Instruction, Program, Report, Slice};
 
-use super::chip::{Row, mem_index};
+use super::chip::Row;
 use super::icu::Icu;
 use super::mem::MemSlice;
-use super::sram::Image;
-use super::{check, ports};
-use crate::fault::{Fault, Place, Raised};
-use crate::host::Array;
+use crate::fault::{Fault, Raised};
+use crate::image::Image;
+use crate::ports::Words;
 
 /// A chip with a program in its SRAM.
-pub struct Machine {
+pub(crate) struct Machine {
     chip: Chip,
     program: ChipProgram,
     nodes: Vec<String>,
@@ -23,92 +21,26 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Puts a program's memory image into SRAM. State ports hold zeros; input ports hold zeros that count as unknown until
-    /// they are written, and so do absent weights.
-    ///
-    /// # Errors
-    /// Everything about the program that no chip like this could execute, one sentence each: more than one chip, instruction control
-    /// (Sync, Notify, Ifetch, Config), places that the chip does not have, malformed instructions, segments or ports.
-    pub fn load(chip: &Chip, program: &Program) -> Result<Machine, Vec<String>> {
-        check::check(chip, program)?;
-        let mut problems = Vec::new();
-        let [chip_program] = program.chips.as_slice() else { return Err(vec!["not one chip".to_owned()]) };
+    /// Puts the image of a program's chip into SRAM.
+    pub(crate) fn new(chip: &Chip, program: &Program, index: usize, images: Vec<Image>) -> Machine {
         let slices = Hemisphere::BOTH
             .into_iter()
             .flat_map(|half| (0..chip.mem.slices_per_hemisphere).map(move |index| Slice::Mem(half, index)));
-        let mut mem: Vec<MemSlice> = slices.map(|slice| MemSlice::new(chip, slice.position(chip))).collect();
-        for segment in &chip_program.memory {
-            let image = match &segment.data {
-                SegmentData::Bytes(bytes) => Image::Bytes(bytes.clone()),
-                SegmentData::Fill(byte) => Image::Fill(*byte),
-                SegmentData::Absent | SegmentData::Digest(_) => Image::Unknown,
-            };
-            let sram = &mut mem[mem_index(chip, segment.hemisphere, segment.slice)].sram;
-            if let Err(word) = sram.add_segment(segment.address, segment.words, image) {
-                let place = Slice::Mem(segment.hemisphere, segment.slice);
-                problems.push(format!("two segments hold word {word} of {place}"));
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        for port in &chip_program.ports {
-            ports::reserve(chip, &mut mem, port);
-        }
-        Ok(Machine {
+        let slice = |(slice, image): (Slice, Image)| MemSlice::new(chip, slice.position(chip), image);
+        Machine {
             chip: chip.clone(),
-            program: chip_program.clone(),
+            program: program.chips[index].clone(),
             nodes: program.nodes.clone(),
-            mem,
+            mem: slices.zip(images).map(slice).collect(),
             values_known: true,
-        })
-    }
-
-    /// The arrays that the host may write and read.
-    pub fn ports(&self) -> &[Port] {
-        &self.program.ports
-    }
-
-    /// Writes an array to every input and state port of this name: all its placements, and the high and low parts of F16.
-    ///
-    /// # Errors
-    /// No such port, or an array of another type or number of elements; then nothing is written.
-    pub fn write(&mut self, name: &str, array: &Array) -> Result<(), String> {
-        let ports =
-            self.program.ports.iter().filter(|port| port.name == name && port.kind != PortKind::Output);
-        let images: Vec<_> =
-            ports.map(|port| Ok((port, ports::encode(port, array)?))).collect::<Result<_, String>>()?;
-        if images.is_empty() {
-            return Err(format!(
-                "no input or state is named `{name}`: {}",
-                ports::names(&self.program.ports)
-            ));
         }
-        for (port, elements) in images {
-            ports::write(&self.chip, &mut self.mem, port, &elements);
-        }
-        Ok(())
-    }
-
-    /// Reads the array of a port of any kind.
-    ///
-    /// # Errors
-    /// No such port, or some of its words were never written.
-    pub fn read(&self, name: &str) -> Result<Array, String> {
-        ports::read(&self.chip, &self.mem, &self.program.ports, name)
-    }
-
-    /// False once a run has used words that nobody brought (absent weights, inputs not written): cycles and hazards are right, values are
-    /// not to be trusted.
-    pub fn values_known(&self) -> bool {
-        self.values_known
     }
 
     /// Executes the program once, from cycle 0. SRAM stays as it is left, for the next run; streams, queues and planes start empty.
     ///
     /// # Errors
     /// The first fault: of the earliest cycle, and within it of the lowest place.
-    pub fn run(&mut self) -> Result<Report, Fault> {
+    pub(crate) fn run(&mut self) -> Result<Report, Fault> {
         let mut icu = Icu::new(&self.program);
         let mut row = Row::new(&self.chip, &mut self.mem);
         let mut report = Report::default();
@@ -127,7 +59,7 @@ impl Machine {
             row.dispatch(&leaving, &self.program.maps, &mut faults);
             row.finish(cycle, &mut faults);
             if let Some(first) = faults.into_iter().min_by_key(Raised::key) {
-                return Err(named(first, &self.nodes));
+                return Err(first.named(&self.nodes));
             }
             for dispatch in leaving.drain(..) {
                 count(&mut report.dispatched, &dispatch.instruction);
@@ -138,6 +70,24 @@ impl Machine {
         }
         self.values_known &= row.values_known();
         Ok(report)
+    }
+
+    /// False once a run has used words that nobody brought.
+    pub(crate) fn values_known(&self) -> bool {
+        self.values_known
+    }
+}
+
+impl Words for Machine {
+    fn write_word(&mut self, slice: usize, word: u32, value: &[u8]) {
+        let sram = &mut self.mem[slice].sram;
+        sram.write(word, sram.all_superlanes(), value);
+    }
+
+    fn read_word(&self, slice: usize, word: u32, value: &mut [u8]) -> bool {
+        let sram = &self.mem[slice].sram;
+        sram.read(word, 0, value);
+        sram.present(word) == sram.all_superlanes()
     }
 }
 
@@ -152,17 +102,4 @@ fn count(dispatched: &mut BTreeMap<&'static str, u64>, instruction: &Instruction
         Instruction::C2c(_) => "c2c",
     };
     *dispatched.entry(kind).or_default() += 1;
-}
-
-/// The fault as the user sees it, with the name of its node.
-fn named(raised: Raised, nodes: &[String]) -> Fault {
-    Fault {
-        kind: raised.kind,
-        cycle: raised.cycle,
-        place: Place { queue: raised.by.queue, bank: raised.bank },
-        instruction: raised.by.instruction,
-        dispatched: raised.by.cycle,
-        node: nodes.get(raised.by.node as usize).cloned().unwrap_or_default(),
-        detail: raised.detail,
-    }
 }

@@ -8,6 +8,7 @@ use isa::stream::{Format, Stream};
 
 use super::sram::Sram;
 use crate::fault::{Dispatch, FaultKind, Raised};
+use crate::image::Image;
 use crate::stream::{Output, Pipeline, Registers};
 
 /// One slice.
@@ -33,9 +34,9 @@ pub(crate) struct MemSlice {
 
 impl MemSlice {
     /// A slice at `position`.
-    pub(crate) fn new(chip: &Chip, position: i32) -> MemSlice {
+    pub(crate) fn new(chip: &Chip, position: i32, image: Image) -> MemSlice {
         MemSlice {
-            sram: Sram::new(chip),
+            sram: Sram::new(chip, image),
             position,
             lanes: chip.lanes,
             lanes_per_superlane: chip.lanes_per_superlane,

@@ -1,8 +1,6 @@
 //! The reference simulator: every queue, every stream register, every cycle, in code to be read beside [`isa::instruction`].
 
 mod machine;
-mod check;
-mod ports;
 mod chip;
 mod icu;
 mod sram;
@@ -13,4 +11,4 @@ mod mxm;
 mod sxm;
 mod c2c;
 
-pub use machine::Machine;
+pub(crate) use machine::Machine;

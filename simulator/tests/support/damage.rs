@@ -1,6 +1,6 @@
 //! Damages, and the faults they must cause.
 
-use simulator::{Fault, FaultKind, Machine};
+use simulator::{Engine, Fault, FaultKind, Machine};
 
 use super::{Draft, tiny};
 
@@ -9,7 +9,10 @@ pub type Case = (&'static str, fn(&mut Draft), FaultKind, u64, &'static str);
 
 /// The fault of a well-formed program, if it has one.
 pub fn fault_of(draft: &Draft) -> Option<Fault> {
-    Machine::load(&tiny(), &draft.program()).unwrap_or_else(|problems| panic!("{problems:?}")).run().err()
+    Machine::load(Engine::Reference, &tiny(), &draft.program())
+        .unwrap_or_else(|problems| panic!("{problems:?}"))
+        .run()
+        .err()
 }
 
 /// The sound program runs, and every damage causes its fault, twice the same.

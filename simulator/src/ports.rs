@@ -1,39 +1,16 @@
 //! Ports: the host's arrays in and out of SRAM.
 
-use isa::{Chip, Element, Placement, Port, PortKind, Slice};
+use isa::{Chip, Element, Placement, Port, Slice};
 
-use super::chip::mem_index;
-use super::mem::MemSlice;
-use super::sram::Image;
 use crate::host::Array;
+use crate::image::mem_index;
 
-/// Gives the words of an input or a state a content from the start, where the program's segments give none: zeros, which for an input count as
-/// unknown.
-pub(crate) fn reserve(chip: &Chip, mem: &mut [MemSlice], port: &Port) {
-    let image = match port.kind {
-        PortKind::Input => Image::Unknown,
-        PortKind::State => Image::Fill(0),
-        PortKind::Output => return,
-    };
-    for part in &port.parts {
-        let words = part.address..part.address + part.words(chip.lanes);
-        for &(hemisphere, slice) in part.stripes.iter().flatten() {
-            let sram = &mut mem[mem_index(chip, hemisphere, slice)].sram;
-            let mut start = None;
-            for word in words.start..=words.end {
-                let free = word < words.end && !sram.has_segment(word);
-                match (start, free) {
-                    (None, true) => start = Some(word),
-                    (Some(first), false) => {
-                        // The range was found free, so this cannot collide.
-                        let _ = sram.add_segment(first, word - first, image.clone());
-                        start = None;
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
+/// SRAM as the host sees it: whole words, of slices by [`mem_index`].
+pub(crate) trait Words {
+    /// Overwrites a word.
+    fn write_word(&mut self, slice: usize, word: u32, value: &[u8]);
+    /// Copies a word; false if it holds nothing, in part or whole.
+    fn read_word(&self, slice: usize, word: u32, value: &mut [u8]) -> bool;
 }
 
 /// The bytes of each element of `array` as this port holds them.
@@ -51,13 +28,12 @@ pub(crate) fn encode(port: &Port, array: &Array) -> Result<Vec<[u8; 4]>, String>
 }
 
 /// Writes the elements to where the port's placements say. Lanes and rows past the end hold zero.
-pub(crate) fn write(chip: &Chip, mem: &mut [MemSlice], port: &Port, elements: &[[u8; 4]]) {
+pub(crate) fn write(chip: &Chip, mem: &mut dyn Words, port: &Port, elements: &[[u8; 4]]) {
     let mut value = vec![0; chip.lanes];
     for part in &port.parts {
         for &(hemisphere, slice) in part.stripes.iter().flatten() {
-            let sram = &mut mem[mem_index(chip, hemisphere, slice)].sram;
             for word in part.address..part.address + part.words(chip.lanes) {
-                sram.write(word, sram.all_superlanes(), &value);
+                mem.write_word(mem_index(chip, hemisphere, slice), word, &value);
             }
         }
     }
@@ -70,14 +46,13 @@ pub(crate) fn write(chip: &Chip, mem: &mut [MemSlice], port: &Port, elements: &[
                 let source = &elements[vector.first..vector.first + vector.count];
                 value.iter_mut().zip(source).for_each(|(lane, element)| *lane = element[byte]);
             }
-            let sram = &mut mem[mem_index(chip, hemisphere, slice)].sram;
-            sram.write(vector.word, sram.all_superlanes(), &value);
+            mem.write_word(mem_index(chip, hemisphere, slice), vector.word, &value);
         }
     }
 }
 
 /// Reads the first port of this name that is not a low part, and adds the low part if there is one of the same shape.
-pub(crate) fn read(chip: &Chip, mem: &[MemSlice], ports: &[Port], name: &str) -> Result<Array, String> {
+pub(crate) fn read(chip: &Chip, mem: &dyn Words, ports: &[Port], name: &str) -> Result<Array, String> {
     let find =
         |low: bool| ports.iter().find(|port| port.name == name && (port.element == Element::F16Low) == low);
     let Some(port) = find(false) else {
@@ -90,14 +65,13 @@ pub(crate) fn read(chip: &Chip, mem: &[MemSlice], ports: &[Port], name: &str) ->
     }
 }
 
-fn read_port(chip: &Chip, mem: &[MemSlice], port: &Port) -> Result<Array, String> {
+fn read_port(chip: &Chip, mem: &dyn Words, port: &Port) -> Result<Array, String> {
     let elements: usize = port.shape.iter().map(|extent| *extent as usize).product();
     let mut bytes = vec![[0; 4]; elements];
     let mut value = vec![0; chip.lanes];
     for vector in vectors(chip, port) {
         for (byte, &(hemisphere, slice)) in vector.slices.iter().enumerate() {
-            let sram = &mem[mem_index(chip, hemisphere, slice)].sram;
-            if sram.present(vector.word) != sram.all_superlanes() {
+            if !mem.read_word(mem_index(chip, hemisphere, slice), vector.word, &mut value) {
                 return Err(format!(
                     "`{}` was never written: word {} of {} holds nothing",
                     port.name,
@@ -105,7 +79,6 @@ fn read_port(chip: &Chip, mem: &[MemSlice], port: &Port) -> Result<Array, String
                     Slice::Mem(hemisphere, slice)
                 ));
             }
-            sram.read(vector.word, 0, &mut value);
             let target = &mut bytes[vector.first..vector.first + vector.count];
             target.iter_mut().zip(&value).for_each(|(element, lane)| element[byte] = *lane);
         }

@@ -1,0 +1,108 @@
+//! A chip with a program in its SRAM: the host writes its arrays, runs the program, and reads its results.
+
+use isa::{Chip, Port, PortKind, Program, Report};
+
+use crate::fault::Fault;
+use crate::host::Array;
+use crate::image::Image;
+use crate::ports::{self, Words};
+use crate::{reference, wellformed};
+
+/// How a program is executed. The answer is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// Every queue and every stream register in every cycle, in code to be read beside [`isa::instruction`].
+    Reference,
+}
+
+/// A chip with a program in its SRAM.
+pub struct Machine {
+    chip: Chip,
+    ports: Vec<Port>,
+    engine: Running,
+}
+
+/// The machine itself.
+enum Running {
+    Reference(reference::Machine),
+}
+
+impl Machine {
+    /// Puts a program's memory image into SRAM. State ports hold zeros; input ports hold zeros that count as unknown until
+    /// they are written, and so do absent weights.
+    ///
+    /// # Errors
+    /// Everything about the program that no chip like this could execute, one sentence each: more than one chip, instruction control
+    /// (Sync, Notify, Ifetch, Config), places that the chip does not have, malformed instructions, segments or ports.
+    pub fn load(engine: Engine, chip: &Chip, program: &Program) -> Result<Machine, Vec<String>> {
+        wellformed::check(chip, program)?;
+        let [one] = program.chips.as_slice() else { return Err(vec!["not one chip".to_owned()]) };
+        let images = Image::all(chip, one)?;
+        let engine = match engine {
+            Engine::Reference => Running::Reference(reference::Machine::new(chip, program, 0, images)),
+        };
+        Ok(Machine { chip: chip.clone(), ports: one.ports.clone(), engine })
+    }
+
+    /// The arrays that the host may write and read.
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// Writes an array to every input and state port of this name: all its placements, and the high and low parts of F16.
+    ///
+    /// # Errors
+    /// No such port, or an array of another type or number of elements; then nothing is written.
+    pub fn write(&mut self, name: &str, array: &Array) -> Result<(), String> {
+        let ports = self.ports.iter().filter(|port| port.name == name && port.kind != PortKind::Output);
+        let images: Vec<_> =
+            ports.map(|port| Ok((port, ports::encode(port, array)?))).collect::<Result<_, String>>()?;
+        if images.is_empty() {
+            return Err(format!("no input or state is named `{name}`: {}", ports::names(&self.ports)));
+        }
+        for (port, elements) in images {
+            ports::write(&self.chip, self.engine.words_mut(), port, &elements);
+        }
+        Ok(())
+    }
+
+    /// Reads the array of a port of any kind.
+    ///
+    /// # Errors
+    /// No such port, or some of its words were never written.
+    pub fn read(&self, name: &str) -> Result<Array, String> {
+        ports::read(&self.chip, self.engine.words(), &self.ports, name)
+    }
+
+    /// False once a run has used words that nobody brought (absent weights, inputs not written): cycles and hazards are right, values are
+    /// not to be trusted.
+    pub fn values_known(&self) -> bool {
+        match &self.engine {
+            Running::Reference(machine) => machine.values_known(),
+        }
+    }
+
+    /// Executes the program once, from cycle 0. SRAM stays as it is left, for the next run; streams, queues and planes start empty.
+    ///
+    /// # Errors
+    /// The first fault: of the earliest cycle, and within it of the lowest place. SRAM is then left in a state of which nothing is said.
+    pub fn run(&mut self) -> Result<Report, Fault> {
+        match &mut self.engine {
+            Running::Reference(machine) => machine.run(),
+        }
+    }
+}
+
+impl Running {
+    fn words(&self) -> &dyn Words {
+        match self {
+            Running::Reference(machine) => machine,
+        }
+    }
+
+    fn words_mut(&mut self) -> &mut dyn Words {
+        match self {
+            Running::Reference(machine) => machine,
+        }
+    }
+}

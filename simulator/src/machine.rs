@@ -6,11 +6,13 @@ use crate::fault::Fault;
 use crate::host::Array;
 use crate::image::Image;
 use crate::ports::{self, Words};
-use crate::{reference, wellformed};
+use crate::{fast, reference, wellformed};
 
 /// How a program is executed. The answer is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
+    /// Time checked run against run, values computed by native code. The reference executes what depends on the values of indices.
+    Fast,
     /// Every queue and every stream register in every cycle, in code to be read beside [`isa::instruction`].
     Reference,
 }
@@ -24,6 +26,7 @@ pub struct Machine {
 
 /// The machine itself.
 enum Running {
+    Fast(Box<fast::Machine>),
     Reference(reference::Machine),
 }
 
@@ -40,6 +43,14 @@ impl Machine {
         let images = Image::all(chip, one)?;
         let engine = match engine {
             Engine::Reference => Running::Reference(reference::Machine::new(chip, program, 0, images)),
+            Engine::Fast => {
+                let machine = fast::Machine::new(chip, program, 0, images.clone());
+                if machine.depends_on_values() {
+                    Running::Reference(reference::Machine::new(chip, program, 0, images))
+                } else {
+                    Running::Fast(Box::new(machine))
+                }
+            }
         };
         Ok(Machine { chip: chip.clone(), ports: one.ports.clone(), engine })
     }
@@ -78,6 +89,7 @@ impl Machine {
     /// not to be trusted.
     pub fn values_known(&self) -> bool {
         match &self.engine {
+            Running::Fast(machine) => machine.values_known(),
             Running::Reference(machine) => machine.values_known(),
         }
     }
@@ -88,6 +100,7 @@ impl Machine {
     /// The first fault: of the earliest cycle, and within it of the lowest place. SRAM is then left in a state of which nothing is said.
     pub fn run(&mut self) -> Result<Report, Fault> {
         match &mut self.engine {
+            Running::Fast(machine) => machine.run(),
             Running::Reference(machine) => machine.run(),
         }
     }
@@ -96,12 +109,14 @@ impl Machine {
 impl Running {
     fn words(&self) -> &dyn Words {
         match self {
+            Running::Fast(machine) => &**machine,
             Running::Reference(machine) => machine,
         }
     }
 
     fn words_mut(&mut self) -> &mut dyn Words {
         match self {
+            Running::Fast(machine) => &mut **machine,
             Running::Reference(machine) => machine,
         }
     }

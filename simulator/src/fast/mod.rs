@@ -1,5 +1,8 @@
 //! The fast simulator: time is checked run against run, and values are computed by native code.
 
+mod machine;
 mod native;
 mod time;
 mod values;
+
+pub(crate) use machine::Machine;

@@ -108,7 +108,7 @@ impl<'p> Unroll<'p> {
 }
 
 /// Moves an instruction's main operand on; none when it would leave its range of values.
-fn step(mut instruction: Instruction, by: i64, window_by: i64) -> Option<Instruction> {
+pub(crate) fn step(mut instruction: Instruction, by: i64, window_by: i64) -> Option<Instruction> {
     match &mut instruction {
         Instruction::Mem(Mem::Read { address, .. } | Mem::Write { address, .. }) => {
             *address = u32::try_from(i64::from(*address) + by).ok()?;

@@ -2,7 +2,7 @@
 
 mod machine;
 mod chip;
-mod icu;
+pub(crate) mod icu;
 mod sram;
 mod mem;
 mod vxm;

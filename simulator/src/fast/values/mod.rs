@@ -1,1 +1,86 @@
 //! Values: what a checked program computes, vector by vector.
+//!
+//! The program is unrolled once into a [`tape`] of operations on words, in which every value's way over the streams has been followed
+//! already; long programs in stretches. A tape that fits is kept for the next run.
+
+mod bits;
+mod build;
+mod execute;
+mod kernels;
+mod memory;
+mod slots;
+mod tape;
+mod tiles;
+mod unroll;
+
+use isa::{Chip, ChipProgram};
+
+use build::Builder;
+pub(crate) use build::{Lost, Workshop};
+pub(crate) use execute::{Watch, Write};
+use kernels::Kernels;
+pub(crate) use memory::Memory;
+use tape::Tape;
+use tiles::Tiles;
+
+/// Operations on one stretch of tape: about a hundred megabytes at most.
+const STRETCH: usize = 2 << 20;
+
+/// Executes one program's values, as often as one likes.
+pub(crate) struct Values {
+    kernels: Kernels,
+    tiles: Tiles,
+    /// The whole program, if it is short enough.
+    tape: Option<Tape>,
+    watched: bool,
+}
+
+impl Values {
+    /// Nothing is compiled yet.
+    pub(crate) fn new(chip: &Chip) -> Values {
+        Values { kernels: Kernels::new(chip), tiles: Tiles::default(), tape: None, watched: false }
+    }
+
+    /// Executes the program once. Says whether no word was used whose values nobody had brought.
+    pub(crate) fn run(
+        &mut self,
+        chip: &Chip,
+        program: &ChipProgram,
+        memory: &mut Memory,
+        mut watch: Option<&mut Watch<'_>>,
+    ) -> Result<bool, Lost> {
+        if watch.is_some() && !self.watched {
+            self.watched = true;
+            self.tape = None;
+        }
+        let (kernels, tiles) = (&mut self.kernels, &mut self.tiles);
+        let mut shop = Workshop { chip, program, memory, kernels, tiles };
+        if let Some(tape) = &self.tape {
+            return Ok(stretch(&mut shop, tape, watch));
+        }
+        let mut builder = Builder::new(&shop, self.watched);
+        let mut tape = Tape::new(shop.memory.places.buffers.start as usize);
+        let (mut known, mut stretches) = (true, 0);
+        loop {
+            tape.clear();
+            let ended = builder.fill(&mut shop, &mut tape, STRETCH)?;
+            known &= stretch(&mut shop, &tape, watch.as_deref_mut());
+            stretches += 1;
+            if ended {
+                break;
+            }
+        }
+        if stretches == 1 {
+            tape.ops.shrink_to_fit();
+            self.tape = Some(tape);
+        }
+        Ok(known)
+    }
+}
+
+fn stretch(shop: &mut Workshop<'_>, tape: &Tape, watch: Option<&mut Watch<'_>>) -> bool {
+    let known = !tape.unknown.meets(&shop.memory.unknown);
+    let chosen = execute::execute(shop, tape, watch);
+    shop.memory.written(&tape.written);
+    known && chosen
+}

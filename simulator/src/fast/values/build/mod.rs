@@ -1,0 +1,173 @@
+//! From runs to a tape: every value's way from the instruction that makes it to those that take it is followed once, and only the work
+//! on bytes is left.
+//!
+//! The program's time has been checked before, so nothing here asks whether something is allowed.
+
+mod mem;
+mod mxm;
+mod sxm;
+mod vxm;
+
+use isa::instruction::Instruction;
+use isa::stream::{Format, Stream};
+use isa::{Chip, ChipProgram, Queue};
+
+use super::bits::Bits;
+use super::kernels::Kernels;
+use super::memory::{Memory, Word};
+use super::slots::Slots;
+use super::tape::{Op, Tape, Writer};
+use super::tiles::Tiles;
+use super::unroll::{Element, Unroll};
+
+/// What a tape is made with, and refers to.
+pub(crate) struct Workshop<'w> {
+    pub(crate) chip: &'w Chip,
+    pub(crate) program: &'w ChipProgram,
+    pub(crate) memory: &'w mut Memory,
+    pub(crate) kernels: &'w mut Kernels,
+    pub(crate) tiles: &'w mut Tiles,
+}
+
+/// The program broke a promise of its check: a slot is empty, or there are more values than places. An error in this simulator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost {
+    pub(crate) by: Element,
+}
+
+/// The place in a program up to which a tape has been made.
+pub(crate) struct Builder {
+    unroll: Unroll,
+    /// What comes next, already unrolled.
+    next: Option<Element>,
+    /// The cycle that has been reached.
+    now: u64,
+    slots: Slots,
+    /// Words that the program or the host may overwrite.
+    mutable: Bits,
+    /// Words that the program has written whole so far.
+    written: Bits,
+    merges: mem::Merges,
+    alus: vxm::Alus,
+    planes: mxm::Planes,
+    moves: sxm::Moves,
+    watched: bool,
+}
+
+impl Builder {
+    /// At the program's start. `watched`: writes say whose they are.
+    pub(crate) fn new(shop: &Workshop<'_>, watched: bool) -> Builder {
+        let mut unroll = Unroll::new(shop.program);
+        let next = unroll.next(shop.program);
+        let places = &shop.memory.places;
+        Builder {
+            unroll,
+            next,
+            now: 0,
+            slots: Slots::new(shop.chip, places),
+            mutable: mem::mutable(shop.chip, shop.program, places),
+            written: Bits::new(places.buffers.start as usize),
+            merges: mem::Merges::default(),
+            alus: vxm::Alus::new(shop.chip),
+            planes: mxm::Planes::new(shop.chip),
+            moves: sxm::Moves::default(),
+            watched,
+        }
+    }
+
+    /// Goes on until the tape holds `limit` operations or the program ends. Says whether it has ended.
+    pub(crate) fn fill(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, limit: usize) -> Result<bool, Lost> {
+        while let Some(element) = self.next {
+            if tape.ops.len() >= limit {
+                self.alus.keep_all(shop, tape);
+                return Ok(false);
+            }
+            if element.cycle > self.now {
+                self.arrive(tape, element.cycle);
+            }
+            self.dispatch(shop, tape, &element).ok_or(Lost { by: element })?;
+            self.next = self.unroll.next(shop.program);
+        }
+        self.planes.flush_all(tape);
+        Ok(true)
+    }
+
+    /// What arrives up to `cycle`, before anything is dispatched in it.
+    fn arrive(&mut self, tape: &mut Tape, cycle: u64) {
+        self.now = cycle;
+        self.merge(tape, cycle);
+        self.planes.swap(cycle);
+        self.slots.advance(cycle);
+    }
+
+    /// None if a value is missing that the check has promised.
+    fn dispatch(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, by: &Element) -> Option<()> {
+        match by.instruction {
+            Instruction::Mem(mem) => self.mem(shop, tape, by, mem),
+            Instruction::Vxm(vxm) => self.vxm(shop, tape, by, vxm),
+            Instruction::Mxm(mxm) => self.mxm(shop, tape, by, mxm),
+            Instruction::Sxm(sxm) => self.sxm(shop, tape, by, sxm),
+            // Refused before a program runs.
+            Instruction::Icu(_) | Instruction::C2c(_) => Some(()),
+        }
+    }
+
+    /// The word of the value that passes the slice of `by` on a stream, its bytes in the arena.
+    fn take(&mut self, shop: &mut Workshop<'_>, by: &Element, stream: Stream) -> Option<Word> {
+        let word = self.take_anywhere(shop.chip, by, stream)?;
+        if word < shop.memory.places.buffers.start {
+            shop.memory.touch(word);
+        }
+        Some(word)
+    }
+
+    /// The same, but a constant's bytes may still be in the image only.
+    fn take_anywhere(&self, chip: &Chip, by: &Element, stream: Stream) -> Option<Word> {
+        self.slots.take(stream, slot(chip, by.queue, by.cycle, stream))
+    }
+
+    /// The words of a group of streams, least significant byte first.
+    fn take_group(
+        &mut self,
+        shop: &mut Workshop<'_>,
+        by: &Element,
+        first: Stream,
+        format: Format,
+    ) -> Option<[Word; 4]> {
+        let mut words = [0; 4];
+        for (word, stream) in words.iter_mut().zip(adjacent(first, format.streams())) {
+            *word = self.take(shop, by, stream)?;
+        }
+        Some(words)
+    }
+
+    /// A buffer for a result that is put on a stream `delay` cycles after its dispatch.
+    fn put(&mut self, chip: &Chip, by: &Element, stream: Stream, delay: u64) -> Option<Word> {
+        let slot = slot(chip, by.queue, by.cycle + delay, stream);
+        let word = self.slots.buffer(stream, slot)?;
+        self.slots.put(stream, slot, word);
+        Some(word)
+    }
+
+    /// Notes who writes, for those who watch.
+    fn writer(&self, tape: &mut Tape, by: &Element) {
+        if self.watched {
+            tape.writers.push(Writer { cycle: by.cycle, queue: by.queue, node: by.node });
+        }
+    }
+
+    /// Values on their way that lie in words about to be overwritten move to words of their own.
+    fn overwrite(&mut self, tape: &mut Tape, words: impl Iterator<Item = Word>) -> Option<()> {
+        self.slots.overwrite(words, |from, to| tape.ops.push(Op::Copy { from, to })).then_some(())
+    }
+}
+
+/// The slot of what passes, or is put at, a queue's slice in a cycle.
+fn slot(chip: &Chip, queue: Queue, cycle: u64, stream: Stream) -> i64 {
+    stream.direction.slot(cycle as i64, queue.slice().position(chip))
+}
+
+/// Adjacent streams.
+fn adjacent(first: Stream, count: u8) -> impl Iterator<Item = Stream> {
+    (0..count).map(move |offset| Stream { number: first.number + offset, ..first })
+}

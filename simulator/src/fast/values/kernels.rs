@@ -1,0 +1,52 @@
+//! The compiled code that tapes call, by number.
+
+use std::collections::HashMap;
+
+use isa::Chip;
+
+use crate::fast::native::{Chain, ChainCode, LaneCode, LaneMove, Library};
+
+/// Code that has been compiled so far, one for each distinct shape.
+pub(crate) struct Kernels {
+    chain_numbers: HashMap<Chain, u32>,
+    move_numbers: HashMap<LaneMove, u32>,
+    pub(crate) chains: Vec<ChainCode>,
+    pub(crate) moves: Vec<LaneCode>,
+    /// Last, as the code above must not outlive it.
+    library: Library,
+}
+
+impl Kernels {
+    /// None yet.
+    pub(crate) fn new(chip: &Chip) -> Kernels {
+        Kernels {
+            chain_numbers: HashMap::new(),
+            move_numbers: HashMap::new(),
+            chains: Vec::new(),
+            moves: Vec::new(),
+            library: Library::new(chip.lanes),
+        }
+    }
+
+    /// The number of a chain's code.
+    pub(crate) fn chain(&mut self, chain: Chain) -> u32 {
+        if let Some(number) = self.chain_numbers.get(&chain) {
+            return *number;
+        }
+        let number = self.chains.len() as u32;
+        self.chains.push(self.library.chain(&chain));
+        self.chain_numbers.insert(chain, number);
+        number
+    }
+
+    /// The number of a move's code.
+    pub(crate) fn lane_move(&mut self, lane_move: LaneMove) -> u32 {
+        if let Some(number) = self.move_numbers.get(&lane_move) {
+            return *number;
+        }
+        let number = self.moves.len() as u32;
+        self.moves.push(self.library.lane_move(&lane_move));
+        self.move_numbers.insert(lane_move, number);
+        number
+    }
+}

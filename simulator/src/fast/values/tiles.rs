@@ -1,0 +1,93 @@
+//! Matrix tiles of constant weights, packed when they are first used and kept; and those that are packed in every step.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use isa::stream::Format;
+
+use super::memory::{Memory, Word};
+use super::tape::NO_ROW;
+use crate::fast::native::Tile;
+
+/// A tile of constant weights.
+struct Constant {
+    format: Format,
+    /// Two words for each row.
+    rows: Rc<[Word]>,
+    tile: Option<Tile>,
+}
+
+/// All tiles.
+#[derive(Default)]
+pub(crate) struct Tiles {
+    numbers: HashMap<Rc<[Word]>, u32>,
+    constants: Vec<Constant>,
+    packed: Vec<Option<Tile>>,
+}
+
+impl Tiles {
+    /// The number of a tile of constant weights.
+    pub(crate) fn constant(&mut self, format: Format, rows: &[Word]) -> u32 {
+        if let Some(number) = self.numbers.get(rows) {
+            // The same words in another format are another tile.
+            if self.constants[*number as usize].format == format {
+                return *number;
+            }
+        }
+        let rows: Rc<[Word]> = rows.into();
+        let number = self.constants.len() as u32;
+        self.constants.push(Constant { format, rows: rows.clone(), tile: None });
+        self.numbers.insert(rows, number);
+        number
+    }
+
+    /// Packs a tile of constant weights, unless that was done before.
+    pub(crate) fn prepare(&mut self, number: u32, memory: &mut Memory) {
+        let constant = &mut self.constants[number as usize];
+        if constant.tile.is_none() {
+            for &word in constant.rows.iter().filter(|word| **word != NO_ROW) {
+                if memory.brought(word).is_none() {
+                    memory.touch(word);
+                }
+            }
+            constant.tile = Some(pack(constant.format, &constant.rows, memory, |memory, word| {
+                memory.brought(word).unwrap_or_else(|| &memory.bytes()[memory.places.bytes(word)])
+            }));
+        }
+    }
+
+    /// A tile that has been prepared.
+    pub(crate) fn prepared(&self, number: u32) -> Option<&Tile> {
+        self.constants.get(number as usize)?.tile.as_ref()
+    }
+
+    /// Packs what the rows' words hold now.
+    pub(crate) fn pack(&mut self, number: u32, format: Format, rows: &[Word], memory: &Memory) {
+        if self.packed.len() <= number as usize {
+            self.packed.resize_with(number as usize + 1, || None);
+        }
+        let tile = pack(format, rows, memory, |memory, word| &memory.bytes()[memory.places.bytes(word)]);
+        self.packed[number as usize] = Some(tile);
+    }
+
+    /// The tile that was packed last under this number.
+    pub(crate) fn packed(&self, number: u32) -> Option<&Tile> {
+        self.packed.get(number as usize)?.as_ref()
+    }
+}
+
+fn pack<'m>(
+    format: Format,
+    rows: &[Word],
+    memory: &'m Memory,
+    bytes: impl Fn(&'m Memory, Word) -> &'m [u8],
+) -> Tile {
+    let row = |row: &[Word]| {
+        (row[0] != NO_ROW).then(|| {
+            let low = bytes(memory, row[0]);
+            [low, if format == Format::F16 { bytes(memory, row[1]) } else { low }]
+        })
+    };
+    let rows: Vec<Option<[&[u8]; 2]>> = rows.chunks_exact(2).map(row).collect();
+    Tile::pack(format, memory.places.lanes, &rows)
+}

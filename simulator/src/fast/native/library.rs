@@ -11,6 +11,7 @@ use cranelift_module::{Linkage, Module, default_libcall_names};
 
 use super::chain::{self, Chain, ChainCode};
 use super::lanes::{self, LaneCode, LaneMove};
+use super::math::Helpers;
 
 /// What compiled code looks like from outside: the arena, then the operands.
 pub(super) type Code = unsafe extern "C" fn(*mut u8, *const u32);
@@ -23,6 +24,7 @@ pub(crate) fn stride(lanes: usize) -> usize {
 /// The code of one chip, compiled when it is first asked for. Handles to code must not outlive the library: its memory is freed with it.
 pub(crate) struct Library {
     lanes: usize,
+    helpers: Helpers,
     /// Only taken out when the library is dropped.
     module: Option<JITModule>,
     context: Context,
@@ -43,6 +45,7 @@ impl Library {
         let module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
         Library {
             lanes,
+            helpers: Helpers::new(),
             context: module.make_context(),
             module: Some(module),
             builder: FunctionBuilderContext::new(),
@@ -61,9 +64,9 @@ impl Library {
         if let Some(code) = self.chains.get(chain) {
             return *code;
         }
-        let lanes = self.lanes;
+        let (lanes, helpers) = (self.lanes, self.helpers);
         let code = self.compile(|function, builder, module| {
-            chain::build(chain, lanes, function, builder, module.isa());
+            chain::build(chain, lanes, function, builder, module.isa(), helpers);
         });
         let code = ChainCode::new(code);
         self.chains.insert(chain.clone(), code);

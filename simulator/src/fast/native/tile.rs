@@ -1,29 +1,152 @@
 //! Matrix tiles, multiplied by vector instructions of the host.
+//!
+//! The sums of many rows run side by side, each in the order of the lanes, as the reference has them: so the weights are packed
+//! transposed, in blocks of [`ROWS`] rows, a [`Line`] for each lane (F16) or pair of lanes (I8). The product of two binary16 numbers is
+//! exact in f64, so a fused multiplication and addition rounds as the reference's addition does.
 
+use isa::numeric::NAN;
 use isa::stream::Format;
+
+mod activations;
+mod kernels;
+mod pack;
+mod portable;
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use kernels::Level;
+
+/// Rows of a block.
+const ROWS: usize = 32;
+
+/// The weights of a block of rows: of one lane in F16, of two lanes in I8, those of a row side by side.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u16; ROWS]);
 
 /// The weights of an array, packed for products.
 pub(crate) struct Tile {
     format: Format,
     lanes: usize,
     rows: usize,
+    /// For each block of rows, which of the stored blocks it is; none where all weights are zero.
+    blocks: Vec<Option<u32>>,
+    /// The blocks that are stored, one after another.
+    lines: Vec<Line>,
+    /// No weight is an infinity or NaN.
+    finite: bool,
 }
 
 impl Tile {
     /// `rows[n]`: the planes (low byte, high byte; I8 has one, and ignores the second) of weight row n, `lanes` bytes each, or none if
     /// it was not loaded.
     pub(crate) fn pack(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) -> Tile {
-        Tile { format, lanes, rows: rows.len() }
+        let mut tile = Tile {
+            format,
+            lanes,
+            rows: rows.len(),
+            blocks: Vec::with_capacity(rows.len().div_ceil(ROWS)),
+            lines: Vec::new(),
+            finite: true,
+        };
+        let count = tile.lines_per_block();
+        tile.lines.reserve_exact(count * rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count());
+        for rows in rows.chunks(ROWS) {
+            let block = (tile.lines.len() / count.max(1)) as u32;
+            let found = pack::block(format, lanes, rows, &mut tile.lines);
+            tile.finite &= found.finite;
+            if found.zero {
+                tile.lines.truncate(block as usize * count);
+            }
+            tile.blocks.push((!found.zero).then_some(block));
+        }
+        tile.lines.shrink_to_fit();
+        tile
     }
 
     /// Bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
-        0
+        size_of::<Tile>()
+            + self.blocks.capacity() * size_of::<Option<u32>>()
+            + self.lines.capacity() * size_of::<Line>()
     }
 
     /// `vectors`: for each activation vector its planes; `products`: for each, one 32-bit result per row, as bits (f32 or i32).
     pub(crate) fn multiply(&self, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
-        let _ = (vectors, products, self.format, self.lanes, self.rows);
-        unimplemented!("products")
+        self.multiply_by(Level::of_host(), vectors, products);
+    }
+
+    fn multiply_by(&self, level: Level, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
+        assert_eq!(vectors.len(), products.len(), "a product for each vector");
+        let mut start = 0;
+        while start < vectors.len() {
+            let count = match vectors.len() - start {
+                left @ 1..=2 => left,
+                3 => 2,
+                4..=7 => 4,
+                _ => 8,
+            };
+            let (vectors, products) = (&vectors[start..start + count], &mut products[start..start + count]);
+            match (self.format, count) {
+                (Format::F16, 1) => self.halves::<1>(level, vectors, products),
+                (Format::F16, 2) => self.halves::<2>(level, vectors, products),
+                (Format::F16, 4) => self.halves::<4>(level, vectors, products),
+                (Format::F16, _) => self.halves::<8>(level, vectors, products),
+                (_, 1) => self.bytes_by::<1>(level, vectors, products),
+                (_, 2) => self.bytes_by::<2>(level, vectors, products),
+                (_, 4) => self.bytes_by::<4>(level, vectors, products),
+                (..) => self.bytes_by::<8>(level, vectors, products),
+            }
+            start += count;
+        }
+    }
+
+    fn halves<const V: usize>(&self, level: Level, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
+        let inputs = activations::halves::<V>(vectors, self.lanes, self.finite);
+        for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
+            let end = self.rows.min(first + ROWS);
+            let Some(block) = block else {
+                // Zero times infinity is NaN.
+                for (product, finite) in products.iter_mut().zip(inputs.finite) {
+                    product[first..end].fill(if finite { 0 } else { NAN });
+                }
+                continue;
+            };
+            let mut sums = [[0; ROWS]; V];
+            kernels::halves(level, self.lines(*block), &inputs, &mut sums);
+            for (product, sums) in products.iter_mut().zip(&sums) {
+                product[first..end].copy_from_slice(&sums[..end - first]);
+            }
+        }
+    }
+
+    fn bytes_by<const V: usize>(&self, level: Level, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
+        let inputs = activations::bytes::<V>(vectors, self.lanes);
+        for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
+            let end = self.rows.min(first + ROWS);
+            let mut sums = [[0; ROWS]; V];
+            if let Some(block) = block {
+                kernels::bytes(level, self.lines(*block), &inputs, &mut sums);
+            }
+            for (product, sums) in products.iter_mut().zip(&sums) {
+                product[first..end].copy_from_slice(&sums[..end - first]);
+            }
+        }
+    }
+
+    fn lines(&self, block: u32) -> &[Line] {
+        let count = self.lines_per_block();
+        &self.lines[block as usize * count..][..count]
+    }
+
+    fn lines_per_block(&self) -> usize {
+        match self.format {
+            Format::F16 => self.lanes,
+            _ => self.lanes.div_ceil(2),
+        }
     }
 }

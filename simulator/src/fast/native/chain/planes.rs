@@ -65,7 +65,9 @@ impl Emit<'_> {
                 let half = block.map(|value| self.to_half(value));
                 let pairs = [(half[0], half[1]), (half[2], half[3])];
                 let pairs = pairs.map(|(a, b)| self.builder.ins().unarrow(a, b));
-                let low = pairs.map(|pair| self.builder.ins().band_imm_u(pair, 0xff));
+                let byte = self.all(0x00ff_00ff);
+                let byte = self.cast(types::I16X8, byte);
+                let low = pairs.map(|pair| self.builder.ins().band(pair, byte));
                 let high = pairs.map(|pair| self.builder.ins().ushr_imm_u(pair, 8));
                 [low, high].map(|[a, b]| self.builder.ins().unarrow(a, b)).to_vec()
             }

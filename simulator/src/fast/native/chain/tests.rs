@@ -141,7 +141,7 @@ fn check(library: &mut Library, chain: &Chain, seed: u64, in_place: bool) {
 }
 
 fn node(op: VxmOp, a: Source, b: Source, result: Option<Format>, keep: bool) -> Node {
-    Node { op, a, b: op.has_second().then_some(b), result, keep }
+    Node { op, a, b: (op.operands() == 2).then_some(b), result, keep }
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn every_operation_on_every_kind_of_operand() {
     let kinds = [Source::Planes(Format::F16), Source::Planes(Format::I8), Source::Wide, Source::Immediate];
     for op in VxmOp::ALL {
         for (seed, &a) in kinds.iter().enumerate() {
-            for &b in &kinds[..if op.has_second() { 4 } else { 1 }] {
+            for &b in &kinds[..if op.operands() == 2 { 4 } else { 1 }] {
                 let chain = Chain { nodes: vec![node(op, a, b, None, true)] };
                 (0..24).for_each(|round| check(&mut library, &chain, (seed + 10 * round) as u64, false));
             }

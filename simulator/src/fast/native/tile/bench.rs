@@ -1,0 +1,1 @@
+//! How fast products are; to be run by hand, and read.

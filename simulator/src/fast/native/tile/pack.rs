@@ -1,0 +1,131 @@
+//! Packs rows of weights into lines: a transposition, eight rows by eight columns at a time.
+
+use isa::stream::Format;
+
+use super::{Line, ROWS};
+
+/// Rows and columns that are transposed at once.
+const SIDE: usize = 8;
+
+/// What a block of rows was found to hold.
+pub(super) struct Found {
+    /// No infinity or NaN.
+    pub(super) finite: bool,
+    /// Nothing but zeros.
+    pub(super) zero: bool,
+}
+
+/// Appends the lines of a block of at most [`ROWS`] rows.
+pub(super) fn block(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>], lines: &mut Vec<Line>) -> Found {
+    if rows.iter().all(Option::is_none) {
+        return Found { finite: true, zero: true };
+    }
+    let first = lines.len();
+    let count = if format == Format::F16 { lanes } else { lanes.div_ceil(2) };
+    lines.resize(first + count, Line([0; ROWS]));
+    let lines = &mut lines[first..];
+    let mut seen = Seen::default();
+    for (group, rows) in rows.chunks(SIDE).enumerate() {
+        for start in (0..lanes).step_by(16) {
+            // The next columns of 16 lanes: for F16 two squares of them, for I8 one.
+            let mut squares = [[[0u16; SIDE]; SIDE]; 2];
+            for (index, row) in rows.iter().enumerate() {
+                let Some(row) = row else { continue };
+                let low = sixteen(row[0], start, lanes);
+                if format == Format::F16 {
+                    let high = sixteen(row[1], start, lanes);
+                    for half in 0..2 {
+                        squares[half][index] = std::array::from_fn(|column| {
+                            u16::from_le_bytes([low[SIDE * half + column], high[SIDE * half + column]])
+                        });
+                    }
+                } else {
+                    squares[0][index] = std::array::from_fn(|column| u16::from_le_bytes([low[2 * column], low[2 * column + 1]]));
+                }
+            }
+            let (squares, first) =
+                if format == Format::F16 { (&squares[..], start) } else { (&squares[..1], start / 2) };
+            for (square, first) in squares.iter().zip((first..).step_by(SIDE)) {
+                seen.look(square);
+                let square = transpose(square);
+                let lines = lines.iter_mut().skip(first);
+                for (line, column) in lines.zip(square) {
+                    line.0[SIDE * group..][..SIDE].copy_from_slice(&column);
+                }
+            }
+        }
+    }
+    seen.found(format)
+}
+
+/// Sixteen bytes of a plane, zeros past its end.
+#[inline(always)]
+fn sixteen(plane: &[u8], start: usize, lanes: usize) -> [u8; 16] {
+    if let Some(Ok(bytes)) = plane[..lanes].get(start..start + 16).map(<[u8; 16]>::try_from) {
+        return bytes;
+    }
+    let mut bytes = [0; 16];
+    bytes[..lanes - start].copy_from_slice(&plane[start..lanes]);
+    bytes
+}
+
+/// What the weights so far have in common.
+#[derive(Default)]
+struct Seen {
+    /// Bits that any weight has.
+    any: [u16; SIDE],
+    /// All ones where a binary16 weight is not finite.
+    special: [u16; SIDE],
+}
+
+impl Seen {
+    #[inline(always)]
+    fn look(&mut self, square: &[[u16; SIDE]; SIDE]) {
+        for row in square {
+            for (column, bits) in row.iter().enumerate() {
+                self.any[column] |= bits;
+                self.special[column] |= if bits & 0x7c00 == 0x7c00 { 0xffff } else { 0 };
+            }
+        }
+    }
+
+    fn found(&self, format: Format) -> Found {
+        let any = self.any.iter().fold(0, |any, bits| any | bits);
+        if format == Format::F16 {
+            Found { finite: self.special == [0; SIDE], zero: any & 0x7fff == 0 }
+        } else {
+            Found { finite: true, zero: any == 0 }
+        }
+    }
+}
+
+/// Rows to columns.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn transpose(square: &[[u16; SIDE]; SIDE]) -> [[u16; SIDE]; SIDE] {
+    use std::arch::x86_64::{
+        __m128i, _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi16,
+        _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    };
+    // SAFETY: eight 16-bit integers and a vector of 128 bits are the same bits.
+    let r: [__m128i; SIDE] = unsafe { std::mem::transmute(*square) };
+    // SAFETY: every x86-64 processor has SSE2.
+    let columns = unsafe {
+        let pairs = |a, b| (_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b));
+        let ((a0, a1), (b0, b1)) = (pairs(r[0], r[1]), pairs(r[2], r[3]));
+        let ((c0, c1), (d0, d1)) = (pairs(r[4], r[5]), pairs(r[6], r[7]));
+        let fours = |a, b| (_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+        let ((e0, e1), (e2, e3)) = (fours(a0, b0), fours(a1, b1));
+        let ((f0, f1), (f2, f3)) = (fours(c0, d0), fours(c1, d1));
+        let eights = |a, b| [_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b)];
+        [eights(e0, f0), eights(e1, f1), eights(e2, f2), eights(e3, f3)]
+    };
+    // SAFETY: the same bits again.
+    unsafe { std::mem::transmute(columns) }
+}
+
+/// Rows to columns.
+#[cfg(not(target_arch = "x86_64"))]
+fn transpose(square: &[[u16; SIDE]; SIDE]) -> [[u16; SIDE]; SIDE] {
+    std::array::from_fn(|column| square.map(|row| row[column]))
+}

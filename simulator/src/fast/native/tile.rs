@@ -54,7 +54,8 @@ impl Tile {
             finite: true,
         };
         let count = tile.lines_per_block();
-        tile.lines.reserve_exact(count * rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count());
+        tile.lines
+            .reserve_exact(count * rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count());
         for rows in rows.chunks(ROWS) {
             let block = (tile.lines.len() / count.max(1)) as u32;
             let found = pack::block(format, lanes, rows, &mut tile.lines);

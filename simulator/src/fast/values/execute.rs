@@ -33,12 +33,16 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&m
             Op::Chain { kernel, operands } => {
                 let Some(code) = shop.kernels.chains.get(kernel as usize) else { continue };
                 // SAFETY: the builder lists the operands of this kernel here, all of them words of the arena.
-                unsafe { code.call(shop.memory.bytes_mut().as_mut_ptr(), &tape.numbers[operands as usize..]) };
+                unsafe {
+                    code.call(shop.memory.bytes_mut().as_mut_ptr(), &tape.numbers[operands as usize..])
+                };
             }
             Op::Lanes { kernel, operands } => {
                 let Some(code) = shop.kernels.moves.get(kernel as usize) else { continue };
                 // SAFETY: as above.
-                unsafe { code.call(shop.memory.bytes_mut().as_mut_ptr(), &tape.numbers[operands as usize..]) };
+                unsafe {
+                    code.call(shop.memory.bytes_mut().as_mut_ptr(), &tape.numbers[operands as usize..])
+                };
             }
             Op::Copy { from, to } => copy(shop.memory, from, to),
             Op::Write { from, to } => {
@@ -56,11 +60,16 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&m
             }
             Op::Scatter { indexed } => {
                 let writer = writers.next();
-                known &= scatter(shop.memory, width, &tape.indexed[indexed as usize], |memory, word, superlane| {
-                    if let (Some(watch), Some(writer)) = (watch.as_mut(), writer) {
-                        told(watch, writer, memory, word, 1 << superlane);
-                    }
-                });
+                known &= scatter(
+                    shop.memory,
+                    width,
+                    &tape.indexed[indexed as usize],
+                    |memory, word, superlane| {
+                        if let (Some(watch), Some(writer)) = (watch.as_mut(), writer) {
+                            told(watch, writer, memory, word, 1 << superlane);
+                        }
+                    },
+                );
             }
             Op::Pack { tile, rows } => {
                 let rows = &tape.numbers[rows as usize..][..1 + 2 * usize::from(shop.chip.mxm.rows)];
@@ -70,7 +79,7 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&m
             Op::Multiply { numbers } => {
                 let rows = shop.chip.mxm.rows.into();
                 multiply(shop.memory, shop.tiles, rows, &tape.numbers[numbers as usize..]);
-            },
+            }
         }
     }
     known

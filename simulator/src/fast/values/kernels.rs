@@ -12,6 +12,9 @@ pub(crate) struct Kernels {
     move_numbers: HashMap<LaneMove, u32>,
     pub(crate) chains: Vec<ChainCode>,
     pub(crate) moves: Vec<LaneCode>,
+    /// The shapes of the chains, and the numbers of sources of the moves.
+    shapes: Vec<Chain>,
+    sources: Vec<u8>,
     /// Last, as the code above must not outlive it.
     library: Library,
 }
@@ -24,6 +27,8 @@ impl Kernels {
             move_numbers: HashMap::new(),
             chains: Vec::new(),
             moves: Vec::new(),
+            shapes: Vec::new(),
+            sources: Vec::new(),
             library: Library::new(chip.lanes),
         }
     }
@@ -35,8 +40,19 @@ impl Kernels {
         }
         let number = self.chains.len() as u32;
         self.chains.push(self.library.chain(&chain));
+        self.shapes.push(chain.clone());
         self.chain_numbers.insert(chain, number);
         number
+    }
+
+    /// The shape of a chain.
+    pub(crate) fn shape(&self, number: u32) -> Option<&Chain> {
+        self.shapes.get(number as usize)
+    }
+
+    /// How many source words a move has.
+    pub(crate) fn sources(&self, number: u32) -> usize {
+        self.sources.get(number as usize).copied().unwrap_or(0).into()
     }
 
     /// The number of a move's code.
@@ -46,6 +62,7 @@ impl Kernels {
         }
         let number = self.moves.len() as u32;
         self.moves.push(self.library.lane_move(&lane_move));
+        self.sources.push(lane_move.sources);
         self.move_numbers.insert(lane_move, number);
         number
     }

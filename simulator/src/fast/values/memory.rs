@@ -91,6 +91,16 @@ impl Places {
         self.alus + (u32::from(alu) * self.depth as u32 + (cycle % self.depth) as u32) * WIDE
     }
 
+    /// The words of all ALUs' results.
+    pub(crate) fn alu_words(&self) -> Range<Word> {
+        self.alus..self.staging
+    }
+
+    /// Which of them a word is.
+    pub(crate) fn alu_index(&self, word: Word) -> Option<usize> {
+        self.alu_words().contains(&word).then(|| (word - self.alus) as usize)
+    }
+
     /// Where the vectors of a weight row wait.
     pub(crate) fn row(&self, plane: usize, row: u16) -> Word {
         self.staging + (plane as u32 * self.rows + u32::from(row)) * 2

@@ -6,6 +6,7 @@
 mod bits;
 mod build;
 mod execute;
+mod fuse;
 mod kernels;
 mod memory;
 mod slots;
@@ -64,6 +65,7 @@ impl Values {
         loop {
             tape.clear();
             let ended = builder.fill(&mut shop, &mut tape, STRETCH)?;
+            fuse::fuse(&mut tape, shop.kernels, &shop.memory.places);
             known &= stretch(&mut shop, &tape, watch.as_deref_mut());
             stretches += 1;
             if ended {

@@ -110,7 +110,7 @@ impl Builder {
 }
 
 /// The words of a window.
-fn words_of(indexed: Indexed) -> impl Iterator<Item = Word> + Clone {
+pub(crate) fn words_of(indexed: Indexed) -> impl Iterator<Item = Word> + Clone {
     let step = if indexed.stride == 0 { 0 } else { indexed.stride };
     let count = if step == 0 { indexed.count.min(1) } else { indexed.count };
     (0..count).map(move |entry| indexed.base + entry * step)
@@ -164,7 +164,14 @@ fn mark(words: &mut Bits, places: &Places, slice: usize, run: &Run, address: i64
     mark_levels(words, places, slice, &levels, address, span);
 }
 
-fn mark_levels(words: &mut Bits, places: &Places, slice: usize, levels: &[(i64, i64)], address: i64, span: i64) {
+fn mark_levels(
+    words: &mut Bits,
+    places: &Places,
+    slice: usize,
+    levels: &[(i64, i64)],
+    address: i64,
+    span: i64,
+) {
     match levels {
         [] => {
             let limit = i64::from(places.words_per_slice);

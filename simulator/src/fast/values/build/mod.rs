@@ -8,6 +8,8 @@ mod mxm;
 mod sxm;
 mod vxm;
 
+pub(crate) use mem::words_of;
+
 use isa::instruction::Instruction;
 use isa::stream::{Format, Stream};
 use isa::{Chip, ChipProgram, Queue};
@@ -76,7 +78,12 @@ impl Builder {
     }
 
     /// Goes on until the tape holds `limit` operations or the program ends. Says whether it has ended.
-    pub(crate) fn fill(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, limit: usize) -> Result<bool, Lost> {
+    pub(crate) fn fill(
+        &mut self,
+        shop: &mut Workshop<'_>,
+        tape: &mut Tape,
+        limit: usize,
+    ) -> Result<bool, Lost> {
         while let Some(element) = self.next {
             if tape.ops.len() >= limit {
                 self.alus.keep_all(shop, tape);

@@ -203,9 +203,8 @@ impl Builder {
             *word = self.take_anywhere(shop.chip, by, stream)?;
         }
         let used = &mut words[..usize::from(format.streams())];
-        let constant = |word: &Word| {
-            *word < shop.memory.places.buffers.start && !self.mutable.contains(*word as usize)
-        };
+        let constant =
+            |word: &Word| *word < shop.memory.places.buffers.start && !self.mutable.contains(*word as usize);
         let constant = used.iter().all(constant);
         if !constant {
             // What is on the streams now is gone when IW comes.

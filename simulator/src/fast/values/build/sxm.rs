@@ -134,7 +134,9 @@ fn kernel(shape: Shape, program: &ChipProgram, kernels: &mut Kernels, lanes: usi
             Shape::Permute(map) => Some((0, entry(map, lane)?)),
             Shape::Distribute(map) => Some((0, (lane - lane % width) as u16 + entry(map, lane % width)?)),
             Shape::Rotate(by) => Some((0, ((lane + usize::from(by)) % lanes) as u16)),
-            Shape::Transpose(of) => Some(((lane % width) as u8, (lane - lane % width) as u16 + u16::from(of))),
+            Shape::Transpose(of) => {
+                Some(((lane % width) as u8, (lane - lane % width) as u16 + u16::from(of)))
+            }
         }
     };
     let sources = match shape {

@@ -1,8 +1,8 @@
 //! The VXM: each operation is a call of compiled code; its result is kept as 32-bit words only if another ALU takes it.
 
 use isa::Chip;
-use isa::instruction::{Operand, Vxm, VxmOp};
 use isa::Queue;
+use isa::instruction::{Operand, Vxm, VxmOp};
 
 use super::{Builder, Workshop, adjacent};
 use crate::fast::native::{Chain, Node, Source};

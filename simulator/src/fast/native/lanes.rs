@@ -76,7 +76,11 @@ pub(super) fn build(
             } else {
                 let mask = builder.func.dfg.constants.insert(stretch.from.as_slice().into());
                 let mask = builder.ins().vconst(types::I8X16, mask);
-                if has_pshufb { builder.ins().x86_pshufb(loaded, mask) } else { builder.ins().swizzle(loaded, mask) }
+                if has_pshufb {
+                    builder.ins().x86_pshufb(loaded, mask)
+                } else {
+                    builder.ins().swizzle(loaded, mask)
+                }
             };
             joined = Some(joined.map_or(part, |joined| builder.ins().bor(joined, part)));
         }

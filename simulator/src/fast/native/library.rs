@@ -37,7 +37,9 @@ impl Library {
     /// An empty library for vectors of `lanes` lanes.
     pub(crate) fn new(lanes: usize) -> Library {
         let mut flags = settings::builder();
-        for (name, value) in [("opt_level", "speed"), ("enable_verifier", if cfg!(test) { "true" } else { "false" })] {
+        for (name, value) in
+            [("opt_level", "speed"), ("enable_verifier", if cfg!(test) { "true" } else { "false" })]
+        {
             flags.set(name, value).expect("a setting of Cranelift");
         }
         let isa = cranelift_native::builder().expect("a host that Cranelift compiles for");

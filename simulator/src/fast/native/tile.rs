@@ -12,8 +12,6 @@ mod kernels;
 mod pack;
 mod portable;
 #[cfg(test)]
-mod bench;
-#[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -54,7 +52,8 @@ impl Tile {
             finite: true,
         };
         let count = tile.lines_per_block();
-        tile.lines.reserve_exact(count * rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count());
+        tile.lines
+            .reserve_exact(count * rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count());
         for rows in rows.chunks(ROWS) {
             let block = (tile.lines.len() / count.max(1)) as u32;
             let found = pack::block(format, lanes, rows, &mut tile.lines);

@@ -160,9 +160,7 @@ impl Emit<'_> {
     /// A block of an operand; and the scalar, if it is the same in all lanes.
     fn operand(&mut self, place: Place, lane: Value, results: &[Block]) -> (Block, Option<Value>) {
         match place {
-            Place::Planes(format, planes) => {
-                (self.widen(format, &planes.map(|plane| (plane, lane))), None)
-            }
+            Place::Planes(format, planes) => (self.widen(format, &planes.map(|plane| (plane, lane))), None),
             Place::Wide(base) => {
                 let address = self.wide(base, lane);
                 let load = |index: i32| self.builder.ins().load(types::I32X4, flags(), address, 16 * index);

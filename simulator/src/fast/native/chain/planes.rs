@@ -29,11 +29,9 @@ impl Emit<'_> {
         let p0 = p0.expect("every format has a plane");
         match (format, p1.zip(p2.zip(p3)), p1) {
             (Format::I8, ..) => {
-                let halves =
-                    [self.builder.ins().swiden_low(p0), self.builder.ins().swiden_high(p0)];
-                let [low, high] = halves.map(|half| {
-                    [self.builder.ins().swiden_low(half), self.builder.ins().swiden_high(half)]
-                });
+                let halves = [self.builder.ins().swiden_low(p0), self.builder.ins().swiden_high(p0)];
+                let [low, high] = halves
+                    .map(|half| [self.builder.ins().swiden_low(half), self.builder.ins().swiden_high(half)]);
                 [low[0], low[1], high[0], high[1]]
             }
             (_, Some((p1, (p2, p3))), _) => {

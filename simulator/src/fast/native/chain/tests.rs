@@ -31,15 +31,55 @@ impl Arena {
     /// Random bits, but often such as are special to some operation or format.
     fn bits(&mut self) -> u32 {
         const EDGES: [u32; 44] = [
-            0, 0x8000_0000, 1, 2, 31, 32, 33, 127, 128, 255, 0xffff_ff80, 0xffff_ff7f, u32::MAX, i32::MAX as u32,
-            0x3f80_0000, 0xbf80_0000, 0x3f00_0000, 0x3fc0_0000, 0xc020_0000, 0x4b00_0001, 0x4eff_ffff, 0x4f00_0000,
-            0xcf00_0000, 0x7f7f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffa0_1234, 0x7f80_0001,
-            0x0080_0000, 0x007f_ffff, 0x477f_efff, 0x477f_f000, 0x477f_e000, 0x4780_0000, 0x3300_0000, 0x3300_0001, 0x3380_0000,
-            0x3880_0000, 0x387f_ffff, 0x387f_e000, 0x387f_d000, 0x3880_1000, 0x3880_3000,
+            0,
+            0x8000_0000,
+            1,
+            2,
+            31,
+            32,
+            33,
+            127,
+            128,
+            255,
+            0xffff_ff80,
+            0xffff_ff7f,
+            u32::MAX,
+            i32::MAX as u32,
+            0x3f80_0000,
+            0xbf80_0000,
+            0x3f00_0000,
+            0x3fc0_0000,
+            0xc020_0000,
+            0x4b00_0001,
+            0x4eff_ffff,
+            0x4f00_0000,
+            0xcf00_0000,
+            0x7f7f_ffff,
+            0x7f80_0000,
+            0xff80_0000,
+            0x7fc0_0000,
+            0xffa0_1234,
+            0x7f80_0001,
+            0x0080_0000,
+            0x007f_ffff,
+            0x477f_efff,
+            0x477f_f000,
+            0x477f_e000,
+            0x4780_0000,
+            0x3300_0000,
+            0x3300_0001,
+            0x3380_0000,
+            0x3880_0000,
+            0x387f_ffff,
+            0x387f_e000,
+            0x387f_d000,
+            0x3880_1000,
+            0x3880_3000,
         ];
         const HALVES: [u16; 12] =
             [0, 0x8000, 1, 0x03ff, 0x0400, 0x83ff, 0x7bff, 0x7c00, 0xfc00, 0x7c01, 0xfe55, 0x3c00];
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let random = (self.state >> 32) as u32;
         let choice = (self.state >> 10) as usize;
         match choice % 8 {
@@ -74,7 +114,9 @@ impl Arena {
                 operands.extend(first..self.next);
                 let lane = |lane| {
                     let bits = self.bits();
-                    (first..self.next).zip(bits.to_le_bytes()).for_each(|(word, byte)| self.set(word, lane, byte));
+                    (first..self.next)
+                        .zip(bits.to_le_bytes())
+                        .for_each(|(word, byte)| self.set(word, lane, byte));
                     widen(format, bits)
                 };
                 (0..LANES).map(lane).collect()
@@ -84,7 +126,10 @@ impl Arena {
                 operands.push(first);
                 let lane = |lane| {
                     let bits = self.bits();
-                    bits.to_le_bytes().iter().enumerate().for_each(|(i, byte)| self.set(first, 4 * lane + i, *byte));
+                    bits.to_le_bytes()
+                        .iter()
+                        .enumerate()
+                        .for_each(|(i, byte)| self.set(first, 4 * lane + i, *byte));
                     bits
                 };
                 (0..LANES).map(lane).collect()
@@ -108,9 +153,11 @@ fn check(library: &mut Library, chain: &Chain, seed: u64, in_place: bool) {
         let a = arena.source(node.a, &mut operands, &results);
         let updated = operands.get(first).copied();
         let b = node.b.map(|b| arena.source(b, &mut operands, &results));
-        let result = (0..LANES).map(|lane| alu(node.op, a[lane], b.as_ref().map_or(0, |b| b[lane]))).collect();
+        let result =
+            (0..LANES).map(|lane| alu(node.op, a[lane], b.as_ref().map_or(0, |b| b[lane]))).collect();
         let planes = node.result.map(|format| (format, arena.words(format.streams().into())));
-        operands.extend(planes.iter().flat_map(|(format, first)| *first..first + u32::from(format.streams())));
+        operands
+            .extend(planes.iter().flat_map(|(format, first)| *first..first + u32::from(format.streams())));
         let keep = node.keep.then(|| if in_place { updated.expect("an operand") } else { arena.words(4) });
         operands.extend(keep);
         results.push(result);

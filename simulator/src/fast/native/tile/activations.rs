@@ -12,14 +12,12 @@ pub(super) struct Inputs<T, const V: usize> {
 
 /// F16 vectors. A lane of zeros adds nothing to sums that start at +0, as long as all weights are finite: then it may be left out.
 pub(super) fn halves<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize, skip: bool) -> Inputs<f64, V> {
-    let mut inputs = Inputs {
-        lines: Vec::with_capacity(lanes),
-        values: Vec::with_capacity(lanes),
-        finite: [true; V],
-    };
+    let mut inputs =
+        Inputs { lines: Vec::with_capacity(lanes), values: Vec::with_capacity(lanes), finite: [true; V] };
     let planes: [[&[u8]; 2]; V] = std::array::from_fn(|v| vectors[v].map(|plane| &plane[..lanes]));
     for lane in 0..lanes {
-        let bits: [u16; V] = std::array::from_fn(|v| u16::from_le_bytes([planes[v][0][lane], planes[v][1][lane]]));
+        let bits: [u16; V] =
+            std::array::from_fn(|v| u16::from_le_bytes([planes[v][0][lane], planes[v][1][lane]]));
         if skip && bits.iter().fold(0, |any, bits| any | bits) & 0x7fff == 0 {
             continue;
         }

@@ -16,7 +16,12 @@ pub(super) struct Found {
 }
 
 /// Appends the lines of a block of at most [`ROWS`] rows.
-pub(super) fn block(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>], lines: &mut Vec<Line>) -> Found {
+pub(super) fn block(
+    format: Format,
+    lanes: usize,
+    rows: &[Option<[&[u8]; 2]>],
+    lines: &mut Vec<Line>,
+) -> Found {
     if rows.iter().all(Option::is_none) {
         return Found { finite: true, zero: true };
     }
@@ -40,7 +45,9 @@ pub(super) fn block(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>], l
                         });
                     }
                 } else {
-                    squares[0][index] = std::array::from_fn(|column| u16::from_le_bytes([low[2 * column], low[2 * column + 1]]));
+                    squares[0][index] = std::array::from_fn(|column| {
+                        u16::from_le_bytes([low[2 * column], low[2 * column + 1]])
+                    });
                 }
             }
             let (squares, first) =

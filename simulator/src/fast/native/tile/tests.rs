@@ -36,9 +36,21 @@ fn vector(random: &mut Random, kind: Kind, lanes: usize) -> Vec<u16> {
         match kind {
             // One in a few hundred is special, so that most sums are numbers.
             Kind::Wild if bits % 301 == 0 => WILD[usize::from(bits / 301 % 8)],
-            Kind::Wild | Kind::Finite => if bits & 0x7c00 == 0x7c00 { bits & 0x83ff } else { bits },
+            Kind::Wild | Kind::Finite => {
+                if bits & 0x7c00 == 0x7c00 {
+                    bits & 0x83ff
+                } else {
+                    bits
+                }
+            }
             Kind::Tame => bits & 0x8fff | 0x3000,
-            Kind::Sparse => if bits % 7 == 0 { bits & 0x8fff | 0x2000 } else { bits & 0x8000 },
+            Kind::Sparse => {
+                if bits % 7 == 0 {
+                    bits & 0x8fff | 0x2000
+                } else {
+                    bits & 0x8000
+                }
+            }
             Kind::Zero => bits & 0x8000,
         }
     };

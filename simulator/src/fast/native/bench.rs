@@ -96,7 +96,12 @@ fn chains() {
         let made = start.elapsed().as_micros();
         let code = library.chain(&chain);
         println!("{name}: library {made} µs, compiled in {} µs", start.elapsed().as_micros() - made);
-        let operands: Vec<u32> = (0..chain.operands() as u32).map(|index| 4 * index).collect();
+        // Where an immediate is wanted, a number around 1 does, and all words are below 64.
+        let mut operands: Vec<u32> = (0..chain.operands() as u32).map(|index| 4 * index).collect();
+        if chain.nodes.len() > 1 {
+            operands[2] = 1.5f32.to_bits();
+            operands[5] = 0.25f32.to_bits();
+        }
         time(&name, 2000, |_| {
             // SAFETY: the arena has the words.
             unsafe { code.call(arena.as_mut_ptr(), &operands) }

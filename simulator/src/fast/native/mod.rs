@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod bench;
 mod chain;
+mod half;
 mod lanes;
 mod library;
 mod math;

@@ -170,7 +170,9 @@ fn tanh<const FUSED: bool>(words: &mut [u32; LANES]) {
 #[inline(always)]
 fn rsqrt(words: &mut [u32; LANES]) {
     for word in words {
-        *word = numeric::bits((1.0 / f64::from(f32::from_bits(*word)).sqrt()) as f32);
+        let value = (1.0 / f64::from(f32::from_bits(*word)).sqrt()) as f32;
+        // As numeric::bits, which is not compiled for these features.
+        *word = if value.is_nan() { numeric::NAN } else { value.to_bits() };
     }
 }
 

@@ -7,6 +7,8 @@
 use isa::instruction::VxmOp;
 use isa::numeric;
 
+use super::half::Halves;
+
 /// Lanes that a helper computes at once.
 const LANES: usize = 16;
 
@@ -16,6 +18,7 @@ type Helper = unsafe extern "C" fn(*mut u32);
 /// What chains call.
 #[derive(Clone, Copy)]
 pub(super) struct Helpers {
+    pub(super) halves: Halves,
     pub(super) exp: Helper,
     pub(super) tanh: Helper,
     pub(super) rsqrt: Helper,
@@ -30,13 +33,13 @@ impl Helpers {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
-                return avx512::HELPERS;
+                return avx512::helpers(Halves::new());
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return avx2::HELPERS;
+                return avx2::helpers(Halves::new());
             }
         }
-        portable::HELPERS
+        portable::helpers(Halves::new())
     }
 }
 
@@ -44,9 +47,11 @@ impl Helpers {
 macro_rules! helpers {
     ($name:ident, $fused:literal, $($features:literal)?) => {
         mod $name {
-            use super::{Helpers, LANES};
+            use super::{Halves, Helpers, LANES};
 
-            pub(super) const HELPERS: Helpers = Helpers { exp, tanh, rsqrt };
+            pub(super) fn helpers(halves: Halves) -> Helpers {
+                Helpers { halves, exp, tanh, rsqrt }
+            }
 
             $(#[target_feature(enable = $features)])?
             unsafe extern "C" fn exp(words: *mut u32) {
@@ -165,7 +170,9 @@ fn tanh<const FUSED: bool>(words: &mut [u32; LANES]) {
 #[inline(always)]
 fn rsqrt(words: &mut [u32; LANES]) {
     for word in words {
-        *word = numeric::bits((1.0 / f64::from(f32::from_bits(*word)).sqrt()) as f32);
+        let value = (1.0 / f64::from(f32::from_bits(*word)).sqrt()) as f32;
+        // As numeric::bits, which is not compiled for these features.
+        *word = if value.is_nan() { numeric::NAN } else { value.to_bits() };
     }
 }
 

@@ -8,7 +8,10 @@
 #![allow(unsafe_code, reason = "compiled code is called, and vectors of the host's processor are used")]
 #![allow(dead_code, unused_imports, reason = "the executor that calls this is still to come")]
 
+#[cfg(test)]
+mod bench;
 mod chain;
+mod half;
 mod lanes;
 mod library;
 mod math;

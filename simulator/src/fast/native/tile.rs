@@ -12,8 +12,6 @@ mod kernels;
 mod pack;
 mod portable;
 #[cfg(test)]
-mod bench;
-#[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;

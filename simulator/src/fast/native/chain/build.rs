@@ -43,8 +43,19 @@ enum Place {
 struct Places {
     a: Place,
     b: Option<Place>,
-    result: Option<Place>,
+    result: Option<Output>,
     keep: Option<Value>,
+}
+
+/// Where a result goes.
+#[derive(Clone, Copy)]
+enum Output {
+    Planes(Format, [Value; 4]),
+    /// Kept as words until the loop is over, then narrowed.
+    Halves {
+        words: Value,
+        planes: [Value; 2],
+    },
 }
 
 /// Nothing is known of the alignment.
@@ -70,7 +81,7 @@ pub(in crate::fast::native) fn build(
     emit.builder.switch_to_block(entry);
     emit.builder.seal_block(entry);
     let [arena, operands] = [0, 1].map(|index| emit.builder.block_params(entry)[index]);
-    let mut reader = Reader { arena, operands, next: 0, stride: stride(lanes) as i64 };
+    let mut reader = Reader { arena, operands, next: 0, stride: stride(lanes) as i64, lanes };
     let places: Vec<Places> = chain.nodes.iter().map(|node| reader.places(&mut emit, node)).collect();
 
     let body = emit.builder.create_block();
@@ -84,14 +95,15 @@ pub(in crate::fast::native) fn build(
         let (a, _) = emit.operand(places.a, lane, &results);
         let b = places.b.map(|place| emit.operand(place, lane, &results));
         let result = emit.apply(node.op, a, b);
-        if let Some(Place::Planes(format, planes)) = places.result {
-            emit.narrow(format, result, &planes.map(|plane| (plane, lane)));
+        match places.result {
+            Some(Output::Planes(format, planes)) => {
+                emit.narrow(format, result, &planes.map(|plane| (plane, lane)));
+            }
+            Some(Output::Halves { words, .. }) => emit.store_wide(words, lane, result),
+            None => {}
         }
         if let Some(base) = places.keep {
-            let address = emit.wide(base, lane);
-            for (index, value) in (0..).zip(result) {
-                emit.builder.ins().store(flags(), value, address, 16 * index);
-            }
+            emit.store_wide(base, lane, result);
         }
         results.push(result);
     }
@@ -101,6 +113,12 @@ pub(in crate::fast::native) fn build(
     emit.builder.seal_block(body);
     emit.builder.switch_to_block(exit);
     emit.builder.seal_block(exit);
+    for places in &places {
+        if let Some(Output::Halves { words, planes: [low, high] }) = places.result {
+            let narrow = emit.helpers.halves.narrow as usize;
+            emit.call_on_vectors(narrow, [words, low, high], lanes);
+        }
+    }
     emit.builder.ins().return_(&[]);
     emit.builder.finalize(isa.frontend_config());
 }
@@ -111,6 +129,7 @@ struct Reader {
     operands: Value,
     next: i32,
     stride: i64,
+    lanes: usize,
 }
 
 impl Reader {
@@ -118,21 +137,27 @@ impl Reader {
         Places {
             a: self.source(emit, node.a),
             b: node.b.map(|b| self.source(emit, b)),
-            result: node.result.map(|format| self.source(emit, Source::Planes(format))),
+            result: node.result.map(|format| match format {
+                Format::F16 => {
+                    let planes = [self.address(emit), self.address(emit)];
+                    Output::Halves { words: emit.vector(self.stride), planes }
+                }
+                _ => Output::Planes(format, self.planes(emit, format)),
+            }),
             keep: node.keep.then(|| self.address(emit)),
         }
     }
 
     fn source(&mut self, emit: &mut Emit<'_>, source: Source) -> Place {
         match source {
-            Source::Planes(format) => {
-                let first = self.address(emit);
-                let mut planes = [first; 4];
-                for plane in &mut planes[1..format.streams().into()] {
-                    *plane = self.address(emit);
-                }
-                Place::Planes(format, planes)
+            Source::Planes(Format::F16) => {
+                let [low, high] = [self.address(emit), self.address(emit)];
+                let words = emit.vector(self.stride);
+                let widen = emit.helpers.halves.widen as usize;
+                emit.call_on_vectors(widen, [low, high, words], self.lanes);
+                Place::Wide(words)
             }
+            Source::Planes(format) => Place::Planes(format, self.planes(emit, format)),
             Source::Wide => Place::Wide(self.address(emit)),
             Source::Immediate => {
                 let scalar = self.operand(emit);
@@ -140,6 +165,15 @@ impl Reader {
             }
             Source::Node(node) => Place::Node(node),
         }
+    }
+
+    fn planes(&mut self, emit: &mut Emit<'_>, format: Format) -> [Value; 4] {
+        let first = self.address(emit);
+        let mut planes = [first; 4];
+        for plane in &mut planes[1..format.streams().into()] {
+            *plane = self.address(emit);
+        }
+        planes
     }
 
     fn operand(&mut self, emit: &mut Emit<'_>) -> Value {
@@ -174,6 +208,30 @@ impl Emit<'_> {
     fn wide(&mut self, base: Value, lane: Value) -> Value {
         let offset = self.builder.ins().ishl_imm_u(lane, 2);
         self.builder.ins().iadd(base, offset)
+    }
+
+    fn store_wide(&mut self, base: Value, lane: Value, block: Block) {
+        let address = self.wide(base, lane);
+        for (index, value) in (0..).zip(block) {
+            self.builder.ins().store(flags(), value, address, 16 * index);
+        }
+    }
+
+    /// Room on the stack for a wide vector.
+    fn vector(&mut self, stride: i64) -> Value {
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 4 * stride as u32, 6);
+        let slot = self.builder.create_sized_stack_slot(data);
+        self.builder.ins().stack_addr(types::I64, slot, 0)
+    }
+
+    /// Calls a helper that takes three vectors, and a number of blocks.
+    fn call_on_vectors(&mut self, helper: usize, [a, b, c]: [Value; 3], lanes: usize) {
+        let mut signature = Signature::new(self.signature.call_conv);
+        signature.params.extend([AbiParam::new(types::I64); 4]);
+        let signature = self.builder.import_signature(signature);
+        let callee = self.builder.ins().iconst(types::I64, helper as i64);
+        let blocks = self.builder.ins().iconst(types::I64, lanes.div_ceil(BLOCK) as i64);
+        self.builder.ins().call_indirect(signature, callee, &[a, b, c, blocks]);
     }
 
     /// What a helper makes of a block.

@@ -14,6 +14,7 @@ impl Emit<'_> {
             VxmOp::Exp => return self.call(self.helpers.exp, a),
             VxmOp::Tanh => return self.call(self.helpers.tanh, a),
             VxmOp::Rsqrt => return self.call(self.helpers.rsqrt, a),
+            VxmOp::RoundF16 => return self.call(self.helpers.halves.round, a),
             _ => {}
         }
         // What an operation with one operand would do with b does not matter.
@@ -57,10 +58,6 @@ impl Emit<'_> {
             VxmOp::Or => self.builder.ins().bor(a, b),
             VxmOp::Xor => self.builder.ins().bxor(a, b),
             VxmOp::ShiftLeft | VxmOp::ShiftRight | VxmOp::ShiftRightSigned => self.shift(op, a, b),
-            VxmOp::RoundF16 => {
-                let half = self.to_half(a);
-                self.from_half(half)
-            }
             VxmOp::ToInt => {
                 let x = self.float(a);
                 let nearest = self.builder.ins().nearest(x);
@@ -70,7 +67,9 @@ impl Emit<'_> {
                 let value = self.builder.ins().fcvt_from_sint(types::F32X4, a);
                 self.integer(value)
             }
-            VxmOp::Exp | VxmOp::Tanh | VxmOp::Rsqrt => unreachable!("a helper does it for a block"),
+            VxmOp::Exp | VxmOp::Tanh | VxmOp::Rsqrt | VxmOp::RoundF16 => {
+                unreachable!("a helper does it for a block")
+            }
         }
     }
 

@@ -15,17 +15,21 @@ pub(super) fn halves<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize, skip:
     let mut inputs =
         Inputs { lines: Vec::with_capacity(lanes), values: Vec::with_capacity(lanes), finite: [true; V] };
     let planes: [[&[u8]; 2]; V] = std::array::from_fn(|v| vectors[v].map(|plane| &plane[..lanes]));
-    for lane in 0..lanes {
-        let bits: [u16; V] =
-            std::array::from_fn(|v| u16::from_le_bytes([planes[v][0][lane], planes[v][1][lane]]));
-        if skip && bits.iter().fold(0, |any, bits| any | bits) & 0x7fff == 0 {
-            continue;
+    // All numbers first, by vector instructions if the compiler finds any.
+    let numbers: [Vec<f64>; V] = planes.map(|[low, high]| {
+        low.iter().zip(high).map(|(low, high)| to_f64(u16::from_le_bytes([*low, *high]))).collect()
+    });
+    for (finite, numbers) in inputs.finite.iter_mut().zip(&numbers) {
+        // Infinities and NaN times zero are NaN.
+        *finite = numbers.iter().fold(0.0, |sum, number| sum + 0.0 * number) == 0.0;
+    }
+    let mut columns = numbers.each_ref().map(|numbers| numbers.iter());
+    for lane in 0..lanes as u32 {
+        let values: [f64; V] = std::array::from_fn(|v| columns[v].next().copied().unwrap_or(0.0));
+        if !(skip && values.iter().all(|value| *value == 0.0)) {
+            inputs.lines.push(lane);
+            inputs.values.push(values);
         }
-        for (finite, bits) in inputs.finite.iter_mut().zip(bits) {
-            *finite &= bits & 0x7c00 != 0x7c00;
-        }
-        inputs.lines.push(lane as u32);
-        inputs.values.push(bits.map(to_f64));
     }
     inputs
 }

@@ -38,16 +38,9 @@ pub(super) fn block(
                 let Some(row) = row else { continue };
                 let low = sixteen(row[0], start, lanes);
                 if format == Format::F16 {
-                    let high = sixteen(row[1], start, lanes);
-                    for half in 0..2 {
-                        squares[half][index] = std::array::from_fn(|column| {
-                            u16::from_le_bytes([low[SIDE * half + column], high[SIDE * half + column]])
-                        });
-                    }
+                    [squares[0][index], squares[1][index]] = join(low, sixteen(row[1], start, lanes));
                 } else {
-                    squares[0][index] = std::array::from_fn(|column| {
-                        u16::from_le_bytes([low[2 * column], low[2 * column + 1]])
-                    });
+                    squares[0][index] = pairs(low);
                 }
             }
             let (squares, first) =
@@ -55,8 +48,8 @@ pub(super) fn block(
             for (square, first) in squares.iter().zip((first..).step_by(SIDE)) {
                 seen.look(square);
                 let square = transpose(square);
-                let lines = lines.iter_mut().skip(first);
-                for (line, column) in lines.zip(square) {
+                let end = lines.len().min(first + SIDE);
+                for (line, column) in lines[first.min(end)..end].iter_mut().zip(square) {
                     line.0[SIDE * group..][..SIDE].copy_from_slice(&column);
                 }
             }
@@ -104,6 +97,31 @@ impl Seen {
             Found { finite: true, zero: any == 0 }
         }
     }
+}
+
+/// Bytes side by side as 16-bit integers.
+#[inline(always)]
+fn pairs(bytes: [u8; 16]) -> [u16; SIDE] {
+    std::array::from_fn(|column| u16::from_le_bytes([bytes[2 * column], bytes[2 * column + 1]]))
+}
+
+/// Low and high bytes as 16-bit integers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn join(low: [u8; 16], high: [u8; 16]) -> [[u16; SIDE]; 2] {
+    use std::arch::x86_64::{__m128i, _mm_unpackhi_epi8, _mm_unpacklo_epi8};
+    // SAFETY: sixteen bytes and a vector of 128 bits are the same bits.
+    let (low, high): (__m128i, __m128i) = unsafe { (std::mem::transmute(low), std::mem::transmute(high)) };
+    // SAFETY: every x86-64 processor has SSE2.
+    let joined = unsafe { [_mm_unpacklo_epi8(low, high), _mm_unpackhi_epi8(low, high)] };
+    // SAFETY: the same bits again.
+    unsafe { std::mem::transmute(joined) }
+}
+
+/// Low and high bytes as 16-bit integers.
+#[cfg(not(target_arch = "x86_64"))]
+fn join(low: [u8; 16], high: [u8; 16]) -> [[u16; SIDE]; 2] {
+    [0, SIDE].map(|first| std::array::from_fn(|i| u16::from_le_bytes([low[first + i], high[first + i]])))
 }
 
 /// Rows to columns.

@@ -7,6 +7,12 @@ use isa::numeric::NAN;
 use super::activations::Inputs;
 use super::{Line, ROWS};
 
+/// The weights of row `row` and those after it.
+#[inline(always)]
+fn from(line: &Line, row: usize) -> *const u16 {
+    line.0.as_ptr().wrapping_add(row)
+}
+
 /// The loops. A module has the operations on vectors: `WIDTH` f64, or twice as many i32.
 macro_rules! kernels {
     ($features:literal) => {
@@ -39,9 +45,9 @@ macro_rules! kernels {
         ) {
             let mut sums = [[zeros(); N]; V];
             for (&line, values) in inputs.lines.iter().zip(&inputs.values) {
-                let line = &lines[line as usize].0[start..start + N * WIDTH];
-                for (n, weights) in line.chunks_exact(WIDTH).enumerate() {
-                    let weights = widen(weights);
+                let line = &lines[line as usize];
+                for n in 0..N {
+                    let weights = widen(line, start + n * WIDTH);
                     for v in 0..V {
                         sums[v][n] = multiply_add(weights, values[v], sums[v][n]);
                     }
@@ -82,9 +88,9 @@ macro_rules! kernels {
         ) {
             let mut sums = [[no_sums(); N]; V];
             for (&line, values) in inputs.lines.iter().zip(&inputs.values) {
-                let line = &lines[line as usize].0[start..start + N * 2 * WIDTH];
-                for (n, weights) in line.chunks_exact(2 * WIDTH).enumerate() {
-                    let weights = widen_bytes(weights);
+                let line = &lines[line as usize];
+                for n in 0..N {
+                    let weights = widen_bytes(line, start + n * 2 * WIDTH);
                     for v in 0..V {
                         sums[v][n] = multiply_add_pairs(weights, values[v], sums[v][n]);
                     }
@@ -116,10 +122,9 @@ pub(super) mod avx512 {
 
     #[target_feature(enable = "avx512f,f16c")]
     #[inline]
-    fn widen(halves: &[u16]) -> __m512d {
-        assert!(halves.len() == WIDTH);
-        // SAFETY: eight numbers are 128 bits.
-        let halves = unsafe { _mm_loadu_si128(halves.as_ptr().cast()) };
+    fn widen(line: &Line, row: usize) -> __m512d {
+        // SAFETY: rows are taken by eights, which are 128 bits, aligned as the line is.
+        let halves = unsafe { _mm_load_si128(from(line, row).cast()) };
         _mm512_cvtps_pd(_mm256_cvtph_ps(halves))
     }
 
@@ -148,10 +153,9 @@ pub(super) mod avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw")]
     #[inline]
-    fn widen_bytes(pairs: &[u16]) -> __m512i {
-        assert!(pairs.len() == 2 * WIDTH);
-        // SAFETY: sixteen pairs of bytes are 256 bits.
-        _mm512_cvtepi8_epi16(unsafe { _mm256_loadu_si256(pairs.as_ptr().cast()) })
+    fn widen_bytes(line: &Line, row: usize) -> __m512i {
+        // SAFETY: rows are taken by sixteens, which are 256 bits, aligned as the line is.
+        _mm512_cvtepi8_epi16(unsafe { _mm256_load_si256(from(line, row).cast()) })
     }
 
     #[target_feature(enable = "avx512f,avx512bw")]
@@ -186,10 +190,9 @@ pub(super) mod avx2 {
 
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
-    fn widen(halves: &[u16]) -> __m256d {
-        assert!(halves.len() == WIDTH);
-        // SAFETY: four numbers are 64 bits.
-        let halves = unsafe { _mm_loadl_epi64(halves.as_ptr().cast()) };
+    fn widen(line: &Line, row: usize) -> __m256d {
+        // SAFETY: rows are taken by fours, which are 64 bits.
+        let halves = unsafe { _mm_loadl_epi64(from(line, row).cast()) };
         _mm256_cvtps_pd(_mm_cvtph_ps(halves))
     }
 
@@ -218,10 +221,9 @@ pub(super) mod avx2 {
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn widen_bytes(pairs: &[u16]) -> __m256i {
-        assert!(pairs.len() == 2 * WIDTH);
-        // SAFETY: eight pairs of bytes are 128 bits.
-        _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(pairs.as_ptr().cast()) })
+    fn widen_bytes(line: &Line, row: usize) -> __m256i {
+        // SAFETY: rows are taken by eights, which are 128 bits, aligned as the line is.
+        _mm256_cvtepi8_epi16(unsafe { _mm_load_si128(from(line, row).cast()) })
     }
 
     #[target_feature(enable = "avx2")]

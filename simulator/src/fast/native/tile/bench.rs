@@ -1,1 +1,0 @@
-//! How fast products are; to be run by hand, and read.

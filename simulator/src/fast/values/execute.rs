@@ -162,6 +162,11 @@ fn multiply(memory: &mut Memory, tiles: &Tiles, rows: usize, numbers: &[u32]) {
     let Some(tile) = tile else { return };
     let (stride, first, lanes) = (memory.places.stride, memory.places.products as usize, memory.places.lanes);
     let (before, products) = memory.split_products();
+    if count == 1 {
+        let product = &mut products[(numbers[4] as usize - first) * stride / 4..][..rows];
+        let word = |word: u32| &before[word as usize * stride..][..lanes];
+        return tile.multiply(&[[word(numbers[2]), word(numbers[3])]], &mut [product]);
+    }
     let vectors = numbers[2..2 + 3 * count].chunks_exact(3);
     let word = |word: u32| &before[word as usize * stride..][..lanes];
     let inputs: Vec<[&[u8]; 2]> = vectors.clone().map(|v| [word(v[0]), word(v[1])]).collect();

@@ -57,7 +57,7 @@ impl Values {
         let (kernels, tiles) = (&mut self.kernels, &mut self.tiles);
         let mut shop = Workshop { chip, program, memory, kernels, tiles };
         if let Some(tape) = &self.tape {
-            return Ok(stretch(&mut shop, tape, watch));
+            return Ok(stretch(&mut shop, tape, watch, true));
         }
         let mut builder = Builder::new(&shop, self.watched);
         let mut tape = Tape::new(shop.memory.places.buffers.start as usize);
@@ -66,7 +66,7 @@ impl Values {
             tape.clear();
             let ended = builder.fill(&mut shop, &mut tape, STRETCH)?;
             fuse::fuse(&mut tape, shop.kernels, &shop.memory.places);
-            known &= stretch(&mut shop, &tape, watch.as_deref_mut());
+            known &= stretch(&mut shop, &tape, watch.as_deref_mut(), false);
             stretches += 1;
             if ended {
                 break;
@@ -80,9 +80,12 @@ impl Values {
     }
 }
 
-fn stretch(shop: &mut Workshop<'_>, tape: &Tape, watch: Option<&mut Watch<'_>>) -> bool {
+/// Executes a tape. What it writes is known afterwards, which need not be said twice of one tape.
+fn stretch(shop: &mut Workshop<'_>, tape: &Tape, watch: Option<&mut Watch<'_>>, again: bool) -> bool {
     let known = !tape.unknown.meets(&shop.memory.unknown);
     let chosen = execute::execute(shop, tape, watch);
-    shop.memory.written(&tape.written);
+    if !again {
+        shop.memory.written(&tape.written);
+    }
     known && chosen
 }

@@ -4,13 +4,13 @@ mod machine;
 mod check;
 mod ports;
 mod chip;
-mod icu;
+pub(crate) mod icu;
 mod sram;
 mod mem;
 mod vxm;
 mod tile;
 mod mxm;
-mod sxm;
+pub(crate) mod sxm;
 mod c2c;
 
 pub use machine::Machine;

@@ -34,7 +34,7 @@ impl Lattice {
     }
 
     /// From (count, interval) of each level, innermost first; at most [`MAX_REPEATS`] of them count.
-    fn from_innermost(base: i64, levels: impl Iterator<Item = (i64, i64)>) -> Lattice {
+    pub(crate) fn from_innermost(base: i64, levels: impl Iterator<Item = (i64, i64)>) -> Lattice {
         let mut lattice = Lattice::point(base);
         for (count, interval) in levels.filter(|(count, _)| *count > 1) {
             lattice.last += (count - 1) * interval;

@@ -3,7 +3,7 @@
 mod machine;
 mod check;
 mod ports;
-mod chip;
+pub(crate) mod chip;
 pub(crate) mod icu;
 mod sram;
 mod mem;
@@ -11,6 +11,6 @@ mod vxm;
 mod tile;
 mod mxm;
 pub(crate) mod sxm;
-mod c2c;
+pub(crate) mod c2c;
 
 pub use machine::Machine;

@@ -1,0 +1,1 @@
+//! The cost grows with the runs, not with what they repeat.

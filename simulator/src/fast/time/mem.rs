@@ -11,7 +11,7 @@ use super::words::unwritten;
 
 /// What the checks of memory have found so far.
 pub(super) struct Found {
-    /// The first cycle in which something goes wrong.
+    /// The first cycle in which something goes wrong; whether indices decide in it is still of interest.
     pub(super) horizon: i64,
     /// The first cycle in which indices decide.
     pub(super) depends: Option<i64>,
@@ -94,7 +94,7 @@ fn in_flight(timeline: &Timeline<'_>, reads: &Accesses<'_>, writes: &Accesses<'_
             let most = (cycles.last() - times.first()).min(longest);
             let decided = reads.is_indexed(run) || writes.is_indexed(other);
             for delay in least..=most {
-                match first_meeting(read, &write.shifted(delay), found.horizon) {
+                match first_meeting(read, &write.shifted(delay), found.horizon + 1) {
                     Some(cycle) if decided => found.depends_in(cycle),
                     Some(cycle) => found.horizon = cycle,
                     None => {}

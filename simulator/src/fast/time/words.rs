@@ -49,7 +49,7 @@ pub(super) fn unwritten(
     let mut words = Words::new(count, initial, present);
     let (mut begun, mut done) = (0, 0);
     for (run, (path, cycles)) in reads.paths.iter().zip(&reads.line.cycles).enumerate() {
-        if cycles.first() >= found.horizon {
+        if cycles.first() > found.horizon {
             break;
         }
         let range = hull(path, count);
@@ -144,7 +144,7 @@ impl Words {
     }
 
     fn read(&self, path: &Path, found: &mut Found) {
-        path.without_repetition().walk(found.horizon, &mut |cycle, word| {
+        path.without_repetition().walk(found.horizon + 1, &mut |cycle, word| {
             let word = word as usize;
             if self.is_written(word, cycle) {
                 return true;
@@ -159,7 +159,7 @@ impl Words {
     }
 
     fn gather(&self, path: &Path, window: Window, found: &mut Found) {
-        path.without_repetition().walk(found.horizon, &mut |cycle, base| {
+        path.without_repetition().walk(found.horizon + 1, &mut |cycle, base| {
             let sure = window_words(window, base).all(|word| self.is_written(word, cycle));
             if !sure {
                 found.depends_in(cycle);

@@ -60,7 +60,7 @@ impl<'m> Maker<'m> {
         let mut program = ChipProgram::default();
         for half in Hemisphere::BOTH {
             for slice in 0..SLICES {
-                let (address, words) = match rng.below(8) {
+                let (address, words) = match rng.below(70) {
                     0 => continue,
                     1 => (rng.below(30) as u32, rng.within(1, 50) as u32),
                     _ => (0, 2 * BANK),

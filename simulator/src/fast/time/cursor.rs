@@ -35,7 +35,8 @@ impl<'t> Cursor<'t> {
     /// The instruction, stepped.
     pub(super) fn instruction(&self) -> Option<Result<Dispatch, Raised>> {
         let run = self.line.runs.get(self.run)?;
-        let by = self.repeats().iter().zip(self.counters).map(|(r, times)| i64::from(r.step) * i64::from(times));
+        let by =
+            self.repeats().iter().zip(self.counters).map(|(r, times)| i64::from(r.step) * i64::from(times));
         Some(stepped(self.line.queue, run, self.next, by.sum(), 0))
     }
 

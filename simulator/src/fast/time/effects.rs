@@ -57,9 +57,8 @@ pub(super) fn takes(chip: &Chip, instruction: &Instruction, mut each: impl FnMut
 /// What the instruction puts.
 pub(super) fn put(chip: &Chip, instruction: &Instruction) -> Option<Put> {
     let d = &chip.latency;
-    let simple = |stream, count: usize, delay: u16| {
-        Some(Put { stream, count, delay: delay.into(), merge: false })
-    };
+    let simple =
+        |stream, count: usize, delay: u16| Some(Put { stream, count, delay: delay.into(), merge: false });
     match *instruction {
         Instruction::Mem(Mem::Read { stream, .. }) => simple(stream, 1, d.read),
         Instruction::Mem(Mem::Gather { stream, .. }) => {

@@ -53,7 +53,9 @@ impl GoodMaps {
             world.maps.iter().map(follow).collect()
         });
         let range = usize::try_from(first).ok().zip(usize::try_from(last).ok());
-        range.and_then(|(first, last)| good.get(first..=last)).is_some_and(|maps| maps.iter().all(|good| *good))
+        range
+            .and_then(|(first, last)| good.get(first..=last))
+            .is_some_and(|maps| maps.iter().all(|good| *good))
     }
 }
 
@@ -101,9 +103,8 @@ impl Search<'_, '_> {
             return self.first(cycle, by + first * step, window_by + first * window_step, level + 1, None);
         }
         let half = count / 2;
-        self.first(cycle, by, window_by, level, Some((first, half))).or_else(|| {
-            self.first(cycle, by, window_by, level, Some((first + half, count - half)))
-        })
+        self.first(cycle, by, window_by, level, Some((first, half)))
+            .or_else(|| self.first(cycle, by, window_by, level, Some((first + half, count - half))))
     }
 
     /// Are the moved operands right whatever they are in the range that these iterations span?
@@ -113,8 +114,11 @@ impl Search<'_, '_> {
             // Far iterations of a wrong run may lead anywhere.
             for (index, repeat) in self.run.repeats.iter().enumerate().skip(level) {
                 let step = i64::from(step(repeat));
-                let (from, to) =
-                    if index == level { (first, first + count - 1) } else { (0, i64::from(repeat.count) - 1) };
+                let (from, to) = if index == level {
+                    (first, first + count - 1)
+                } else {
+                    (0, i64::from(repeat.count) - 1)
+                };
                 let (from, to) = (from.saturating_mul(step), to.saturating_mul(step));
                 low = low.saturating_add(from.min(to));
                 high = high.saturating_add(from.max(to));
@@ -122,7 +126,9 @@ impl Search<'_, '_> {
             (low, high)
         };
         let (low, high) = range(by, |repeat| repeat.step);
-        let within = |value: i64, least: i64, most: i64| value.saturating_add(low) >= least && value.saturating_add(high) <= most;
+        let within = |value: i64, least: i64, most: i64| {
+            value.saturating_add(low) >= least && value.saturating_add(high) <= most
+        };
         let chip: &Chip = self.world.chip();
         match self.run.instruction {
             Instruction::Mem(Mem::Read { address, .. } | Mem::Write { address, .. }) => {
@@ -132,7 +138,10 @@ impl Search<'_, '_> {
                 let Window { first, base, .. } = window;
                 let span = i64::try_from(window_span(window)).unwrap_or(i64::MAX / 2);
                 let bank = i64::from(chip.mem.words_per_bank);
-                let (base_low, base_high) = (i64::from(base).saturating_add(low), i64::from(base).saturating_add(high).saturating_add(span));
+                let (base_low, base_high) = (
+                    i64::from(base).saturating_add(low),
+                    i64::from(base).saturating_add(high).saturating_add(span),
+                );
                 let (low, high) = range(window_by, |repeat| repeat.window_step);
                 base_low >= 0
                     && base_high < i64::from(chip.words_per_slice())

@@ -37,7 +37,8 @@ impl Path {
             }
             _ => return None,
         };
-        let point = Path { cycle: run.cycle as i64, word: word.into(), span, depth: 0, legs: Default::default() };
+        let point =
+            Path { cycle: run.cycle as i64, word: word.into(), span, depth: 0, legs: Default::default() };
         let legs = run.repeats.iter().map(|repeat| Leg {
             count: repeat.count.into(),
             interval: repeat.interval.into(),
@@ -52,7 +53,8 @@ impl Path {
         for leg in legs.filter(|leg| leg.count > 1) {
             let inner = path.depth.checked_sub(1).and_then(|index| path.legs.get_mut(index));
             match inner.filter(|inner| {
-                inner.count * inner.interval == leg.interval && inner.count.saturating_mul(inner.step) == leg.step
+                inner.count * inner.interval == leg.interval
+                    && inner.count.saturating_mul(inner.step) == leg.step
             }) {
                 Some(inner) => inner.count *= leg.count,
                 None => {
@@ -133,13 +135,7 @@ impl Path {
 }
 
 /// Walks the legs; false once it is time to stop.
-fn walk(
-    legs: &[Leg],
-    cycle: i64,
-    word: i64,
-    limit: i64,
-    each: &mut impl FnMut(i64, i64) -> bool,
-) -> bool {
+fn walk(legs: &[Leg], cycle: i64, word: i64, limit: i64, each: &mut impl FnMut(i64, i64) -> bool) -> bool {
     if cycle >= limit {
         return false;
     }

@@ -4,10 +4,10 @@
 
 use std::collections::VecDeque;
 
+use isa::Chip;
 use isa::instruction::{AccMode, Instruction, Mxm};
 use isa::place::{Hemisphere, Queue, Slice};
 use isa::stream::{Format, Stream};
-use isa::Chip;
 
 use super::world::World;
 use crate::fault::{Dispatch, Raised};
@@ -229,8 +229,10 @@ impl Planes {
             }
         }
         let count = plane.accumulators.len();
-        let accumulator =
-            plane.accumulators.get_mut(usize::from(address)).ok_or_else(|| by.no_accumulator(address, count))?;
+        let accumulator = plane
+            .accumulators
+            .get_mut(usize::from(address))
+            .ok_or_else(|| by.no_accumulator(address, count))?;
         match (mode, *accumulator) {
             (AccMode::Add, None) => return Err(by.not_started(address)),
             (AccMode::Add, Some(old)) if old != product.format => return Err(by.sums_differ(address)),

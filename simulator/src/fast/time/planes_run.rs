@@ -164,8 +164,9 @@ impl<'t> PlanesRun<'t> {
         if !attempt.before.is_same(attempt.from as u64, &self.planes, period as u64, &moving) {
             return;
         }
-        // Other attempts want to see their states, too.
-        let until = self.attempts.iter().map(Attempt::due).fold(attempt.until, i64::min);
+        // Attempts of longer periods want to see their states, too.
+        let longer = self.attempts.iter().filter(|other| other.period > period);
+        let until = longer.map(Attempt::due).fold(attempt.until, i64::min);
         let periods = self.accumulate(attempt, (until - now) / period);
         if periods <= 0 {
             return;
@@ -174,8 +175,8 @@ impl<'t> PlanesRun<'t> {
         for (_, cursor) in &mut self.cursors {
             cursor.seek(now + periods * period);
         }
-        // Their logs would be incomplete.
-        self.attempts.retain(|other| !other.is_moving());
+        // Those of shorter periods are passed, and the logs of the others would be incomplete.
+        self.attempts.retain(|other| other.period > period && !other.is_moving());
         (self.next_look, self.pause) = (self.steps, 1);
     }
 

@@ -114,8 +114,7 @@ pub(super) fn stepped(
     by: i64,
     window_by: i64,
 ) -> Result<Dispatch, Raised> {
-    let dispatch =
-        Dispatch { cycle: cycle as u64, queue, instruction: run.instruction, node: run.node };
+    let dispatch = Dispatch { cycle: cycle as u64, queue, instruction: run.instruction, node: run.node };
     match icu::step(run.instruction, by, window_by) {
         Some(instruction) => Ok(Dispatch { instruction, ..dispatch }),
         None => Err(dispatch.steps_lead_out()),

@@ -63,7 +63,9 @@ fn compare(chip: &Chip, program: &ChipProgram) -> Result<Outcome, String> {
         (Err(right), Some(fault)) if right == fault => Ok(Outcome::Fault(fault.kind)),
         // Whatever the indices decide: such a fault, and not after ours.
         (Err(right), other)
-            if depends && by_value(right) && other.as_ref().is_none_or(|other| right.cycle <= other.cycle) =>
+            if depends
+                && by_value(right)
+                && other.as_ref().is_none_or(|other| right.cycle <= other.cycle) =>
         {
             Ok(Outcome::Depends)
         }

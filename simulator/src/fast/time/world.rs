@@ -42,13 +42,7 @@ pub(super) trait World {
     }
 
     /// Takes one wide value.
-    fn take_group(
-        &self,
-        by: &Dispatch,
-        stream: Stream,
-        format: Format,
-        position: i32,
-    ) -> Result<(), Raised> {
+    fn take_group(&self, by: &Dispatch, stream: Stream, format: Format, position: i32) -> Result<(), Raised> {
         let count = usize::from(format.streams());
         self.check(by, stream, count, count)?;
         self.take(by, stream, count, position)

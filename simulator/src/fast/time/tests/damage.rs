@@ -105,16 +105,16 @@ fn operand(run: &mut Run, rng: &mut Rng) {
                 _ => nudge(stream, rng),
             }
         }
-        Instruction::Mem(
-            Mem::Gather { window, index, stream } | Mem::Scatter { window, index, stream },
-        ) => match rng.below(6) {
-            0 => window.base += rng.below(75) as u32,
-            1 => window.count += rng.below(4) as u32,
-            2 => window.stride += 1,
-            3 => window.first += 1,
-            4 => nudge(index, rng),
-            _ => nudge(stream, rng),
-        },
+        Instruction::Mem(Mem::Gather { window, index, stream } | Mem::Scatter { window, index, stream }) => {
+            match rng.below(6) {
+                0 => window.base += rng.below(75) as u32,
+                1 => window.count += rng.below(4) as u32,
+                2 => window.stride += 1,
+                3 => window.first += 1,
+                4 => nudge(index, rng),
+                _ => nudge(stream, rng),
+            }
+        }
         Instruction::Vxm(vxm) => match (&mut vxm.a, &mut vxm.b, &mut vxm.result) {
             (Operand::Alu { alu, .. }, ..) if rng.one_in(4) => *alu = (*alu + 1) % 5,
             (Operand::Alu { delay, .. }, ..) if rng.one_in(2) => *delay = delay.wrapping_add(1) % 14,

@@ -5,8 +5,8 @@ use isa::instruction::{AccMode, Operand, VxmOp, Window};
 use isa::place::MxmPort;
 use isa::program::ZERO_LANE;
 use isa::{
-    C2c, Chip, ChipProgram, Direction, Format, Hemisphere, Instruction, Mem, Mxm, Queue, Repeat, Run, Segment,
-    SegmentData, Slice, Stream, Sxm, Vxm,
+    C2c, Chip, ChipProgram, Direction, Format, Hemisphere, Instruction, Mem, Mxm, Queue, Repeat, Run,
+    Segment, SegmentData, Slice, Stream, Sxm, Vxm,
 };
 
 use super::rng::Rng;
@@ -142,7 +142,14 @@ impl<'m> Maker<'m> {
     }
 
     /// A read whose word is `away` positions further on in `cycle`.
-    fn read_for(&mut self, cycle: u64, (half, slice): (Hemisphere, u16), away: u64, stream: Stream, levels: &Repeats) {
+    fn read_for(
+        &mut self,
+        cycle: u64,
+        (half, slice): (Hemisphere, u16),
+        away: u64,
+        stream: Stream,
+        levels: &Repeats,
+    ) {
         let begin = cycle.saturating_sub(away + u64::from(self.chip.latency.read));
         let steps = self.steps(levels);
         let read = Mem::Read { address: self.rng.below(8) as u32, stream };
@@ -367,7 +374,9 @@ pub(super) fn senseless(chip: &Chip, program: &mut ChipProgram, rng: &mut Rng) {
             0 | 1 => (Queue::MemRead(half, slice), Instruction::Mem(Mem::Read { address, stream: a })),
             2 => (Queue::MemWrite(half, slice), Instruction::Mem(Mem::Write { address, stream: a })),
             3 => (Queue::MemRead(half, slice), Instruction::Mem(Mem::Gather { window, index: a, stream: b })),
-            4 => (Queue::MemWrite(half, slice), Instruction::Mem(Mem::Scatter { window, index: a, stream: b })),
+            4 => {
+                (Queue::MemWrite(half, slice), Instruction::Mem(Mem::Scatter { window, index: a, stream: b }))
+            }
             5..=7 => {
                 let operand = Operand::Alu { alu: rng.below(5) as u8, delay: rng.below(14) as u8 };
                 let a = if rng.one_in(2) { Operand::Immediate(1) } else { operand };
@@ -376,7 +385,8 @@ pub(super) fn senseless(chip: &Chip, program: &mut ChipProgram, rng: &mut Rng) {
                 (Queue::Vxm(rng.below(4) as u8), Instruction::Vxm(vxm))
             }
             8 => {
-                let lw = Mxm::Lw { stream: a, count: streams, row: rng.below(6) as u16, row_stride: 1, format };
+                let lw =
+                    Mxm::Lw { stream: a, count: streams, row: rng.below(6) as u16, row_stride: 1, format };
                 (Queue::Mxm(half, plane, MxmPort::Load), Instruction::Mxm(lw))
             }
             9 => (Queue::Mxm(half, plane, MxmPort::Install), Instruction::Mxm(Mxm::Iw)),

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use isa::stream::{Format, Stream};
 use isa::{Instruction, Queue};
 
 /// An instruction that left its queue. Everything that happens later because of it refers back to it.
@@ -248,5 +249,147 @@ impl Dispatch {
     /// A fault in a later cycle.
     pub(crate) fn fault_in(&self, cycle: u64, kind: FaultKind, detail: impl Into<String>) -> Raised {
         Raised { kind, cycle, bank: None, by: *self, detail: detail.into() }
+    }
+}
+
+/// What both simulators say, in one place each.
+impl Dispatch {
+    pub(crate) fn steps_lead_out(&self) -> Raised {
+        self.fault(FaultKind::AddressOutOfRange, "the steps of the repeats lead below 0 or too far up")
+    }
+
+    pub(crate) fn empty_slot(&self, stream: Stream, position: i32) -> Raised {
+        self.fault(FaultKind::EmptySlot, format!("{stream} is empty at position {position}"))
+    }
+
+    /// A put in cycle `cycle` where the value of `holder` is, dispatched in cycle `dispatched`.
+    pub(crate) fn slot_occupied(
+        &self,
+        cycle: u64,
+        (stream, position): (Stream, i32),
+        (holder, dispatched): (Queue, u64),
+    ) -> Raised {
+        let place = Place { queue: holder, bank: None };
+        let detail = format!(
+            "{stream} at position {position} holds the value of {place}, dispatched in cycle {dispatched}"
+        );
+        self.fault_in(cycle, FaultKind::SlotOccupied, detail)
+    }
+
+    pub(crate) fn no_word(&self, address: u64, words: u32) -> Raised {
+        self.fault(FaultKind::AddressOutOfRange, format!("word {address} of a slice of {words} words"))
+    }
+
+    pub(crate) fn window_across(&self, first: u32, last: u64, words_per_bank: u32) -> Raised {
+        let detail = format!("words {first} to {last}, in banks of {words_per_bank} words");
+        self.fault(FaultKind::WindowAcrossBanks, detail)
+    }
+
+    pub(crate) fn bank_conflict(&self, bank: u32) -> Raised {
+        let detail = format!("a read and a write of bank {bank} in one cycle");
+        Raised { bank: Some(bank as u8), ..self.fault(FaultKind::BankConflict, detail) }
+    }
+
+    pub(crate) fn write_in_flight(&self, word: u32, bank: u32, ready: u64) -> Raised {
+        let detail = format!("word {word} can be read from cycle {ready} on");
+        Raised { bank: Some(bank as u8), ..self.fault(FaultKind::WriteInFlight, detail) }
+    }
+
+    pub(crate) fn holds_nothing(&self, word: u32, bank: u32) -> Raised {
+        let detail = format!("word {word} holds nothing");
+        Raised { bank: Some(bank as u8), ..self.fault(FaultKind::ReadBeforeWritten, detail) }
+    }
+
+    pub(crate) fn forward_delay(&self, delay: u64, least: u64, most: u64) -> Raised {
+        let detail = format!("delay {delay}, where {least} to {most} are possible");
+        self.fault(FaultKind::ForwardDelay, detail)
+    }
+
+    pub(crate) fn no_alu(&self, alu: u8, alus: usize) -> Raised {
+        self.fault(FaultKind::AddressOutOfRange, format!("ALU {alu} of {alus}"))
+    }
+
+    pub(crate) fn forward_of_nothing(&self, alu: u8, delay: u64) -> Raised {
+        let detail = format!("ALU {alu} dispatched nothing {delay} cycles before");
+        self.fault(FaultKind::ForwardOfNothing, detail)
+    }
+
+    pub(crate) fn pair_taken(&self) -> Raised {
+        self.fault(FaultKind::PairConflict, "plane 0 works in F16, which takes plane 1 too")
+    }
+
+    pub(crate) fn pair_working(&self) -> Raised {
+        self.fault(FaultKind::PairConflict, "plane 1 holds rows or products of its own")
+    }
+
+    pub(crate) fn too_many_load_streams(&self, streams: usize, most: usize) -> Raised {
+        let detail = format!("{streams} streams, and {most} can be loaded from");
+        self.fault(FaultKind::TooManyLoadStreams, detail)
+    }
+
+    pub(crate) fn array_busy(&self) -> Raised {
+        self.fault(FaultKind::MxmBusy, "the F16 vector of the cycle before is still entering")
+    }
+
+    pub(crate) fn no_weights(&self) -> Raised {
+        self.fault(FaultKind::WeightsNotInstalled, "the array holds no weights in this cycle")
+    }
+
+    pub(crate) fn activations_differ(&self, activations: Format, weights: Format) -> Raised {
+        self.fault(FaultKind::FormatMismatch, format!("{activations} activations, {weights} weights"))
+    }
+
+    pub(crate) fn no_product(&self) -> Raised {
+        self.fault(FaultKind::NoProduct, "no product arrives in this cycle")
+    }
+
+    pub(crate) fn emits_outward(&self) -> Raised {
+        self.fault(FaultKind::WrongDirection, "the stream leads away from the VXM")
+    }
+
+    pub(crate) fn no_accumulator(&self, address: u16, count: usize) -> Raised {
+        self.fault(FaultKind::AddressOutOfRange, format!("accumulator {address} of {count}"))
+    }
+
+    pub(crate) fn not_started(&self, address: u16) -> Raised {
+        let detail = format!("accumulator {address} holds nothing to add to");
+        self.fault(FaultKind::AccumulatorNotStarted, detail)
+    }
+
+    pub(crate) fn sums_differ(&self, address: u16) -> Raised {
+        let detail = format!("accumulator {address} holds sums of the other format");
+        self.fault(FaultKind::FormatMismatch, detail)
+    }
+
+    pub(crate) fn product_dropped(&self, cycle: u64) -> Raised {
+        let detail = "the product of this ABC arrives, and no ACC takes it";
+        self.fault_in(cycle, FaultKind::ProductDropped, detail)
+    }
+
+    pub(crate) fn rows_on_their_way(&self, loaded: u64) -> Raised {
+        let detail = format!("the rows of the LW of cycle {loaded} are still on their way");
+        self.fault(FaultKind::WeightsNotLoaded, detail)
+    }
+
+    pub(crate) fn empty_buffer(&self) -> Raised {
+        self.fault(FaultKind::WeightsNotLoaded, "the buffer is empty")
+    }
+
+    pub(crate) fn array_swapped(&self, cycle: u64) -> Raised {
+        self.fault_in(cycle, FaultKind::ArraySwapped, "an F16 vector is half way in")
+    }
+
+    pub(crate) fn rows_differ(&self, cycle: u64, rows: Format, buffer: Format) -> Raised {
+        let detail = format!("{rows} rows join {buffer} rows in the buffer");
+        self.fault_in(cycle, FaultKind::FormatMismatch, detail)
+    }
+
+    pub(crate) fn no_row(&self, cycle: u64, row: usize, rows: u16) -> Raised {
+        self.fault_in(cycle, FaultKind::AddressOutOfRange, format!("weight row {row} of {rows}"))
+    }
+
+    pub(crate) fn row_overwritten(&self, cycle: u64, row: usize) -> Raised {
+        let detail = format!("row {row} was loaded already, and not installed");
+        self.fault_in(cycle, FaultKind::BufferOverwritten, detail)
     }
 }

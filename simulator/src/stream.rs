@@ -77,16 +77,7 @@ impl Registers {
         count: usize,
         align: usize,
     ) -> Result<(), Raised> {
-        let first = usize::from(stream.number);
-        if first + count > self.streams {
-            let detail = format!("streams {first} to {} of {}", first + count - 1, self.streams);
-            return Err(by.fault(FaultKind::StreamOutOfRange, detail));
-        }
-        if first % align != 0 {
-            let detail = format!("a group of {align} streams begins at {}", name(stream, 0));
-            return Err(by.fault(FaultKind::MisalignedGroup, detail));
-        }
-        Ok(())
+        check_group(self.streams, by, stream, count, align)
     }
 
     /// The values that pass `position` on `count` adjacent streams, one after the other.
@@ -100,8 +91,7 @@ impl Registers {
         self.check(by, stream, count, 1)?;
         let first = self.index(stream, position);
         if let Some(hole) = self.holders[first..first + count].iter().position(Option::is_none) {
-            let detail = format!("{} is empty at position {position}", name(stream, hole));
-            return Err(by.fault(FaultKind::EmptySlot, detail));
+            return Err(by.empty_slot(name(stream, hole), position));
         }
         Ok(&self.bytes[first * self.lanes..(first + count) * self.lanes])
     }
@@ -132,13 +122,8 @@ impl Registers {
                 None => register.copy_from_slice(value),
                 Some(_) if output.merge => register.iter_mut().zip(value).for_each(|(old, new)| *old |= new),
                 Some(other) => {
-                    let place = crate::fault::Place { queue: other.queue, bank: None };
-                    let detail = format!(
-                        "{} at position {position} holds the value of {place}, dispatched in cycle {}",
-                        name(output.stream, stream),
-                        other.cycle
-                    );
-                    return Err(output.by.fault_in(cycle, FaultKind::SlotOccupied, detail));
+                    let at = (name(output.stream, stream), position);
+                    return Err(output.by.slot_occupied(cycle, at, (other.queue, other.cycle)));
                 }
             }
             self.holders[held].get_or_insert(output.by);
@@ -147,8 +132,28 @@ impl Registers {
     }
 }
 
+/// Has a row of `streams` streams each way these `count` adjacent ones, and, if they are one wide value, do they start at a multiple of their number?
+pub(crate) fn check_group(
+    streams: usize,
+    by: &Dispatch,
+    stream: Stream,
+    count: usize,
+    align: usize,
+) -> Result<(), Raised> {
+    let first = usize::from(stream.number);
+    if first + count > streams {
+        let detail = format!("streams {first} to {} of {streams}", first + count - 1);
+        return Err(by.fault(FaultKind::StreamOutOfRange, detail));
+    }
+    if first % align != 0 {
+        let detail = format!("a group of {align} streams begins at {}", name(stream, 0));
+        return Err(by.fault(FaultKind::MisalignedGroup, detail));
+    }
+    Ok(())
+}
+
 /// The stream `offset` streams on.
-fn name(stream: Stream, offset: usize) -> Stream {
+pub(crate) fn name(stream: Stream, offset: usize) -> Stream {
     Stream { number: stream.number.saturating_add(offset as u8), ..stream }
 }
 

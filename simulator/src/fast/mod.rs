@@ -1,5 +1,6 @@
 //! The fast simulator: time is checked run against run, and values are computed by native code.
 
+mod lattice;
 mod machine;
 mod native;
 mod time;

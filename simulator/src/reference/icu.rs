@@ -80,8 +80,7 @@ impl<'p> Unroll<'p> {
                 dispatch.instruction = instruction;
                 Ok(dispatch)
             }
-            None => Err(dispatch
-                .fault(FaultKind::AddressOutOfRange, "the steps of the repeats lead below 0 or too far up")),
+            None => Err(dispatch.steps_lead_out()),
         }
     }
 
@@ -138,7 +137,7 @@ pub(crate) fn step(mut instruction: Instruction, by: i64, window_by: i64) -> Opt
 
 /// The first cycle in which a queue's dispatch cycles fail to increase: within a run, where a repeat's body takes as long as its interval; or
 /// from one run to the next.
-fn disorder(queue: Queue, runs: &[Run]) -> Option<Raised> {
+pub(crate) fn disorder(queue: Queue, runs: &[Run]) -> Option<Raised> {
     let mut first: Option<Raised> = None;
     let mut found = |run: &Run, cycle: u64, detail: String| {
         let by = Dispatch { cycle: run.cycle, queue, instruction: run.instruction, node: run.node };

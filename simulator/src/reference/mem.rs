@@ -7,7 +7,7 @@ use isa::instruction::{Mem, Window};
 use isa::stream::{Format, Stream};
 
 use super::sram::Sram;
-use crate::fault::{Dispatch, FaultKind, Raised};
+use crate::fault::{Dispatch, Raised};
 use crate::image::Image;
 use crate::stream::{Output, Pipeline, Registers};
 
@@ -191,24 +191,17 @@ impl MemSlice {
         let last =
             u64::from(window.base) + u64::from(window.count.saturating_sub(1)) * u64::from(window.stride);
         if last >= u64::from(self.sram.words()) {
-            return Err(self.out_of_range(by, last));
+            return Err(by.no_word(last, self.sram.words()));
         }
         if window.base / self.words_per_bank != last as u32 / self.words_per_bank {
-            let detail =
-                format!("words {} to {last}, in banks of {} words", window.base, self.words_per_bank);
-            return Err(by.fault(FaultKind::WindowAcrossBanks, detail));
+            return Err(by.window_across(window.base, last, self.words_per_bank));
         }
         Ok(())
     }
 
-    fn out_of_range(&self, by: &Dispatch, address: u64) -> Raised {
-        let detail = format!("word {address} of a slice of {} words", self.sram.words());
-        by.fault(FaultKind::AddressOutOfRange, detail)
-    }
-
     fn use_read_port(&mut self, by: &Dispatch, address: u32) -> Result<(), Raised> {
         if address >= self.sram.words() {
-            return Err(self.out_of_range(by, address.into()));
+            return Err(by.no_word(address.into(), self.sram.words()));
         }
         self.last_read = Some((by.cycle, address / self.words_per_bank));
         Ok(())
@@ -217,28 +210,22 @@ impl MemSlice {
     /// The read queue stands before the write queue, so the read of this cycle is known here.
     fn use_write_port(&mut self, by: &Dispatch, address: u32) -> Result<(), Raised> {
         if address >= self.sram.words() {
-            return Err(self.out_of_range(by, address.into()));
+            return Err(by.no_word(address.into(), self.sram.words()));
         }
         let bank = address / self.words_per_bank;
         if self.last_read == Some((by.cycle, bank)) {
-            let fault =
-                by.fault(FaultKind::BankConflict, format!("a read and a write of bank {bank} in one cycle"));
-            return Err(Raised { bank: Some(bank as u8), ..fault });
+            return Err(by.bank_conflict(bank));
         }
         Ok(())
     }
 
     fn check_readable(&self, by: &Dispatch, address: u32, superlanes: u64) -> Result<(), Raised> {
-        let bank = Some((address / self.words_per_bank) as u8);
+        let bank = address / self.words_per_bank;
         if let Some((ready, _)) = self.writing.iter().rev().find(|(_, word)| *word == address) {
-            let detail = format!("word {address} can be read from cycle {ready} on");
-            return Err(Raised { bank, ..by.fault(FaultKind::WriteInFlight, detail) });
+            return Err(by.write_in_flight(address, bank, *ready));
         }
         if self.sram.present(address) & superlanes != superlanes {
-            return Err(Raised {
-                bank,
-                ..by.fault(FaultKind::ReadBeforeWritten, format!("word {address} holds nothing"))
-            });
+            return Err(by.holds_nothing(address, bank));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ mod mem;
 mod vxm;
 mod tile;
 mod mxm;
-mod sxm;
-mod c2c;
+pub(crate) mod sxm;
+pub(crate) mod c2c;
 
 pub(crate) use machine::Machine;

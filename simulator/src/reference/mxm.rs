@@ -7,7 +7,7 @@ use isa::stream::{Format, Stream};
 use isa::{Chip, Hemisphere, Queue, numeric};
 
 use super::tile::{Tile, decode};
-use crate::fault::{Dispatch, FaultKind, Raised};
+use crate::fault::{Dispatch, Raised};
 use crate::stream::{Output, Pipeline, Registers};
 
 /// Two planes or more; in F16, planes 0 and 1 work as one under plane 0's name.
@@ -134,8 +134,7 @@ impl MxmSlice {
     pub(crate) fn drop_products(&mut self, cycle: u64, faults: &mut Vec<Raised>) {
         for plane in &mut self.planes {
             if let Some(product) = plane.arrived.take() {
-                let detail = "the product of this ABC arrives, and no ACC takes it";
-                faults.push(product.by.fault_in(cycle, FaultKind::ProductDropped, detail));
+                faults.push(product.by.product_dropped(cycle));
             }
         }
     }
@@ -145,7 +144,7 @@ impl MxmSlice {
         let Queue::Mxm(_, plane, _) = by.queue else { return Ok(()) };
         let plane = usize::from(plane);
         if plane == 1 && self.planes[0].is_paired() {
-            return Err(by.fault(FaultKind::PairConflict, "plane 0 works in F16, which takes plane 1 too"));
+            return Err(by.pair_taken());
         }
         match mxm {
             Mxm::Lw { stream, count, row, row_stride, format } => {
@@ -178,14 +177,13 @@ impl MxmSlice {
     ) -> Result<Vec<u8>, Raised> {
         let paired = format == Format::F16;
         if paired && self.planes.get(1).is_some_and(Plane::is_working) {
-            return Err(by.fault(FaultKind::PairConflict, "plane 1 holds rows or products of its own"));
+            return Err(by.pair_working());
         }
         let width = usize::from(format.streams());
         let streams = usize::from(count) * width;
         let most = usize::from(self.chip.mxm.load_streams_per_plane) * if paired { 2 } else { 1 };
         if streams > most {
-            let detail = format!("{streams} streams, and {most} can be loaded from");
-            return Err(by.fault(FaultKind::TooManyLoadStreams, detail));
+            return Err(by.too_many_load_streams(streams, most));
         }
         registers.check(by, stream, streams, width)?;
         Ok(registers.take(by, stream, streams, self.position)?.to_vec())
@@ -201,14 +199,13 @@ impl MxmSlice {
     ) -> Result<(), Raised> {
         let plane = &mut self.planes[plane];
         if plane.is_busy(by.cycle) {
-            return Err(by.fault(FaultKind::MxmBusy, "the F16 vector of the cycle before is still entering"));
+            return Err(by.array_busy());
         }
         let Some(tile) = plane.array.clone() else {
-            return Err(by.fault(FaultKind::WeightsNotInstalled, "the array holds no weights in this cycle"));
+            return Err(by.no_weights());
         };
         if tile.format != format {
-            let detail = format!("{format} activations, {} weights", tile.format);
-            return Err(by.fault(FaultKind::FormatMismatch, detail));
+            return Err(by.activations_differ(format, tile.format));
         }
         let vector = registers.take_group(by, stream, format, self.position)?;
         let sums = tile.multiply(&decode(format, vector, self.chip.lanes));
@@ -235,31 +232,22 @@ impl MxmSlice {
     ) -> Result<(), Raised> {
         let plane = &mut self.planes[plane];
         let Some(product) = plane.arrived.take() else {
-            return Err(by.fault(FaultKind::NoProduct, "no product arrives in this cycle"));
+            return Err(by.no_product());
         };
         if let Some(stream) = emit {
             registers.check(by, stream, 4, 4)?;
             if stream.direction != self.hemisphere.inward() {
-                return Err(by.fault(FaultKind::WrongDirection, "the stream leads away from the VXM"));
+                return Err(by.emits_outward());
             }
         }
         let count = plane.accumulators.len();
         let Some(accumulator) = plane.accumulators.get_mut(usize::from(address)) else {
-            let detail = format!("accumulator {address} of {count}");
-            return Err(by.fault(FaultKind::AddressOutOfRange, detail));
+            return Err(by.no_accumulator(address, count));
         };
         let sums = match (mode, accumulator.take()) {
             (AccMode::Start, _) => product.sums,
-            (AccMode::Add, None) => {
-                let detail = format!("accumulator {address} holds nothing to add to");
-                return Err(by.fault(FaultKind::AccumulatorNotStarted, detail));
-            }
-            (AccMode::Add, Some(old)) => old.plus(product.sums).ok_or_else(|| {
-                by.fault(
-                    FaultKind::FormatMismatch,
-                    format!("accumulator {address} holds sums of the other format"),
-                )
-            })?,
+            (AccMode::Add, None) => return Err(by.not_started(address)),
+            (AccMode::Add, Some(old)) => old.plus(product.sums).ok_or_else(|| by.sums_differ(address))?,
         };
         let output =
             emit.map(|stream| Output { by: *by, stream, bytes: sums.bytes(self.chip.lanes), merge: false });
@@ -300,11 +288,10 @@ impl Plane {
     /// IW: empties the buffer. Rows of this cycle's LW arrive later, and belong to the next tile.
     fn unload(&mut self, by: &Dispatch) -> Result<Tile, Raised> {
         if let Some(late) = self.loading.iter().find(|rows| rows.by.cycle < by.cycle) {
-            let detail = format!("the rows of the LW of cycle {} are still on their way", late.by.cycle);
-            return Err(by.fault(FaultKind::WeightsNotLoaded, detail));
+            return Err(by.rows_on_their_way(late.by.cycle));
         }
         self.buffer.loaded.fill(false);
-        self.buffer.tile.take().ok_or_else(|| by.fault(FaultKind::WeightsNotLoaded, "the buffer is empty"))
+        self.buffer.tile.take().ok_or_else(|| by.empty_buffer())
     }
 
     /// The end of IW: the array holds the new weights.
@@ -312,7 +299,7 @@ impl Plane {
         let busy = self.is_busy(cycle);
         self.array = Some(Rc::new(tile));
         if busy {
-            return Err(by.fault_in(cycle, FaultKind::ArraySwapped, "an F16 vector is half way in"));
+            return Err(by.array_swapped(cycle));
         }
         Ok(())
     }
@@ -323,22 +310,15 @@ impl Buffer {
     fn fill(&mut self, cycle: u64, rows: Rows, chip: &Chip) -> Result<(), Raised> {
         let tile = self.tile.get_or_insert_with(|| Tile::new(rows.format, chip.lanes, chip.mxm.rows.into()));
         if tile.format != rows.format {
-            let detail = format!("{} rows join {} rows in the buffer", rows.format, tile.format);
-            return Err(rows.by.fault_in(cycle, FaultKind::FormatMismatch, detail));
+            return Err(rows.by.rows_differ(cycle, rows.format, tile.format));
         }
         let numbers: Vec<usize> = (0..rows.weights.len() / chip.lanes)
             .map(|row| usize::from(rows.first) + row * usize::from(rows.stride))
             .collect();
         for &row in &numbers {
             match self.loaded.get_mut(row) {
-                None => {
-                    let detail = format!("weight row {row} of {}", chip.mxm.rows);
-                    return Err(rows.by.fault_in(cycle, FaultKind::AddressOutOfRange, detail));
-                }
-                Some(true) => {
-                    let detail = format!("row {row} was loaded already, and not installed");
-                    return Err(rows.by.fault_in(cycle, FaultKind::BufferOverwritten, detail));
-                }
+                None => return Err(rows.by.no_row(cycle, row, chip.mxm.rows)),
+                Some(true) => return Err(rows.by.row_overwritten(cycle, row)),
                 Some(loaded) => *loaded = true,
             }
         }

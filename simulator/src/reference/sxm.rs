@@ -70,11 +70,12 @@ impl SxmSlice {
             Sxm::Select { map, streams, from, other, to } => {
                 let map = find(by, maps, map)?;
                 let (zero, one) = (take(from, streams.into())?, take(other, streams.into())?);
-                (to, streams, self.cycles, self.select(by, map, zero, one)?)
+                check_selection(by, map)?;
+                (to, streams, self.cycles, self.select(map, zero, one))
             }
             Sxm::Permute { map, streams, from, to } => {
                 let map = find(by, maps, map)?;
-                self.check_permutation(by, map)?;
+                check_permutation(by, map, self.lanes)?;
                 let source = take(from, streams.into())?;
                 let lane = |lane: usize| (map[lane] != ZERO_LANE).then(|| usize::from(map[lane]));
                 (to, streams, self.crossing_cycles, self.each(source, lane))
@@ -82,11 +83,7 @@ impl SxmSlice {
             Sxm::Distribute { map, streams, from, to } => {
                 let map = find(by, maps, map)?;
                 let width = self.lanes_per_superlane;
-                if map[..width].iter().any(|entry| *entry != ZERO_LANE && usize::from(*entry) >= width) {
-                    return Err(
-                        by.fault(FaultKind::BadMap, format!("an entry past the superlane's {width} lanes"))
-                    );
-                }
+                check_distribution(by, map, width)?;
                 let source = take(from, streams.into())?;
                 let lane = |lane: usize| {
                     let entry = map[lane % width];
@@ -121,29 +118,13 @@ impl SxmSlice {
         bytes
     }
 
-    fn select(&self, by: &Dispatch, map: &[u16], zero: &[u8], one: &[u8]) -> Result<Vec<u8>, Raised> {
-        if map.iter().any(|entry| ![0, 1, ZERO_LANE].contains(entry)) {
-            return Err(by.fault(FaultKind::BadMap, "an entry that is neither 0 nor 1 nor zero"));
-        }
+    fn select(&self, map: &[u16], zero: &[u8], one: &[u8]) -> Vec<u8> {
         let choose = |index: usize| match map[index % self.lanes] {
             0 => zero[index],
             1 => one[index],
             _ => 0,
         };
-        Ok((0..zero.len()).map(choose).collect())
-    }
-
-    /// Every entry names a lane, and no lane is named twice.
-    fn check_permutation(&self, by: &Dispatch, map: &[u16]) -> Result<(), Raised> {
-        let mut used = vec![false; self.lanes];
-        for &entry in map.iter().filter(|entry| **entry != ZERO_LANE) {
-            match used.get_mut(usize::from(entry)) {
-                None => return Err(by.fault(FaultKind::BadMap, format!("lane {entry} of {}", self.lanes))),
-                Some(true) => return Err(by.fault(FaultKind::BadMap, format!("lane {entry} is used twice"))),
-                Some(used) => *used = true,
-            }
-        }
-        Ok(())
+        (0..zero.len()).map(choose).collect()
     }
 
     /// Destination i·n + j is source i with lane l replaced by lane (l + j) mod lanes.
@@ -171,7 +152,37 @@ impl SxmSlice {
     }
 }
 
-fn find<'m>(by: &Dispatch, maps: &'m [Vec<u16>], map: u16) -> Result<&'m [u16], Raised> {
+/// Every entry of a Permute's map names a lane, and no lane is named twice.
+pub(crate) fn check_permutation(by: &Dispatch, map: &[u16], lanes: usize) -> Result<(), Raised> {
+    let mut used = vec![false; lanes];
+    for &entry in map.iter().filter(|entry| **entry != ZERO_LANE) {
+        match used.get_mut(usize::from(entry)) {
+            None => return Err(by.fault(FaultKind::BadMap, format!("lane {entry} of {lanes}"))),
+            Some(true) => return Err(by.fault(FaultKind::BadMap, format!("lane {entry} is used twice"))),
+            Some(used) => *used = true,
+        }
+    }
+    Ok(())
+}
+
+/// Every entry of a Distribute's map that counts names a lane of a superlane of `width`.
+pub(crate) fn check_distribution(by: &Dispatch, map: &[u16], width: usize) -> Result<(), Raised> {
+    if map[..width].iter().any(|entry| *entry != ZERO_LANE && usize::from(*entry) >= width) {
+        return Err(by.fault(FaultKind::BadMap, format!("an entry past the superlane's {width} lanes")));
+    }
+    Ok(())
+}
+
+/// Every entry of a Select's map is a choice.
+pub(crate) fn check_selection(by: &Dispatch, map: &[u16]) -> Result<(), Raised> {
+    if map.iter().any(|entry| ![0, 1, ZERO_LANE].contains(entry)) {
+        return Err(by.fault(FaultKind::BadMap, "an entry that is neither 0 nor 1 nor zero"));
+    }
+    Ok(())
+}
+
+/// The map with this number.
+pub(crate) fn find<'m>(by: &Dispatch, maps: &'m [Vec<u16>], map: u16) -> Result<&'m [u16], Raised> {
     maps.get(usize::from(map))
         .map(Vec::as_slice)
         .ok_or_else(|| by.fault(FaultKind::AddressOutOfRange, format!("lane map {map} of {}", maps.len())))

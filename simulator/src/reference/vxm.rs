@@ -6,7 +6,7 @@ use isa::instruction::{Operand, Vxm, VxmOp};
 use isa::stream::Format;
 use isa::{Chip, Queue, Slice, numeric};
 
-use crate::fault::{Dispatch, FaultKind, Raised};
+use crate::fault::{Dispatch, Raised};
 use crate::stream::{Output, Pipeline, Registers};
 
 /// All ALUs.
@@ -84,21 +84,13 @@ impl VxmSlice {
             Operand::Alu { alu, delay } => {
                 let delay = u64::from(delay);
                 if delay < self.cycles || delay > self.depth {
-                    let detail =
-                        format!("delay {delay}, where {} to {} are possible", self.cycles, self.depth);
-                    return Err(by.fault(FaultKind::ForwardDelay, detail));
+                    return Err(by.forward_delay(delay, self.cycles, self.depth));
                 }
                 let Some(results) = self.results.get(usize::from(alu)) else {
-                    let detail = format!("ALU {alu} of {}", self.results.len());
-                    return Err(by.fault(FaultKind::AddressOutOfRange, detail));
+                    return Err(by.no_alu(alu, self.results.len()));
                 };
                 let result = results.iter().rev().find(|(cycle, _)| cycle + delay == by.cycle);
-                result.map(|(_, words)| words.clone()).ok_or_else(|| {
-                    by.fault(
-                        FaultKind::ForwardOfNothing,
-                        format!("ALU {alu} dispatched nothing {delay} cycles before"),
-                    )
-                })
+                result.map(|(_, words)| words.clone()).ok_or_else(|| by.forward_of_nothing(alu, delay))
             }
         }
     }

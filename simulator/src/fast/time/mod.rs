@@ -1,19 +1,84 @@
-//! Time, checked on runs: no instruction is stepped through.
+//! Time: decides from the runs of a program, without executing it, whether anything goes wrong, and what goes wrong first.
+//!
+//! Two stages. The first finds the earliest cycle in which something goes wrong: each check knows of one way, and looks only as far as the
+//! others found nothing. Up to that cycle everything is sound, which is what lets lattices of cycles be counted against each other instead of
+//! being stepped through. The second takes that one cycle in all detail ([`moment`]), and says what the reference would.
+
+mod bits;
+mod cover;
+mod cursor;
+mod effects;
+mod hulls;
+mod mem;
+mod moment;
+mod operands;
+mod paths;
+mod planes;
+mod planes_run;
+mod report;
+mod runs;
+mod streams;
+mod vxm;
+mod words;
+mod world;
 
 use std::ops::Range;
 
-use isa::{Chip, ChipProgram};
+use isa::{Chip, ChipProgram, Hemisphere};
+
+use mem::Found;
+use moment::Moment;
+use planes_run::PlanesRun;
+use runs::{NEVER, Timeline};
+use streams::Puts;
 
 use crate::fault::Raised;
 
-/// What a program's time amounts to.
+/// What can be said of a program from its runs alone.
 pub(crate) struct Timing {
+    /// Cycles, and dispatched instructions, as the reference measures them; has a meaning only if there is no fault.
     pub(crate) report: isa::Report,
+    /// The first fault that does not depend on values.
     pub(crate) fault: Option<Raised>,
+    /// In the cycle of the fault or before, or at all if there is none, the values of indices decide whether a word may be read.
     pub(crate) depends_on_values: bool,
+    /// Cycles of the MXM that had to be gone through one by one.
+    pub(crate) steps: u64,
 }
 
-pub(crate) fn check(chip: &Chip, program: &ChipProgram, _present: &[Vec<Range<u32>>]) -> Timing {
-    let whole = isa::Program { chip: String::new(), nodes: vec![], chips: vec![program.clone()] };
-    Timing { report: isa::report::predict(chip, &whole), fault: None, depends_on_values: false }
+/// Checks a program that is well formed for its chip. `present` has, for each MEM slice (the east ones first), the words that hold something
+/// before the run: sorted, disjoint ranges.
+pub(crate) fn check(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>]) -> Timing {
+    let timeline = Timeline::new(chip, program);
+    let horizon = timeline.disorder.as_ref().map_or(NEVER, |fault| fault.cycle as i64);
+    let horizon = operands::wrong_operand(&timeline, horizon);
+    let puts = Puts::new(&timeline, horizon);
+    let horizon = puts.collision(&timeline, horizon);
+    let horizon = puts.empty(&timeline, horizon);
+    let horizon = vxm::forward_of_nothing(&timeline, horizon);
+    let mut found = Found { horizon, depends: None };
+    mem::check(&timeline, present, &mut found);
+    let mut steps = 0;
+    for half in Hemisphere::BOTH {
+        let mut planes = PlanesRun::new(&timeline, half);
+        found.horizon = planes.run(found.horizon);
+        steps += planes.steps;
+    }
+    let depends_on_values = found.depends.is_some_and(|cycle| cycle <= found.horizon);
+    let mut fault = None;
+    if found.horizon < NEVER {
+        let mut planes = Hemisphere::BOTH.map(|half| {
+            let mut planes = PlanesRun::new(&timeline, half);
+            planes.run(found.horizon);
+            planes.planes
+        });
+        let mut moment = Moment::new(&timeline, &puts, present, found.horizon);
+        fault = moment.first_fault(&mut planes);
+        debug_assert!(fault.is_some() || depends_on_values, "nothing wrong in cycle {}", found.horizon);
+        debug_assert!(depends_on_values || !moment.is_undecided(), "indices decide in {}", found.horizon);
+    }
+    Timing { report: report::measure(&timeline), fault, depends_on_values, steps }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use isa::{Chip, ChipProgram};
 
 use build::Builder;
 pub(crate) use build::{Lost, Workshop};
-pub(crate) use execute::{Watch, Write};
+pub(crate) use execute::Watch;
 use kernels::Kernels;
 pub(crate) use memory::Memory;
 use tape::Tape;

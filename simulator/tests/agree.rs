@@ -1,0 +1,85 @@
+//! Engines agree, to the bit, the cycle and the word: on thousands of random programs, legal and damaged.
+//!
+//! The programs are the same every time. `LPUC_AGREE_TIMES=n` tries n times as many. A failure names the case, which
+//! `LPUC_AGREE_ONLY=seed` runs alone, and prints its program.
+
+mod support;
+#[path = "support/random/mod.rs"]
+mod random;
+
+use std::collections::BTreeMap;
+
+use random::{Case, Outcome, damaged, legal, observed, outcome};
+use simulator::{Engine, FaultKind};
+
+/// The engines that are compared.
+const PAIR: [Engine; 2] = [Engine::Reference, Engine::Reference];
+
+/// Programs of each sort.
+const CASES: u64 = 2000;
+
+/// The seeds to try.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
+    match number("LPUC_AGREE_ONLY") {
+        Some(seed) => seed..seed + 1,
+        None => 0..CASES * number("LPUC_AGREE_TIMES").unwrap_or(1).max(1),
+    }
+}
+
+/// What both engines make of a case.
+fn agreed(sort: &str, seed: u64, case: &Case) -> Outcome {
+    let shown = observed(case);
+    let [first, second] = PAIR.map(|engine| outcome(engine, &shown, seed));
+    if first == second {
+        return first;
+    }
+    let runs = |outcome: &Outcome| format!("{:#?}", outcome.runs);
+    let ports = first.ports.iter().zip(&second.ports).find(|(a, b)| a != b);
+    panic!(
+        "{sort} case {seed} on {}: {:?} and {:?} differ\n{}\n{}\nfirst port that differs: {ports:#?}\n{}",
+        case.chip.name,
+        PAIR[0],
+        PAIR[1],
+        runs(&first),
+        runs(&second),
+        isa::asm::print(&case.program)
+    );
+}
+
+#[test]
+fn legal_programs_run_alike() {
+    let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut unknown = 0;
+    for seed in seeds() {
+        let case = legal(seed);
+        let outcome = agreed("legal", seed, &case);
+        for (result, values_known) in &outcome.runs {
+            let report = result.as_ref().unwrap_or_else(|fault| {
+                panic!("legal case {seed} on {}: {fault}\n{}", case.chip.name, isa::asm::print(&case.program))
+            });
+            for (kind, count) in &report.dispatched {
+                *kinds.entry(kind).or_default() += count;
+            }
+            unknown += u64::from(!values_known);
+        }
+    }
+    eprintln!("instructions of legal programs: {kinds:?}; runs with unknown values: {unknown}");
+}
+
+#[test]
+fn damaged_programs_fail_alike() {
+    let mut census: BTreeMap<FaultKind, u64> = BTreeMap::new();
+    let mut sound = 0;
+    for seed in seeds() {
+        let outcome = agreed("damaged", seed, &damaged(seed));
+        match outcome.runs.last() {
+            Some((Err(fault), _)) => *census.entry(fault.kind).or_default() += 1,
+            _ => sound += 1,
+        }
+    }
+    eprintln!("{sound} damaged programs are sound; faults of the others:");
+    for (kind, count) in &census {
+        eprintln!("{count:>6} {kind:?}");
+    }
+}

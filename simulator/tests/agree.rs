@@ -9,21 +9,31 @@ mod random;
 
 use std::collections::BTreeMap;
 
-use random::{Case, Outcome, damaged, legal, observed, outcome};
+use isa::instruction::VxmOp;
+use random::{Case, FEATURES, Outcome, damaged, features, legal, observed, outcome};
 use simulator::{Engine, FaultKind};
 
 /// The engines that are compared.
 const PAIR: [Engine; 2] = [Engine::Reference, Engine::Reference];
 
-/// Programs of each sort.
-const CASES: u64 = 2000;
+/// Legal programs to try, and damaged ones.
+const LEGAL: u64 = 3000;
+const DAMAGED: u64 = 6000;
+
+/// Kinds of faults that a program of one chip can have.
+const KINDS: usize = 26;
+
+/// All cases are tried, not a single one.
+fn is_whole() -> bool {
+    std::env::var("LPUC_AGREE_ONLY").is_err()
+}
 
 /// The seeds to try.
-fn seeds() -> std::ops::Range<u64> {
+fn seeds(cases: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
     match number("LPUC_AGREE_ONLY") {
         Some(seed) => seed..seed + 1,
-        None => 0..CASES * number("LPUC_AGREE_TIMES").unwrap_or(1).max(1),
+        None => 0..cases * number("LPUC_AGREE_TIMES").unwrap_or(1).max(1),
     }
 }
 
@@ -49,29 +59,37 @@ fn agreed(sort: &str, seed: u64, case: &Case) -> Outcome {
 
 #[test]
 fn legal_programs_run_alike() {
-    let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut census: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut unknown = 0;
-    for seed in seeds() {
+    for seed in seeds(LEGAL) {
         let case = legal(seed);
         let outcome = agreed("legal", seed, &case);
         for (result, values_known) in &outcome.runs {
-            let report = result.as_ref().unwrap_or_else(|fault| {
-                panic!("legal case {seed} on {}: {fault}\n{}", case.chip.name, isa::asm::print(&case.program))
-            });
-            for (kind, count) in &report.dispatched {
-                *kinds.entry(kind).or_default() += count;
+            if let Err(fault) = result {
+                panic!(
+                    "legal case {seed} on {}: {fault}\n{}",
+                    case.chip.name,
+                    isa::asm::print(&case.program)
+                );
             }
             unknown += u64::from(!values_known);
         }
+        features(&case.program).into_iter().for_each(|feature| *census.entry(feature).or_default() += 1);
     }
-    eprintln!("instructions of legal programs: {kinds:?}; runs with unknown values: {unknown}");
+    eprintln!("{unknown} runs have unknown values; the programs show {census:?}");
+    if is_whole() {
+        let ops = VxmOp::ALL.map(VxmOp::name);
+        let missing: Vec<_> =
+            FEATURES.iter().chain(&ops).filter(|name| !census.contains_key(*name)).collect();
+        assert!(missing.is_empty(), "no legal program shows {missing:?}");
+    }
 }
 
 #[test]
 fn damaged_programs_fail_alike() {
     let mut census: BTreeMap<FaultKind, u64> = BTreeMap::new();
     let mut sound = 0;
-    for seed in seeds() {
+    for seed in seeds(DAMAGED) {
         let outcome = agreed("damaged", seed, &damaged(seed));
         match outcome.runs.last() {
             Some((Err(fault), _)) => *census.entry(fault.kind).or_default() += 1,
@@ -81,5 +99,8 @@ fn damaged_programs_fail_alike() {
     eprintln!("{sound} damaged programs are sound; faults of the others:");
     for (kind, count) in &census {
         eprintln!("{count:>6} {kind:?}");
+    }
+    if is_whole() {
+        assert_eq!(census.len(), KINDS, "every kind of fault comes out of some program");
     }
 }

@@ -28,6 +28,8 @@ pub struct Board {
 struct Slot {
     plain: Option<i64>,
     gathers: Vec<i64>,
+    /// Something relies on no gather's joining.
+    sealed: bool,
 }
 
 #[derive(Default)]
@@ -44,15 +46,48 @@ struct Uses {
 
 /// What an instruction does, as far as others notice.
 enum Effect {
-    Take { stream: Stream, count: usize, position: i32, cycle: u64 },
-    Put { stream: Stream, count: usize, position: i32, cycle: u64, gather: bool },
-    Read { word: Word, cycle: u64 },
+    Take {
+        stream: Stream,
+        count: usize,
+        position: i32,
+        cycle: u64,
+    },
+    Put {
+        stream: Stream,
+        count: usize,
+        position: i32,
+        cycle: u64,
+        gather: bool,
+    },
+    Read {
+        word: Word,
+        cycle: u64,
+    },
     /// A read of a word whose presence is known from elsewhere.
-    Trust { word: Word, cycle: u64 },
-    Write { word: Word, cycle: u64, sure: bool },
-    Bank { hemisphere: Hemisphere, slice: u16, cycle: u64, read: bool, bank: u32 },
-    Dispatch { alu: u8, cycle: u64 },
-    Forward { alu: u8, cycle: u64 },
+    Trust {
+        word: Word,
+        cycle: u64,
+    },
+    Write {
+        word: Word,
+        cycle: u64,
+        sure: bool,
+    },
+    Bank {
+        hemisphere: Hemisphere,
+        slice: u16,
+        cycle: u64,
+        read: bool,
+        bank: u32,
+    },
+    Dispatch {
+        alu: u8,
+        cycle: u64,
+    },
+    Forward {
+        alu: u8,
+        cycle: u64,
+    },
 }
 
 /// The dispatches of a run, stepped; none if a step leads out of range.
@@ -184,6 +219,17 @@ impl Board {
         untouched
     }
 
+    /// Has no gather joined a group of four that is at `position` in these cycles? Then none will.
+    pub fn seal(&mut self, stream: Stream, position: i32, run: &Run) -> bool {
+        elements(run).unwrap_or_default().into_iter().all(|(cycle, _)| {
+            keys(stream, 4, position, cycle).all(|key| {
+                let slot = self.slots.entry(key).or_default();
+                slot.sealed = slot.gathers.is_empty();
+                slot.sealed
+            })
+        })
+    }
+
     fn is_idle(&self, queue: Queue, run: &Run) -> bool {
         let runs = self.program.queues.get(&queue).map_or(&[][..], Vec::as_slice);
         runs.iter().all(|other| other.last_cycle() < run.cycle || run.last_cycle() < other.cycle)
@@ -251,8 +297,7 @@ impl Board {
         let latency = &self.chip.latency;
         let per_bank = self.chip.mem.words_per_bank;
         let words = self.chip.words_per_slice();
-        let bank =
-            |read, word: u32| Effect::Bank { hemisphere, slice, cycle, read, bank: word / per_bank };
+        let bank = |read, word: u32| Effect::Bank { hemisphere, slice, cycle, read, bank: word / per_bank };
         let owned = |window: Window| -> Option<Vec<Word>> {
             let all: Vec<u64> = window_words(window).collect();
             let last = *all.last()?;
@@ -304,9 +349,11 @@ impl Board {
                     index_of(index)?,
                     Effect::Take { stream, count: 1, position, cycle },
                 ];
-                effects.extend(
-                    owned(window)?.into_iter().map(|word| Effect::Write { word, cycle, sure: false }),
-                );
+                effects.extend(owned(window)?.into_iter().map(|word| Effect::Write {
+                    word,
+                    cycle,
+                    sure: false,
+                }));
                 Some(effects)
             }
         }
@@ -394,7 +441,7 @@ impl Board {
                 let way = stream.direction.sign() * i64::from(position);
                 keys(stream, count, position, cycle).all(|key| match (self.slots.get(&key), gather) {
                     (None, _) => true,
-                    (Some(slot), true) => slot.plain.is_none_or(|put| put <= way),
+                    (Some(slot), true) => !slot.sealed && slot.plain.is_none_or(|put| put <= way),
                     (Some(slot), false) => slot.plain.is_none() && slot.gathers.iter().all(|put| *put >= way),
                 })
             }
@@ -405,11 +452,10 @@ impl Board {
             Effect::Trust { word, cycle } => self.words.get(&word).is_some_and(|uses| {
                 !uses.writes.iter().chain(&uses.perhaps).any(|write| in_flight(*write, cycle))
             }),
-            Effect::Write { word, cycle, .. } => {
-                self.words.get(&word).is_none_or(|uses| {
-                    !uses.constant && !uses.reads.iter().any(|read| in_flight(cycle, *read))
-                })
-            }
+            Effect::Write { word, cycle, .. } => self
+                .words
+                .get(&word)
+                .is_none_or(|uses| !uses.constant && !uses.reads.iter().any(|read| in_flight(cycle, *read))),
             Effect::Bank { hemisphere, slice, cycle, read, bank } => {
                 !self.banks.contains(&(hemisphere, slice, cycle, !read, bank))
             }

@@ -3,13 +3,11 @@
 use isa::instruction::{AccMode, Operand};
 use isa::place::MxmPort;
 use isa::stream::Direction;
-use isa::{
-    Chip, ChipProgram, Format, Instruction, Mem, Mxm, Queue, Repeat, Run, SegmentData, Stream, Sxm,
-};
+use isa::{Chip, ChipProgram, Format, Instruction, Mem, Mxm, Queue, Repeat, Run, SegmentData, Stream, Sxm};
 
 use super::Case;
 use super::rng::Rng;
-use super::wild;
+use super::{aim, wild};
 
 /// The case with one damage, or two.
 pub fn damaged(rng: &mut Rng, mut case: Case) -> Case {
@@ -25,6 +23,9 @@ fn damage(rng: &mut Rng, case: &mut Case) {
         0 => latency(rng, &mut case.chip),
         1 => memory(rng, &mut case.program.chips[0]),
         2 => map(rng, &mut case.program.chips[0]),
+        3 | 4 => later(rng, &mut case.program.chips[0]),
+        5..8 => rename(rng, &mut case.program.chips[0]),
+        8..16 => aim::damage(rng, &case.chip, &mut case.program.chips[0]),
         _ => queue(rng, &case.chip, &mut case.program.chips[0]),
     }
 }
@@ -79,6 +80,32 @@ fn map(rng: &mut Rng, program: &mut ChipProgram) {
     let map = &mut program.maps[place];
     let lane = rng.below(map.len());
     map[lane] = *rng.pick(&[0, 1, 2, 9, 20, 300, u16::MAX]);
+}
+
+/// From some cycle on, everything happens later.
+fn later(rng: &mut Rng, program: &mut ChipProgram) {
+    let (from, by) = (rng.below(150) as u64, rng.range(1..20) as u64);
+    let runs = program.queues.values_mut().flatten();
+    runs.filter(|run| run.cycle >= from).for_each(|run| run.cycle += by);
+}
+
+/// What happened on one stream happens on another that is in use too.
+fn rename(rng: &mut Rng, program: &mut ChipProgram) {
+    let mut used: Vec<Stream> = Vec::new();
+    for run in program.queues.values_mut().flatten() {
+        used.extend(streams(&mut run.instruction).into_iter().map(|stream| *stream));
+    }
+    if used.is_empty() {
+        return;
+    }
+    let (old, new) = (*rng.pick(&used), *rng.pick(&used));
+    for run in program.queues.values_mut().flatten() {
+        for stream in streams(&mut run.instruction) {
+            if *stream == old {
+                *stream = new;
+            }
+        }
+    }
 }
 
 /// Something about the runs of a queue.
@@ -141,7 +168,7 @@ fn kind(queue: &Queue) -> u8 {
 }
 
 /// Into its place in time.
-fn insert(program: &mut ChipProgram, queue: Queue, run: Run) {
+pub fn insert(program: &mut ChipProgram, queue: Queue, run: Run) {
     let runs = program.queues.entry(queue).or_default();
     let place = runs.partition_point(|other| other.cycle < run.cycle);
     runs.insert(place, run);
@@ -202,7 +229,7 @@ fn repeats(rng: &mut Rng, run: &mut Run) {
 }
 
 /// The streams that an instruction names.
-fn streams(instruction: &mut Instruction) -> Vec<&mut Stream> {
+pub fn streams(instruction: &mut Instruction) -> Vec<&mut Stream> {
     match instruction {
         Instruction::Mem(Mem::Read { stream, .. } | Mem::Write { stream, .. }) => vec![stream],
         Instruction::Mem(Mem::Gather { index, stream, .. } | Mem::Scatter { index, stream, .. }) => {

@@ -85,7 +85,11 @@ impl Maker {
         let direction = self.direction();
         let stream = self.stream(1, direction);
         let gather = Instruction::Mem(Mem::Gather { window, index, stream });
+        let scattered = run;
         let run = self.run(later, gather, &cadence, &[]);
+        if !self.board.seal(index, position, &scattered) || !self.board.seal(index, position, &run) {
+            return;
+        }
         if self.board.add_trusted(Queue::MemRead(half, slice), &run) {
             let slot = direction.slot((later + u64::from(chip.latency.gather)) as i64, position);
             self.flows.push(Flow { stream, count: 1, cadence, slot, position });

@@ -55,12 +55,19 @@ pub fn fill(rng: &mut Rng, board: &mut Board) {
     let chip = board.chip.clone();
     let unknown = rng.chance(20);
     for (hemisphere, slice) in slices(&chip) {
-        let mut segment = |range: Range<u32>, data: SegmentData, board: &mut Board| {
+        let segment = |range: Range<u32>, data: SegmentData, board: &mut Board| {
             for word in range.clone() {
                 board.hold((hemisphere, slice, word));
             }
             let words = range.end - range.start;
-            board.program.memory.push(Segment { hemisphere, slice, address: range.start, words, data, node: 1 });
+            board.program.memory.push(Segment {
+                hemisphere,
+                slice,
+                address: range.start,
+                words,
+                data,
+                node: 1,
+            });
         };
         let any = region(&chip, Flavour::Any);
         let cut = any.start + rng.range(1..i64::from(any.end - any.start)) as u32;

@@ -4,8 +4,10 @@
 //! somewhere down its stream. [`board::Board`] knows what is free, so that every piece leaves the program legal.
 #![allow(dead_code, unreachable_pub, reason = "as in the rest of the support")]
 
+mod aim;
 mod board;
 mod chips;
+mod census;
 mod damage;
 mod indexed;
 mod memory;
@@ -15,6 +17,7 @@ mod products;
 mod rng;
 mod wild;
 
+pub use census::{ALL as FEATURES, features};
 pub use observe::{Outcome, observed, outcome};
 pub use rng::Rng;
 

@@ -30,14 +30,7 @@ pub fn observed(case: &Case) -> Case {
     for (hemisphere, slice, word) in words.into_iter().take(WORDS) {
         let name = format!("{hemisphere}.mem{slice}@{word}");
         // Four times the same slice, so that a port shows one word only.
-        one.ports.push(row(
-            &chip,
-            &name,
-            PortKind::Output,
-            Element::I32,
-            word,
-            vec![(hemisphere, slice); 4],
-        ));
+        one.ports.push(row(&chip, &name, PortKind::Output, Element::I32, word, vec![(hemisphere, slice); 4]));
     }
     case
 }
@@ -53,9 +46,8 @@ fn written(chip: &Chip, program: &isa::ChipProgram) -> BTreeSet<Word> {
                     Instruction::Mem(Mem::Write { address, .. }) => {
                         words.insert((hemisphere, slice, address));
                     }
-                    Instruction::Mem(Mem::Scatter { window, .. }) => words.extend(
-                        window_words(window).take(100).map(|word| (hemisphere, slice, word as u32)),
-                    ),
+                    Instruction::Mem(Mem::Scatter { window, .. }) => words
+                        .extend(window_words(window).take(100).map(|word| (hemisphere, slice, word as u32))),
                     _ => {}
                 }
             }

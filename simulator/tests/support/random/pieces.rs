@@ -105,17 +105,14 @@ impl Maker {
     }
 
     /// A run with this cadence and random steps; `steps` are tried within `range`, and are 0 if they do not fit.
-    pub fn stepping(
-        &mut self,
-        cadence: &Cadence,
-        range: std::ops::Range<u32>,
-    ) -> Option<(u32, Vec<i32>)> {
+    pub fn stepping(&mut self, cadence: &Cadence, range: std::ops::Range<u32>) -> Option<(u32, Vec<i32>)> {
         let mut steps: Vec<i32> =
             cadence.iter().map(|_| *self.rng.pick(&[1, 1, 1, 0, -1, 2, -3, 4, 7])).collect();
         let total = |steps: &[i32], sign: i64| -> i64 {
-            let ends = steps.iter().zip(cadence).map(|(step, (count, _))| {
-                (sign * i64::from(*step) * i64::from(count - 1)).max(0)
-            });
+            let ends = steps
+                .iter()
+                .zip(cadence)
+                .map(|(step, (count, _))| (sign * i64::from(*step) * i64::from(count - 1)).max(0));
             ends.sum()
         };
         let length = i64::from(range.end) - i64::from(range.start);
@@ -170,8 +167,7 @@ impl Maker {
         let mut run = run.clone();
         if run.repeats.len() < 4 && self.rng.chance(5) {
             let place = self.rng.below(run.repeats.len() + 1);
-            let once =
-                Repeat { count: 1, interval: 1 + self.rng.below(9) as u32, step: 5, window_step: -3 };
+            let once = Repeat { count: 1, interval: 1 + self.rng.below(9) as u32, step: 5, window_step: -3 };
             run.repeats.insert(place, once);
         }
         self.board.put(queue, &run);
@@ -233,12 +229,8 @@ impl Maker {
         if hops < 0 {
             return false;
         }
-        let earlier: Vec<Written> = self
-            .written
-            .iter()
-            .filter(|written| written.place == (hemisphere, slice))
-            .cloned()
-            .collect();
+        let earlier: Vec<Written> =
+            self.written.iter().filter(|written| written.place == (hemisphere, slice)).cloned().collect();
         if flavour == Flavour::Any && !earlier.is_empty() && self.rng.chance(50) {
             let written = self.rng.pick(&earlier).clone();
             let Instruction::Mem(Mem::Write { address, .. }) = written.run.instruction else { return false };
@@ -411,7 +403,11 @@ impl Maker {
             _ => self.operand(cadence, cycle),
         };
         if let Some(given) = given {
-            if self.rng.chance(50) { a = given } else { b = given }
+            if self.rng.chance(50) {
+                a = given
+            } else {
+                b = given
+            }
             if op.operands() == 1 || self.rng.chance(10) {
                 a = given;
             }
@@ -472,7 +468,7 @@ impl Maker {
         let direction = if self.rng.chance(85) { side.inward() } else { side.outward() };
         let (from, to) = (flow.stream, self.stream(1, direction));
         let streams = 1 + self.rng.below(flow.count) as u8;
-        let mut map = |rng: &mut Rng, ids: std::ops::Range<u16>| {
+        let map = |rng: &mut Rng, ids: std::ops::Range<u16>| {
             ids.start + rng.below(usize::from(ids.end - ids.start)) as u16
         };
         let sxm = match self.rng.below(5) {

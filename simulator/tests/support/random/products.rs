@@ -81,17 +81,11 @@ impl Maker {
         let half = *self.rng.pick(&Hemisphere::BOTH);
         let state = &self.planes[side(half)];
         let switch = state.format.is_none() || self.rng.chance(10);
-        let other = if chip.mxm.planes_per_hemisphere >= 2 && self.rng.chance(50) {
-            Format::F16
-        } else {
-            Format::I8
-        };
+        let other =
+            if chip.mxm.planes_per_hemisphere >= 2 && self.rng.chance(50) { Format::F16 } else { Format::I8 };
         let format = if switch { other } else { state.format.unwrap_or(Format::I8) };
-        let plane = if format == Format::F16 {
-            0
-        } else {
-            self.rng.below(chip.mxm.planes_per_hemisphere.into())
-        };
+        let plane =
+            if format == Format::F16 { 0 } else { self.rng.below(chip.mxm.planes_per_hemisphere.into()) };
         let Some(from) = self.planes[side(half)].begin(plane, format) else { return };
         if !self.tiles(half, plane, format, from) {
             return;
@@ -132,7 +126,8 @@ impl Maker {
         let vectors = self.vectors(format);
         let span: u64 = vectors.iter().map(|(count, gap)| u64::from(count - 1) * u64::from(*gap)).sum();
         let apart = if format == Format::F16 { 2 } else { 1 };
-        let period = (iw - first).max(abc + span + apart - iw - install).max(span + apart).max(last - first + 1);
+        let period =
+            (iw - first).max(abc + span + apart - iw - install).max(span + apart).max(last - first + 1);
         let tiles = (count > 1).then_some((count, period as u32 + self.rng.below(2) as u32));
         let tiled = |run: &Run| {
             let mut run = run.clone();
@@ -143,7 +138,9 @@ impl Maker {
         };
         for run in &runs {
             let run = tiled(run);
-            let Instruction::Mxm(Mxm::Lw { stream, count, format, .. }) = run.instruction else { return false };
+            let Instruction::Mxm(Mxm::Lw { stream, count, format, .. }) = run.instruction else {
+                return false;
+            };
             let streams = usize::from(count) * width;
             let cadence: Cadence = run.repeats.iter().map(|r| (r.count, r.interval)).collect();
             let flavour = if self.rng.chance(70) { Flavour::Any } else { Flavour::Small };
@@ -294,12 +291,12 @@ impl Maker {
                 _ => None,
             })
             .collect();
-        let mode = if addresses.iter().all(|address| sums.get(address) == Some(&format)) && self.rng.chance(60)
-        {
-            AccMode::Add
-        } else {
-            AccMode::Start
-        };
+        let mode =
+            if addresses.iter().all(|address| sums.get(address) == Some(&format)) && self.rng.chance(60) {
+                AccMode::Add
+            } else {
+                AccMode::Start
+            };
         let mut runs = Vec::new();
         match vectors.tiles {
             Some((count, interval)) if self.rng.chance(60) => {

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::host::Array;
 use crate::image::Image;
 use crate::ports::{self, Words};
+use crate::tandem::Tandem;
 use crate::{reference, wellformed};
 
 /// How a program is executed. The answer is the same.
@@ -13,6 +14,8 @@ use crate::{reference, wellformed};
 pub enum Engine {
     /// Every queue and every stream register in every cycle, in code to be read beside [`isa::instruction`].
     Reference,
+    /// Two engines side by side: every write to SRAM, report and fault is compared. A difference is [`crate::FaultKind::EnginesDiffer`].
+    Tandem,
 }
 
 /// A chip with a program in its SRAM.
@@ -22,9 +25,13 @@ pub struct Machine {
     engine: Running,
 }
 
+/// What runs beside the reference in tandem. Until there is another engine, the reference.
+type Second = reference::Machine;
+
 /// The machine itself.
 enum Running {
     Reference(reference::Machine),
+    Tandem(Box<Tandem<reference::Machine, Second>>),
 }
 
 impl Machine {
@@ -40,6 +47,11 @@ impl Machine {
         let images = Image::all(chip, one)?;
         let engine = match engine {
             Engine::Reference => Running::Reference(reference::Machine::new(chip, program, 0, images)),
+            Engine::Tandem => {
+                let first = reference::Machine::new(chip, program, 0, images.clone());
+                let second = Second::new(chip, program, 0, images);
+                Running::Tandem(Box::new(Tandem::new(first, second, one.clone(), program.nodes.clone())))
+            }
         };
         Ok(Machine { chip: chip.clone(), ports: one.ports.clone(), engine })
     }
@@ -79,6 +91,7 @@ impl Machine {
     pub fn values_known(&self) -> bool {
         match &self.engine {
             Running::Reference(machine) => machine.values_known(),
+            Running::Tandem(machine) => machine.values_known(),
         }
     }
 
@@ -89,6 +102,7 @@ impl Machine {
     pub fn run(&mut self) -> Result<Report, Fault> {
         match &mut self.engine {
             Running::Reference(machine) => machine.run(),
+            Running::Tandem(machine) => machine.run(),
         }
     }
 }
@@ -97,12 +111,14 @@ impl Running {
     fn words(&self) -> &dyn Words {
         match self {
             Running::Reference(machine) => machine,
+            Running::Tandem(machine) => machine.as_ref(),
         }
     }
 
     fn words_mut(&mut self) -> &mut dyn Words {
         match self {
             Running::Reference(machine) => machine,
+            Running::Tandem(machine) => machine.as_mut(),
         }
     }
 }

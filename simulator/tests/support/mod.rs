@@ -20,7 +20,7 @@ pub use Hemisphere::{East, West};
 pub const LANES: usize = 32;
 
 /// The engines that every program here is tried on.
-pub const ENGINES: &[Engine] = &[Engine::Reference];
+pub const ENGINES: &[Engine] = &[Engine::Reference, Engine::Tandem];
 
 /// Two superlanes, four MEM slices a side (positions 1 to 4), SXM at 5, MXM at 6. Every latency is different.
 pub fn tiny() -> Chip {

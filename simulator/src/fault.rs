@@ -76,6 +76,8 @@ pub enum FaultKind {
     QueueOrder,
     /// Send, Receive or Deskew on a link that leads nowhere.
     LinkNotConnected,
+    /// Not the program's fault: two engines made different things of it ([`crate::Engine::Tandem`]).
+    EnginesDiffer,
 }
 
 impl FaultKind {
@@ -149,6 +151,9 @@ impl FaultKind {
                 ("queue out of order", "dispatch cycles must strictly increase within a queue")
             }
             FaultKind::LinkNotConnected => ("link not connected", "a program of one chip has no links"),
+            FaultKind::EnginesDiffer => {
+                ("engines differ", "this is a bug in the simulator: please report it with the program")
+            }
         }
     }
 }

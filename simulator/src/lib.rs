@@ -9,9 +9,11 @@ mod fast;
 mod stream;
 pub mod host;
 mod image;
+mod event;
 mod ports;
 mod wellformed;
 mod reference;
+mod tandem;
 mod machine;
 
 pub use fault::{Dispatch, Fault, FaultKind, Place};

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::host::Array;
 use crate::image::Image;
 use crate::ports::{self, Words};
+use crate::tandem::{Execute, Tandem};
 use crate::{fast, reference, wellformed};
 
 /// How a program is executed. The answer is the same.
@@ -15,6 +16,8 @@ pub enum Engine {
     Fast,
     /// Every queue and every stream register in every cycle, in code to be read beside [`isa::instruction`].
     Reference,
+    /// The reference and the fast engine side by side: every write to SRAM, report and fault is compared. A difference is [`crate::FaultKind::EnginesDiffer`].
+    Tandem,
 }
 
 /// A chip with a program in its SRAM.
@@ -28,6 +31,7 @@ pub struct Machine {
 enum Running {
     Fast(Box<fast::Machine>),
     Reference(reference::Machine),
+    Tandem(Box<Tandem<reference::Machine, fast::Machine>>),
 }
 
 impl Machine {
@@ -44,12 +48,12 @@ impl Machine {
         let engine = match engine {
             Engine::Reference => Running::Reference(reference::Machine::new(chip, program, 0, images)),
             Engine::Fast => {
-                let machine = fast::Machine::new(chip, program, 0, images.clone());
-                if machine.depends_on_values() {
-                    Running::Reference(reference::Machine::new(chip, program, 0, images))
-                } else {
-                    Running::Fast(Box::new(machine))
-                }
+                Running::Fast(Box::new(fast::Machine::new(chip, program, 0, images)))
+            }
+            Engine::Tandem => {
+                let first = reference::Machine::new(chip, program, 0, images.clone());
+                let second = fast::Machine::new(chip, program, 0, images);
+                Running::Tandem(Box::new(Tandem::new(first, second, one.clone(), program.nodes.clone())))
             }
         };
         Ok(Machine { chip: chip.clone(), ports: one.ports.clone(), engine })
@@ -91,6 +95,7 @@ impl Machine {
         match &self.engine {
             Running::Fast(machine) => machine.values_known(),
             Running::Reference(machine) => machine.values_known(),
+            Running::Tandem(machine) => machine.values_known(),
         }
     }
 
@@ -100,8 +105,9 @@ impl Machine {
     /// The first fault: of the earliest cycle, and within it of the lowest place. SRAM is then left in a state of which nothing is said.
     pub fn run(&mut self) -> Result<Report, Fault> {
         match &mut self.engine {
-            Running::Fast(machine) => machine.run(),
+            Running::Fast(machine) => machine.run(None),
             Running::Reference(machine) => machine.run(),
+            Running::Tandem(machine) => machine.run(),
         }
     }
 }
@@ -111,6 +117,7 @@ impl Running {
         match self {
             Running::Fast(machine) => &**machine,
             Running::Reference(machine) => machine,
+            Running::Tandem(machine) => machine.as_ref(),
         }
     }
 
@@ -118,6 +125,7 @@ impl Running {
         match self {
             Running::Fast(machine) => &mut **machine,
             Running::Reference(machine) => machine,
+            Running::Tandem(machine) => machine.as_mut(),
         }
     }
 }

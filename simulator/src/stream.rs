@@ -158,6 +158,7 @@ pub(crate) fn name(stream: Stream, offset: usize) -> Stream {
 }
 
 /// A result on its way to the streams.
+#[derive(Clone)]
 pub(crate) struct Output {
     pub(crate) by: Dispatch,
     /// First of the streams.
@@ -169,6 +170,7 @@ pub(crate) struct Output {
 }
 
 /// Things on their way, with the cycle in which each arrives.
+#[derive(Clone)]
 pub(crate) struct Pipeline<T> {
     stages: VecDeque<(u64, T)>,
 }

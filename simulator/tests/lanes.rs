@@ -13,7 +13,7 @@ fn source(stream: usize, lane: usize) -> u8 {
 }
 
 /// Stream `output` of what the instruction makes of four source streams, e(0) to e(3).
-fn output(chip: &Chip, sxm: Sxm, maps: &[Vec<u16>], crosses: bool, output: usize) -> Vec<u8> {
+fn output(engine: Engine, chip: &Chip, sxm: Sxm, maps: &[Vec<u16>], crosses: bool, output: usize) -> Vec<u8> {
     let mut draft = Draft::default();
     draft.program.maps = maps.to_vec();
     for slice in 0..4 {
@@ -25,8 +25,8 @@ fn output(chip: &Chip, sxm: Sxm, maps: &[Vec<u16>], crosses: bool, output: usize
     let put = 9 + 2 + if crosses { u64::from(chip.stagger()) } else { 0 };
     draft.write(put + 6, West, 0, 9, w(8 + output as u8));
     draft.port("out", PortKind::Output, Element::I32, 1, 9, &[(West, 0); 4]);
-    let mut machine = Machine::load(Engine::Reference, chip, &draft.program())
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut machine =
+        Machine::load(engine, chip, &draft.program()).unwrap_or_else(|problems| panic!("{problems:?}"));
     machine.run().unwrap_or_else(|fault| panic!("{fault}"));
     match machine.read("out") {
         Ok(Array::I32(lanes)) => lanes.into_iter().map(|lane| lane as u8).collect(),
@@ -47,7 +47,10 @@ fn check(
         let want: Vec<u8> = (0..LANES)
             .map(|lane| expected(stream, lane).map_or(0, |(stream, lane)| source(stream, lane)))
             .collect();
-        assert_eq!(output(chip, sxm, maps, crosses, stream), want, "{sxm:?}, stream {stream}");
+        for engine in ENGINES {
+            let got = output(*engine, chip, sxm, maps, crosses, stream);
+            assert_eq!(got, want, "{engine:?}: {sxm:?}, stream {stream}");
+        }
     }
 }
 

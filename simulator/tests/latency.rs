@@ -6,16 +6,19 @@ use isa::instruction::{AccMode, Operand, Vxm, VxmOp, Window};
 use isa::latency::latency;
 use isa::stream::Format;
 use isa::{Instruction, Mem, Mxm, Queue, SegmentData, Sxm};
-use simulator::{Engine, Machine};
+use simulator::Machine;
 use support::*;
 
-/// The cycles up to 80 in which this probe makes the program run without a fault.
+/// The cycles up to 80 in which this probe makes the program run without a fault, on every engine.
 fn accepted(probe: impl Fn(u64) -> Draft) -> Vec<u64> {
     let runs = |cycle: &u64| {
-        Machine::load(Engine::Reference, &tiny(), &probe(*cycle).program())
-            .expect("well formed")
-            .run()
-            .is_ok()
+        let program = probe(*cycle).program();
+        let ran: Vec<bool> = ENGINES
+            .iter()
+            .map(|engine| Machine::load(*engine, &tiny(), &program).expect("well formed").run().is_ok())
+            .collect();
+        assert!(ran.iter().all(|ok| *ok == ran[0]), "{ENGINES:?} in cycle {cycle}: {ran:?}");
+        ran[0]
     };
     (0..80).filter(runs).collect()
 }

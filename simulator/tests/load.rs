@@ -4,7 +4,7 @@ mod support;
 
 use isa::instruction::{Operand, VxmOp};
 use isa::{Instruction, Mem, Queue, Segment, SegmentData};
-use simulator::{Engine, Machine};
+use simulator::Machine;
 use support::*;
 
 /// What the problem must say, and the damage.
@@ -52,12 +52,16 @@ fn malformed_programs_are_not_loaded() {
     for (words, damage) in cases {
         let mut draft = vector();
         damage(&mut draft);
-        let problems = Machine::load(Engine::Reference, &tiny(), &draft.program())
-            .err()
-            .unwrap_or_else(|| panic!("{words}: loaded"));
-        assert!(problems.iter().any(|problem| problem.contains(words)), "{words}: {problems:?}");
+        for engine in ENGINES {
+            let problems = Machine::load(*engine, &tiny(), &draft.program())
+                .err()
+                .unwrap_or_else(|| panic!("{engine:?}, {words}: loaded"));
+            assert!(problems.iter().any(|problem| problem.contains(words)), "{words}: {problems:?}");
+        }
     }
     let mut two = vector().program();
     two.chips.push(two.chips[0].clone());
-    assert!(Machine::load(Engine::Reference, &tiny(), &two).err().unwrap()[0].contains("2 chips"));
+    for engine in ENGINES {
+        assert!(Machine::load(*engine, &tiny(), &two).err().unwrap()[0].contains("2 chips"));
+    }
 }

@@ -7,9 +7,16 @@ use isa::{Element, PortKind, report};
 use simulator::{Array, Engine, Machine};
 use support::*;
 
-fn run(draft: &Draft) -> Machine {
-    let mut machine = Machine::load(Engine::Reference, &tiny(), &draft.program())
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
+/// What a port holds after a run, the same on every engine.
+fn after(draft: &Draft, port: &str) -> Result<Array, String> {
+    let found = ENGINES.iter().map(|engine| run(*engine, draft).read(port)).collect::<Vec<_>>();
+    assert!(found.iter().all(|array| *array == found[0]), "{ENGINES:?}: {found:?}");
+    found[0].clone()
+}
+
+fn run(engine: Engine, draft: &Draft) -> Machine {
+    let mut machine =
+        Machine::load(engine, &tiny(), &draft.program()).unwrap_or_else(|problems| panic!("{problems:?}"));
     machine.run().unwrap_or_else(|fault| panic!("{fault}"));
     machine
 }
@@ -18,7 +25,7 @@ fn run(draft: &Draft) -> Machine {
 fn word(draft: &Draft, side: isa::Hemisphere, slice: u16, address: u32) -> Vec<u8> {
     let mut draft = draft.clone();
     draft.port("word", PortKind::Output, Element::I32, 1, address, &[(side, slice); 4]);
-    match run(&draft).read("word") {
+    match after(&draft, "word") {
         Ok(Array::I32(lanes)) => lanes.into_iter().map(|lane| lane as u8).collect(),
         other => panic!("{other:?}"),
     }
@@ -27,7 +34,7 @@ fn word(draft: &Draft, side: isa::Hemisphere, slice: u16, address: u32) -> Vec<u
 #[test]
 fn vectors() {
     let z: Vec<i32> = (0..LANES as i32).map(|lane| (lane + 100 - 2 * lane) * 3).collect();
-    assert_eq!(run(&vector()).read("z"), Ok(Array::I32(z)));
+    assert_eq!(after(&vector(), "z"), Ok(Array::I32(z)));
 }
 
 #[test]
@@ -35,8 +42,8 @@ fn matrices() {
     let y: Vec<i32> = (0..LANES)
         .map(|n| (0..LANES).map(|k| weight(n, k) * (activation(0, k) + activation(1, k))).sum())
         .collect();
-    assert_eq!(run(&matrix(Format::I8)).read("y"), Ok(Array::I32(y.clone())));
-    assert_eq!(run(&matrix(Format::F16)).read("y"), Ok(Array::F32(y.iter().map(|y| *y as f32).collect())));
+    assert_eq!(after(&matrix(Format::I8), "y"), Ok(Array::I32(y.clone())));
+    assert_eq!(after(&matrix(Format::F16), "y"), Ok(Array::F32(y.iter().map(|y| *y as f32).collect())));
 }
 
 #[test]
@@ -67,10 +74,12 @@ fn indices() {
 fn the_report_is_the_predicted_one_in_every_run() {
     for (name, draft) in all() {
         let program = draft.program();
-        let mut machine = Machine::load(Engine::Reference, &tiny(), &program).unwrap();
         let predicted = report::predict(&tiny(), &program);
-        for _ in 0..2 {
-            assert_eq!(machine.run().as_ref(), Ok(&predicted), "{name}");
+        for engine in ENGINES {
+            let mut machine = Machine::load(*engine, &tiny(), &program).unwrap();
+            for _ in 0..2 {
+                assert_eq!(machine.run().as_ref(), Ok(&predicted), "{engine:?}: {name}");
+            }
         }
     }
     assert_eq!(report::predict(&tiny(), &vector().program()).cycles, 19 + 3 + 2);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use simulator::Engine;
 
 /// Compiles a neural network for an LPU, simulates the program cycle by cycle, and says how fast it is and why.
 #[derive(Debug, Parser)]
@@ -47,8 +48,8 @@ pub(crate) struct Job {
     /// Where to write every output of the model, under its name.
     #[arg(long, value_name = "OUT.npz")]
     pub outputs: Option<PathBuf>,
-    /// Which simulator judges the program.
-    #[arg(long, value_enum, default_value = "reference")]
+    /// Which simulator judges the program; all give the same answer.
+    #[arg(long, value_enum, default_value = "fast")]
     pub simulator: Simulator,
     /// Write an intermediate form, to a file or (without PATH) to standard output; may be repeated.
     /// KIND is one of: graph rewritten legal kernels schedule asm program.
@@ -101,6 +102,9 @@ pub(crate) enum Part {
         /// Where to write the output and state ports.
         #[arg(long, value_name = "OUT.npz")]
         outputs: Option<PathBuf>,
+        /// Which simulator judges the program; all give the same answer.
+        #[arg(long, value_enum, default_value = "fast")]
+        simulator: Simulator,
     },
     /// List the chip presets, or print one description file.
     Chips {
@@ -137,10 +141,24 @@ impl From<Precision> for compiler::Precision {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Simulator {
-    /// Every register, every cycle, with values.
-    Reference,
-    /// On runs and slots. Not there yet.
+    /// Works on runs of instructions, not on cycles.
     Fast,
+    /// Every queue and every register in every cycle, in plain code; slow.
+    Reference,
+    /// Both, compared write by write; a difference is a bug of ours.
+    Tandem,
+}
+
+impl Simulator {
+    /// The engine that does it.
+    pub(crate) fn engine(self) -> Engine {
+        match self {
+            // The one place to change once the simulator has its fast engine.
+            Simulator::Fast => Engine::Reference,
+            Simulator::Reference => Engine::Reference,
+            Simulator::Tandem => Engine::Tandem,
+        }
+    }
 }
 
 /// A form that can be written; the name is the word on the command line.

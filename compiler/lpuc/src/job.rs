@@ -5,9 +5,9 @@ use std::path::Path;
 
 use compiler::Compiled;
 use isa::Chip;
-use simulator::{Array as Data, Engine, Machine};
+use simulator::{Array as Data, FaultKind, Machine};
 
-use crate::cli::{Emit, Job, Simulator};
+use crate::cli::{Emit, Job};
 use crate::clock::{Stopwatch, ToolSeconds};
 use crate::failure::Failure;
 use crate::files::{self, Outputs};
@@ -39,7 +39,7 @@ pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
     let (compiled, emitted) = compile(job, &chip, &loaded, &mut tool, &progress)?;
     progress.stage("simulating");
     let mut lap = Stopwatch::start();
-    let mut machine = Machine::load(Engine::Reference, &chip, &compiled.program).map_err(refused)?;
+    let mut machine = Machine::load(job.simulator.engine(), &chip, &compiled.program).map_err(refused)?;
     let mut files = Outputs::default();
     let (simulated_cycles, generated) = match (job.generate, &prompt) {
         (Some(count), Some(prompt)) => {
@@ -93,11 +93,6 @@ fn generated_arrays(path: &Path, generated: &Generated, files: &mut Outputs) -> 
 
 /// What the command line can say already, but the program cannot do yet.
 fn supported(job: &Job) -> Result<(), Failure> {
-    if job.simulator == Simulator::Fast {
-        return Err(Failure::unsupported(
-            "error[unsupported-simulator]: the fast simulator is not there yet\n  use --simulator reference",
-        ));
-    }
     match job.chips.as_str() {
         "auto" | "1" => Ok(()),
         text if text.parse::<u32>().is_ok_and(|chips| chips > 1) => Err(Failure::unsupported(format!(
@@ -293,8 +288,11 @@ pub(crate) fn port(what: String) -> Failure {
     Failure::check(format!("error[port]: {what}"))
 }
 
-/// A hazard.
+/// A hazard; or, in tandem, a difference between the simulators.
 pub(crate) fn fault_of(fault: &simulator::Fault) -> Failure {
+    if fault.kind == FaultKind::EnginesDiffer {
+        return Failure { code: 101, text: format!("error[simulators-differ]: {fault}") };
+    }
     Failure::check(format!("error[hazard]: {fault}"))
 }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use isa::{PortKind, Program};
-use simulator::{Engine, Machine};
+use simulator::Machine;
 
+use crate::cli::Simulator;
 use crate::failure::Failure;
 use crate::files::{self, Outputs};
 use crate::job::{fault_of, no_values, port};
@@ -38,11 +39,12 @@ pub(crate) fn sim(
     chip: Option<&str>,
     inputs: Option<&Path>,
     outputs: Option<&Path>,
+    simulator: Simulator,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let program = program(file)?;
     let chip = chips::load(chip.unwrap_or(&program.chip))?;
-    let mut machine = Machine::load(Engine::Reference, &chip, &program).map_err(|problems| {
+    let mut machine = Machine::load(simulator.engine(), &chip, &program).map_err(|problems| {
         let list = problems.join("\n  ");
         Failure::input(format!(
             "error[refused]: {}: not a program for `{}`\n  {list}",

@@ -3,10 +3,13 @@
 use isa::{Chip, ChipProgram, Program, Report};
 
 use super::time::{self, Timing};
-use super::values::{Lost, Memory, Values, Watch};
-use crate::fault::{Dispatch, Fault, FaultKind};
+use super::values::{Lost, Memory, Values};
+use crate::event::Watch;
+use crate::fault::{Dispatch, Fault, FaultKind, Raised};
 use crate::image::Image;
 use crate::ports::Words;
+use crate::reference;
+use crate::tandem::Execute;
 
 /// A chip with a program in its SRAM.
 pub(crate) struct Machine {
@@ -14,72 +17,94 @@ pub(crate) struct Machine {
     program: ChipProgram,
     nodes: Vec<String>,
     timing: Timing,
-    memory: Memory,
-    values: Values,
-    values_known: bool,
+    body: Body,
+}
+
+/// SRAM, and what works on it.
+enum Body {
+    /// Native code.
+    Native { memory: Memory, values: Box<Values>, known: bool },
+    /// Whether the program may read a word depends on indices that it computes itself. That is followed cycle by cycle.
+    Stepped(Box<reference::Machine>),
 }
 
 impl Machine {
     /// Puts the image of a program's chip into SRAM, and checks the program's time.
     pub(crate) fn new(chip: &Chip, program: &Program, index: usize, images: Vec<Image>) -> Machine {
         let one = program.chips[index].clone();
-        let memory = Memory::new(chip, images);
+        let memory = Memory::new(chip, images.clone());
         let timing = time::check(chip, &one, &memory.present());
-        Machine {
-            chip: chip.clone(),
-            program: one,
-            nodes: program.nodes.clone(),
-            timing,
-            memory,
-            values: Values::new(chip),
-            values_known: true,
+        let body = if timing.depends_on_values {
+            Body::Stepped(Box::new(reference::Machine::new(chip, program, index, images)))
+        } else {
+            Body::Native { memory, values: Box::new(Values::new(chip)), known: true }
+        };
+        Machine { chip: chip.clone(), program: one, nodes: program.nodes.clone(), timing, body }
+    }
+
+    /// The program's cycles and hazards alone: nothing is computed, and SRAM stays as it is. None where they depend on values.
+    pub(crate) fn time(&self) -> Option<Result<Report, Fault>> {
+        match (&self.body, &self.timing.fault) {
+            (Body::Stepped(_), _) => None,
+            (Body::Native { .. }, Some(fault)) => Some(Err(fault.clone().named(&self.nodes))),
+            (Body::Native { .. }, None) => Some(Ok(self.timing.report.clone())),
         }
     }
 
-    /// Whether the program is legal or not depends on indices that it computes, which only the reference follows cycle by cycle.
-    pub(crate) fn depends_on_values(&self) -> bool {
-        self.timing.depends_on_values
-    }
-
-    /// The program's cycles and hazards alone, without values; SRAM stays as it is.
-    pub(crate) fn time(&self) -> Result<Report, Fault> {
-        match &self.timing.fault {
-            Some(fault) => Err(fault.clone().named(&self.nodes)),
-            None => Ok(self.timing.report.clone()),
+    /// Executes the program once; `watch` is told of every write to SRAM.
+    pub(crate) fn run(&mut self, watch: Option<Watch<'_>>) -> Result<Report, Fault> {
+        match &mut self.body {
+            Body::Stepped(machine) => match watch {
+                Some(watch) => machine.run_watched(watch),
+                None => machine.run(),
+            },
+            Body::Native { memory, values, known } => {
+                if let Some(fault) = &self.timing.fault {
+                    return Err(fault.clone().named(&self.nodes));
+                }
+                let all_known = values.run(&self.chip, &self.program, memory, watch);
+                *known &= all_known.map_err(|lost| raised(lost).named(&self.nodes))?;
+                Ok(self.timing.report.clone())
+            }
         }
-    }
-
-    /// Executes the program once.
-    pub(crate) fn run(&mut self) -> Result<Report, Fault> {
-        self.run_watched(None)
-    }
-
-    /// The same; `watch` is told of every write to SRAM, in the order of cycles and queues.
-    pub(crate) fn run_watched(&mut self, watch: Option<&mut Watch<'_>>) -> Result<Report, Fault> {
-        let report = self.time()?;
-        let known = self.values.run(&self.chip, &self.program, &mut self.memory, watch);
-        self.values_known &= known.map_err(|lost| lost_fault(lost).named(&self.nodes))?;
-        Ok(report)
-    }
-
-    /// False once a run has used words that nobody brought.
-    pub(crate) fn values_known(&self) -> bool {
-        self.values_known
     }
 }
 
 /// The values disagree with the check of time: a slot that was promised is empty.
-fn lost_fault(Lost { by }: Lost) -> crate::fault::Raised {
+fn raised(Lost { by }: Lost) -> Raised {
     let by = Dispatch { cycle: by.cycle, queue: by.queue, instruction: by.instruction, node: by.node };
-    by.fault(FaultKind::EmptySlot, "the check of time found a value here; this is a bug of the simulator")
+    by.fault(FaultKind::EnginesDiffer, "the check of time found a value here, and there is none")
+}
+
+impl Execute for Machine {
+    fn name(&self) -> &'static str {
+        "fast"
+    }
+
+    fn run_watched(&mut self, watch: Watch<'_>) -> Result<Report, Fault> {
+        self.run(Some(watch))
+    }
+
+    fn values_known(&self) -> bool {
+        match &self.body {
+            Body::Native { known, .. } => *known,
+            Body::Stepped(machine) => machine.values_known(),
+        }
+    }
 }
 
 impl Words for Machine {
     fn write_word(&mut self, slice: usize, word: u32, value: &[u8]) {
-        self.memory.write_word(slice, word, value);
+        match &mut self.body {
+            Body::Native { memory, .. } => memory.write_word(slice, word, value),
+            Body::Stepped(machine) => machine.write_word(slice, word, value),
+        }
     }
 
     fn read_word(&self, slice: usize, word: u32, value: &mut [u8]) -> bool {
-        self.memory.read_word(slice, word, value)
+        match &self.body {
+            Body::Native { memory, .. } => memory.read_word(slice, word, value),
+            Body::Stepped(machine) => machine.read_word(slice, word, value),
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::mem::MemSlice;
 use super::mxm::MxmSlice;
 use super::sxm::SxmSlice;
 use super::vxm::VxmSlice;
+use crate::event::Watch;
 use crate::fault::{Dispatch, Raised};
 use crate::stream::Registers;
 
@@ -77,12 +78,18 @@ impl<'m> Row<'m> {
     }
 
     /// The second half: the instructions that leave their queues take what passes.
-    pub(crate) fn dispatch(&mut self, leaving: &[Dispatch], maps: &[Vec<u16>], faults: &mut Vec<Raised>) {
+    pub(crate) fn dispatch(
+        &mut self,
+        leaving: &[Dispatch],
+        maps: &[Vec<u16>],
+        faults: &mut Vec<Raised>,
+        watch: Watch<'_>,
+    ) {
         for by in leaving {
             let done = match (by.instruction, by.queue) {
                 (Instruction::Mem(mem), Queue::MemRead(half, index) | Queue::MemWrite(half, index)) => {
                     let slice = side(half) * self.slices_per_hemisphere + usize::from(index);
-                    self.mem[slice].dispatch(by, mem, &self.registers)
+                    self.mem[slice].dispatch(by, mem, &self.registers, watch)
                 }
                 (Instruction::Vxm(vxm), Queue::Vxm(_)) => self.vxm.dispatch(by, vxm, &self.registers),
                 (Instruction::Mxm(mxm), Queue::Mxm(half, ..)) => {

@@ -7,11 +7,13 @@ use isa::{Chip, ChipProgram, Hemisphere, Instruction, Program, Report, Slice};
 use super::chip::Row;
 use super::icu::Icu;
 use super::mem::MemSlice;
+use crate::event::Watch;
 use crate::fault::{Fault, Raised};
 use crate::image::Image;
 use crate::ports::Words;
 
 /// A chip with a program in its SRAM.
+#[derive(Clone)]
 pub(crate) struct Machine {
     chip: Chip,
     program: ChipProgram,
@@ -41,6 +43,11 @@ impl Machine {
     /// # Errors
     /// The first fault: of the earliest cycle, and within it of the lowest place.
     pub(crate) fn run(&mut self) -> Result<Report, Fault> {
+        self.run_watched(&mut |_| {})
+    }
+
+    /// As [`Machine::run`], telling `watch` of every write to SRAM as it is dispatched.
+    pub(crate) fn run_watched(&mut self, watch: Watch<'_>) -> Result<Report, Fault> {
         let mut icu = Icu::new(&self.program);
         let mut row = Row::new(&self.chip, &mut self.mem);
         let mut report = Report::default();
@@ -56,7 +63,7 @@ impl Machine {
                 report.cycles = cycle + u64::from(self.chip.stagger());
             }
             icu.dispatch(cycle, &mut leaving, &mut faults);
-            row.dispatch(&leaving, &self.program.maps, &mut faults);
+            row.dispatch(&leaving, &self.program.maps, &mut faults, watch);
             row.finish(cycle, &mut faults);
             if let Some(first) = faults.into_iter().min_by_key(Raised::key) {
                 return Err(first.named(&self.nodes));

@@ -7,11 +7,13 @@ use isa::instruction::{Mem, Window};
 use isa::stream::{Format, Stream};
 
 use super::sram::Sram;
+use crate::event::{Event, Watch};
 use crate::fault::{Dispatch, Raised};
 use crate::image::Image;
 use crate::stream::{Output, Pipeline, Registers};
 
 /// One slice.
+#[derive(Clone)]
 pub(crate) struct MemSlice {
     pub(crate) sram: Sram,
     position: i32,
@@ -101,12 +103,20 @@ impl MemSlice {
     }
 
     /// Does what an instruction does at its dispatch.
-    pub(crate) fn dispatch(&mut self, by: &Dispatch, mem: Mem, registers: &Registers) -> Result<(), Raised> {
+    pub(crate) fn dispatch(
+        &mut self,
+        by: &Dispatch,
+        mem: Mem,
+        registers: &Registers,
+        watch: Watch<'_>,
+    ) -> Result<(), Raised> {
         match mem {
             Mem::Read { address, stream } => self.read(by, address, stream, registers),
-            Mem::Write { address, stream } => self.write(by, address, stream, registers),
+            Mem::Write { address, stream } => self.write(by, address, stream, registers, watch),
             Mem::Gather { window, index, stream } => self.gather(by, window, index, stream, registers),
-            Mem::Scatter { window, index, stream } => self.scatter(by, window, index, stream, registers),
+            Mem::Scatter { window, index, stream } => {
+                self.scatter(by, window, index, stream, registers, watch)
+            }
         }
     }
 
@@ -132,10 +142,13 @@ impl MemSlice {
         address: u32,
         stream: Stream,
         registers: &Registers,
+        watch: Watch<'_>,
     ) -> Result<(), Raised> {
         self.use_write_port(by, address)?;
         let value = registers.take(by, stream, 1, self.position)?;
-        self.sram.write(address, self.sram.all_superlanes(), value);
+        let all = self.sram.all_superlanes();
+        self.sram.write(address, all, value);
+        watch(&event(by, address, all, value));
         self.writing.push_back((by.cycle + self.write_cycles, address));
         Ok(())
     }
@@ -170,14 +183,16 @@ impl MemSlice {
         index: Stream,
         stream: Stream,
         registers: &Registers,
+        watch: Watch<'_>,
     ) -> Result<(), Raised> {
         self.check_window(by, window)?;
         self.use_write_port(by, window.base)?;
         let index = registers.take_group(by, index, Format::I32, self.position)?;
         let value = registers.take(by, stream, 1, self.position)?;
-        for superlane in 0..self.lanes / self.lanes_per_superlane {
+        for (superlane, part) in value.chunks(self.lanes_per_superlane).enumerate() {
             if let Some(address) = owned(window, index, self.lanes, superlane * self.lanes_per_superlane) {
                 self.values_known &= self.sram.write(address, 1 << superlane, value);
+                watch(&event(by, address, 1 << superlane, part));
                 self.writing.push_back((by.cycle + self.write_cycles, address));
             }
         }
@@ -229,6 +244,11 @@ impl MemSlice {
         }
         Ok(())
     }
+}
+
+fn event<'a>(by: &Dispatch, word: u32, superlanes: u64, value: &'a [u8]) -> Event<'a> {
+    let (queue, slice) = (by.queue, by.queue.slice());
+    Event { cycle: by.cycle, queue, node: by.node, slice, word, superlanes, value }
 }
 
 /// The word that the index at `lane` names, if the window owns that index. `index` holds four vectors, least significant bytes first.

@@ -8,6 +8,7 @@ use crate::image::{Content, Image, Segment};
 const PAGE_WORDS: usize = 64;
 
 /// Written words.
+#[derive(Clone)]
 struct Page {
     bytes: Vec<u8>,
     /// Per word, a bit for each superlane that has been written.
@@ -15,6 +16,7 @@ struct Page {
 }
 
 /// One slice's SRAM.
+#[derive(Clone)]
 pub(crate) struct Sram {
     lanes: usize,
     lanes_per_superlane: usize,

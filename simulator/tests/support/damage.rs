@@ -1,18 +1,25 @@
 //! Damages, and the faults they must cause.
 
-use simulator::{Engine, Fault, FaultKind, Machine};
+use simulator::{Fault, FaultKind, Machine};
 
-use super::{Draft, tiny};
+use super::{Draft, ENGINES, tiny};
 
 /// A damage: its name, what it does, and the fault it must cause.
 pub type Case = (&'static str, fn(&mut Draft), FaultKind, u64, &'static str);
 
-/// The fault of a well-formed program, if it has one.
+/// The fault of a well-formed program, if it has one; the same on every engine.
 pub fn fault_of(draft: &Draft) -> Option<Fault> {
-    Machine::load(Engine::Reference, &tiny(), &draft.program())
-        .unwrap_or_else(|problems| panic!("{problems:?}"))
-        .run()
-        .err()
+    let fault = |engine| {
+        Machine::load(engine, &tiny(), &draft.program())
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
+            .run()
+            .err()
+    };
+    let first = fault(ENGINES[0]);
+    for engine in &ENGINES[1..] {
+        assert_eq!(fault(*engine), first, "{engine:?}");
+    }
+    first
 }
 
 /// The sound program runs, and every damage causes its fault, twice the same.

@@ -14,8 +14,13 @@ use isa::{
     Program, Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm,
 };
 
+use simulator::Engine;
+
 pub use Hemisphere::{East, West};
 pub const LANES: usize = 32;
+
+/// The engines that every program here is tried on.
+pub const ENGINES: &[Engine] = &[Engine::Reference, Engine::Fast, Engine::Tandem];
 
 /// Two superlanes, four MEM slices a side (positions 1 to 4), SXM at 5, MXM at 6. Every latency is different.
 pub fn tiny() -> Chip {

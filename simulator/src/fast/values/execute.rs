@@ -1,30 +1,18 @@
 //! Does what a tape says, on the bytes.
 #![allow(unsafe_code, reason = "compiled code is called")]
 
-use isa::Queue;
+use std::ops::Range;
+
 use isa::stream::Format;
 
 use super::build::Workshop;
 use super::memory::{Memory, Word};
 use super::tape::{Indexed, Op, PACKED, Tape, Writer};
 use super::tiles::Tiles;
-
-/// Told of every write to SRAM.
-pub(crate) type Watch<'w> = dyn FnMut(Write<'_>) + 'w;
-
-/// A write to SRAM, of some superlanes of a word.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Write<'v> {
-    pub(crate) cycle: u64,
-    pub(crate) queue: Queue,
-    pub(crate) node: u32,
-    pub(crate) word: Word,
-    pub(crate) superlanes: u64,
-    pub(crate) value: &'v [u8],
-}
+use crate::event::{Event, Watch};
 
 /// Executes a tape. Says whether every value that an index chose was one that somebody brought.
-pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&mut Watch<'_>>) -> bool {
+pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<Watch<'_>>) -> bool {
     let mut known = true;
     let mut writers = tape.writers.iter();
     let width = shop.chip.lanes_per_superlane;
@@ -51,7 +39,8 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&m
                     shop.memory.unknown.remove(to as usize);
                 }
                 if let (Some(watch), Some(writer)) = (watch.as_mut(), writers.next()) {
-                    told(watch, writer, shop.memory, to, u64::MAX >> (64 - u32::from(shop.chip.stagger())));
+                    let superlanes = 0..usize::from(shop.chip.stagger());
+                    told(watch, writer, shop.memory, to, superlanes);
                 }
             }
             Op::Or { from, to } => or(shop.memory, from, to),
@@ -66,7 +55,7 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&m
                     &tape.indexed[indexed as usize],
                     |memory, word, superlane| {
                         if let (Some(watch), Some(writer)) = (watch.as_mut(), writer) {
-                            told(watch, writer, memory, word, 1 << superlane);
+                            told(watch, writer, memory, word, superlane..superlane + 1);
                         }
                     },
                 );
@@ -85,10 +74,20 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<&m
     known
 }
 
-fn told(watch: &mut Watch<'_>, writer: &Writer, memory: &Memory, word: Word, superlanes: u64) {
-    let value = &memory.bytes()[memory.places.bytes(word)];
+/// Tells of a write to some superlanes of a word.
+fn told(watch: &mut Watch<'_>, writer: &Writer, memory: &Memory, word: Word, superlanes: Range<usize>) {
+    let width = memory.places.lanes_per_superlane;
+    let bytes = &memory.bytes()[memory.places.bytes(word)];
     let Writer { cycle, queue, node } = *writer;
-    watch(Write { cycle, queue, node, word, superlanes, value });
+    watch(&Event {
+        cycle,
+        queue,
+        node,
+        slice: queue.slice(),
+        word: word % memory.places.words_per_slice,
+        superlanes: (u64::MAX >> (64 - superlanes.len())) << superlanes.start,
+        value: &bytes[superlanes.start * width..superlanes.end * width],
+    });
 }
 
 fn copy(memory: &mut Memory, from: Word, to: Word) {

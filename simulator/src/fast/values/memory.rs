@@ -21,6 +21,7 @@ pub(crate) const WIDE: u32 = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) lanes: usize,
+    pub(crate) lanes_per_superlane: usize,
     /// Bytes from a word to the next: the lanes, filled up so that native code needs no remainders.
     pub(crate) stride: usize,
     pub(crate) words_per_slice: u32,
@@ -66,6 +67,7 @@ impl Places {
         let product_ring = u32::from(d.product) + u32::from(chip.stagger()) + 2;
         Places {
             lanes: chip.lanes,
+            lanes_per_superlane: chip.lanes_per_superlane,
             stride: chip.lanes.next_multiple_of(64),
             words_per_slice,
             buffers,

@@ -18,7 +18,7 @@ use isa::{Chip, ChipProgram};
 
 use build::Builder;
 pub(crate) use build::{Lost, Workshop};
-pub(crate) use execute::Watch;
+use crate::event::Watch;
 use kernels::Kernels;
 pub(crate) use memory::Memory;
 use tape::Tape;
@@ -48,7 +48,7 @@ impl Values {
         chip: &Chip,
         program: &ChipProgram,
         memory: &mut Memory,
-        mut watch: Option<&mut Watch<'_>>,
+        mut watch: Option<Watch<'_>>,
     ) -> Result<bool, Lost> {
         if watch.is_some() && !self.watched {
             self.watched = true;
@@ -66,7 +66,7 @@ impl Values {
             tape.clear();
             let ended = builder.fill(&mut shop, &mut tape, STRETCH)?;
             fuse::fuse(&mut tape, shop.kernels, &shop.memory.places);
-            known &= stretch(&mut shop, &tape, watch.as_deref_mut(), false);
+            known &= stretch(&mut shop, &tape, reborrow(&mut watch), false);
             stretches += 1;
             if ended {
                 break;
@@ -81,11 +81,19 @@ impl Values {
 }
 
 /// Executes a tape. What it writes is known afterwards, which need not be said twice of one tape.
-fn stretch(shop: &mut Workshop<'_>, tape: &Tape, watch: Option<&mut Watch<'_>>, again: bool) -> bool {
+fn stretch(shop: &mut Workshop<'_>, tape: &Tape, watch: Option<Watch<'_>>, again: bool) -> bool {
     let known = !tape.unknown.meets(&shop.memory.unknown);
     let chosen = execute::execute(shop, tape, watch);
     if !again {
         shop.memory.written(&tape.written);
     }
     known && chosen
+}
+
+/// The watcher, for one stretch.
+fn reborrow<'a>(watch: &'a mut Option<Watch<'_>>) -> Option<Watch<'a>> {
+    match watch {
+        Some(watch) => Some(&mut **watch),
+        None => None,
+    }
 }

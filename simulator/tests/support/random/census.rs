@@ -1,0 +1,116 @@
+//! What a program uses, in words, so that a test can see that the random ones use everything.
+
+use isa::instruction::{AccMode, Operand};
+use isa::{Instruction, Mem, Mxm, Program, Queue, Run, Sxm};
+
+/// Every feature that random legal programs must show, over all of them.
+pub const ALL: [&str; 30] = [
+    "read",
+    "write",
+    "gather",
+    "scatter",
+    "lw i8",
+    "lw f16",
+    "iw",
+    "abc i8",
+    "abc f16",
+    "plane 1",
+    "plane 2",
+    "start",
+    "add",
+    "emit",
+    "shift",
+    "select",
+    "permute",
+    "distribute",
+    "rotate",
+    "transpose",
+    "forward",
+    "immediate",
+    "operand twice",
+    "rows far apart",
+    "one level",
+    "two levels",
+    "three levels",
+    "step down",
+    "tiles",
+    "east and west",
+];
+
+/// The features of a program.
+pub fn features(program: &Program) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    for (queue, runs) in program.chips.iter().flat_map(|chip| &chip.queues) {
+        runs.iter().for_each(|run| of_run(*queue, run, &mut found));
+    }
+    let sides = |half| move |queue: &Queue| matches!(queue, Queue::Mxm(side, ..) if *side == half);
+    let queues = || program.chips.iter().flat_map(|chip| chip.queues.keys());
+    if queues().any(sides(isa::Hemisphere::East)) && queues().any(sides(isa::Hemisphere::West)) {
+        found.push("east and west");
+    }
+    found
+}
+
+fn of_run(queue: Queue, run: &Run, found: &mut Vec<&'static str>) {
+    found.extend(["once", "one level", "two levels", "three levels", "four levels"].get(run.repeats.len()));
+    if run.repeats.iter().any(|repeat| repeat.step < 0) {
+        found.push("step down");
+    }
+    match queue {
+        Queue::Mxm(_, 1, _) => found.push("plane 1"),
+        Queue::Mxm(_, 2, _) => found.push("plane 2"),
+        _ => {}
+    }
+    match run.instruction {
+        Instruction::Mem(mem) => found.push(match mem {
+            Mem::Read { .. } => "read",
+            Mem::Write { .. } => "write",
+            Mem::Gather { .. } => "gather",
+            Mem::Scatter { .. } => "scatter",
+        }),
+        Instruction::Vxm(vxm) => {
+            found.push(vxm.op.name());
+            if vxm.b == Some(vxm.a) {
+                found.push("operand twice");
+            }
+            found.extend([Some(vxm.a), vxm.b].into_iter().flatten().map(|operand| match operand {
+                Operand::Alu { .. } => "forward",
+                Operand::Immediate(_) => "immediate",
+                Operand::Stream(..) => "stream",
+            }));
+        }
+        Instruction::Mxm(mxm) => of_plane(mxm, run, found),
+        Instruction::Sxm(sxm) => found.push(match sxm {
+            Sxm::Shift { .. } => "shift",
+            Sxm::Select { .. } => "select",
+            Sxm::Permute { .. } => "permute",
+            Sxm::Distribute { .. } => "distribute",
+            Sxm::Rotate { .. } => "rotate",
+            Sxm::Transpose { .. } => "transpose",
+        }),
+        Instruction::Icu(_) | Instruction::C2c(_) => {}
+    }
+}
+
+fn of_plane(mxm: Mxm, run: &Run, found: &mut Vec<&'static str>) {
+    let f16 = |format| format == isa::Format::F16;
+    match mxm {
+        Mxm::Lw { format, row_stride, .. } => {
+            found.push(if f16(format) { "lw f16" } else { "lw i8" });
+            if row_stride > 1 {
+                found.push("rows far apart");
+            }
+        }
+        Mxm::Iw => {
+            found.push("iw");
+            if run.instructions() > 1 {
+                found.push("tiles");
+            }
+        }
+        Mxm::Abc { format, .. } => found.push(if f16(format) { "abc f16" } else { "abc i8" }),
+        Mxm::Acc { mode, emit, .. } => {
+            found.push(if mode == AccMode::Add { "add" } else { "start" });
+            found.extend(emit.map(|_| "emit"));
+        }
+    }
+}

@@ -123,14 +123,28 @@ fn split<const FUSED: bool>(x: f64) -> (f64, f64) {
     (scale, sum * r)
 }
 
+/// e^x, where it is normal as f32.
+#[inline(always)]
+fn exp_of<const FUSED: bool>(x: f64) -> f64 {
+    let (scale, rest) = split::<FUSED>(x);
+    madd::<FUSED>(scale, rest, scale)
+}
+
+/// tanh x = (e^2x − 1) / (e^2x + 1) of positive x; nothing cancels in e^2x − 1 as split gives it.
+#[inline(always)]
+fn tanh_of<const FUSED: bool>(x: f64) -> f64 {
+    let (scale, rest) = split::<FUSED>(2.0 * x);
+    let less_one = madd::<FUSED>(scale, rest, scale - 1.0);
+    less_one / (less_one + 2.0)
+}
+
 #[inline(always)]
 fn exp<const FUSED: bool>(words: &mut [u32; LANES]) {
     let (mut results, mut doubtful) = ([0u32; LANES], [false; LANES]);
     for (word, (result, doubtful)) in words.iter().zip(results.iter_mut().zip(&mut doubtful)) {
         let x = f32::from_bits(*word);
         let inside = (-87.0..=88.5).contains(&x);
-        let (scale, rest) = split::<FUSED>(if inside { f64::from(x) } else { 0.0 });
-        let value = madd::<FUSED>(scale, rest, scale);
+        let value = exp_of::<FUSED>(if inside { f64::from(x) } else { 0.0 });
         // Below −104 it is less than half of the least subnormal, above 89 more than the greatest number.
         let outside = if x < 0.0 { 0 } else { f32::INFINITY.to_bits() };
         let outside = if x.is_nan() { numeric::NAN } else { outside };
@@ -147,10 +161,7 @@ fn tanh<const FUSED: bool>(words: &mut [u32; LANES]) {
         let x = f32::from_bits(*word);
         let (size, sign) = (x.abs(), *word & 0x8000_0000);
         let inside = (1.0 / 8192.0..=10.0).contains(&size);
-        // tanh x = (e^2x − 1) / (e^2x + 1), and nothing cancels in e^2x − 1 as split gives it.
-        let (scale, rest) = split::<FUSED>(if inside { 2.0 * f64::from(size) } else { 1.0 });
-        let less_one = madd::<FUSED>(scale, rest, scale - 1.0);
-        let value = less_one / (less_one + 2.0);
+        let value = tanh_of::<FUSED>(if inside { f64::from(size) } else { 1.0 });
         // Nearer to zero x^3 / 3 is lost in rounding, and further off so is 1 − tanh x.
         let outside = if size < 1.0 { *word } else { sign | 1.0f32.to_bits() };
         let outside = if x.is_nan() { numeric::NAN } else { outside };

@@ -1,5 +1,5 @@
 //! How fast kernels are on this host; to be run by hand: `cargo test -p lpu-simulator --lib native::bench -- --ignored --nocapture`.
-#![allow(clippy::print_stdout, reason = "that is what it is for")]
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "that is what it is for")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -116,7 +116,8 @@ fn lane_moves() {
     let shift = |lane: usize| lane.checked_sub(3).map(|from| (0, from as u16));
     let transpose = |lane: usize| Some(((lane % 16) as u8, (lane - lane % 16 + 5) as u16));
     let scattered = |lane: usize| Some((0, (lane * 77 % LANES) as u16));
-    let moves: [(&str, u8, &dyn Fn(usize) -> Option<(u8, u16)>); 4] = [
+    type Map<'a> = &'a dyn Fn(usize) -> Option<(u8, u16)>;
+    let moves: [(&str, u8, Map<'_>); 4] = [
         ("copy", 1, &|lane| Some((0, lane as u16))),
         ("shift", 1, &shift),
         ("transpose", 16, &transpose),

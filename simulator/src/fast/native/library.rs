@@ -1,13 +1,12 @@
 //! Compiled code, kept by shape.
 
-use std::collections::HashMap;
-
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Function, types};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module, default_libcall_names};
+use cranelift_module::{Module, default_libcall_names};
+use indexmap::IndexMap;
 
 use super::chain::{self, Chain, ChainCode};
 use super::lanes::{self, LaneCode, LaneMove};
@@ -29,8 +28,8 @@ pub(crate) struct Library {
     module: Option<JITModule>,
     context: Context,
     builder: FunctionBuilderContext,
-    chains: HashMap<Chain, ChainCode>,
-    moves: HashMap<LaneMove, LaneCode>,
+    chains: IndexMap<Chain, ChainCode>,
+    moves: IndexMap<LaneMove, LaneCode>,
 }
 
 impl Library {
@@ -51,8 +50,8 @@ impl Library {
             context: module.make_context(),
             module: Some(module),
             builder: FunctionBuilderContext::new(),
-            chains: HashMap::new(),
-            moves: HashMap::new(),
+            chains: IndexMap::new(),
+            moves: IndexMap::new(),
         }
     }
 

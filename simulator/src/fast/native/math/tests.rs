@@ -63,3 +63,22 @@ fn edges() {
         all(&std::array::from_fn(|lane| around.wrapping_sub(8).wrapping_add(lane as u32)), Helpers::new());
     }
 }
+
+/// A quarter of what is in doubt, so that there is room for the reference's own error.
+#[test]
+fn approximations_are_as_precise_as_is_assumed() {
+    let check = |name, x: f64, value: f64, reference: f64| {
+        let error = ((value - reference) / reference).abs();
+        assert!(error < 2f64.powi(-44), "{name} of {x}: {value} is off by {error:e}");
+    };
+    for step in 0..400_000 {
+        let x = -87.0 + 175.5 / 400_000.0 * f64::from(step);
+        check("exp", x, exp_of::<false>(x), libm::exp(x));
+        let x = 1.0 / 8192.0 + 10.0 / 400_000.0 * f64::from(step);
+        check("tanh", x, tanh_of::<false>(x), libm::tanh(x));
+        if step % 16 == 0 {
+            check("fused exp", -x, exp_of::<true>(-x), libm::exp(-x));
+            check("fused tanh", x, tanh_of::<true>(x), libm::tanh(x));
+        }
+    }
+}

@@ -111,7 +111,7 @@ fn pairs(bytes: [u8; 16]) -> [u16; SIDE] {
 fn join(low: [u8; 16], high: [u8; 16]) -> [[u16; SIDE]; 2] {
     use std::arch::x86_64::{__m128i, _mm_unpackhi_epi8, _mm_unpacklo_epi8};
     // SAFETY: sixteen bytes and a vector of 128 bits are the same bits.
-    let (low, high): (__m128i, __m128i) = unsafe { (std::mem::transmute(low), std::mem::transmute(high)) };
+    let [low, high]: [__m128i; 2] = unsafe { std::mem::transmute([low, high]) };
     // SAFETY: every x86-64 processor has SSE2.
     let joined = unsafe { [_mm_unpacklo_epi8(low, high), _mm_unpackhi_epi8(low, high)] };
     // SAFETY: the same bits again.

@@ -35,7 +35,7 @@ fn vector(random: &mut Random, kind: Kind, lanes: usize) -> Vec<u16> {
         let bits = random.next() as u16;
         match kind {
             // One in a few hundred is special, so that most sums are numbers.
-            Kind::Wild if bits % 301 == 0 => WILD[usize::from(bits / 301 % 8)],
+            Kind::Wild if bits.is_multiple_of(301) => WILD[usize::from(bits / 301 % 8)],
             Kind::Wild | Kind::Finite => {
                 if bits & 0x7c00 == 0x7c00 {
                     bits & 0x83ff
@@ -45,7 +45,7 @@ fn vector(random: &mut Random, kind: Kind, lanes: usize) -> Vec<u16> {
             }
             Kind::Tame => bits & 0x8fff | 0x3000,
             Kind::Sparse => {
-                if bits % 7 == 0 {
+                if bits.is_multiple_of(7) {
                     bits & 0x8fff | 0x2000
                 } else {
                     bits & 0x8000

@@ -57,7 +57,7 @@ impl Builder {
                 let to = shop.memory.places.sram(slice, address);
                 let from = self.take(shop, by, stream)?;
                 self.planes.flush_readers(tape, |word| word == to);
-                self.overwrite(tape, std::iter::once(to))?;
+                self.overwrite(shop.memory, tape, std::iter::once(to))?;
                 shop.memory.supersede(to);
                 self.written.insert(to as usize);
                 tape.written.insert(to as usize);
@@ -80,7 +80,7 @@ impl Builder {
                 let indexed = self.window(shop, slice, window, index);
                 let words = words_of(indexed);
                 self.planes.flush_readers(tape, |word| words.clone().any(|other| other == word));
-                self.overwrite(tape, words)?;
+                self.overwrite(shop.memory, tape, words)?;
                 tape.ops.push(Op::Scatter { indexed: tape.indexed.len() as u32 });
                 tape.indexed.push(Indexed { value, ..indexed });
                 self.writer(tape, by);

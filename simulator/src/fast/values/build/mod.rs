@@ -164,8 +164,17 @@ impl Builder {
     }
 
     /// Values on their way that lie in words about to be overwritten move to words of their own.
-    fn overwrite(&mut self, tape: &mut Tape, words: impl Iterator<Item = Word>) -> Option<()> {
-        self.slots.overwrite(words, |from, to| tape.ops.push(Op::Copy { from, to })).then_some(())
+    fn overwrite(
+        &mut self,
+        memory: &mut Memory,
+        tape: &mut Tape,
+        words: impl Iterator<Item = Word>,
+    ) -> Option<()> {
+        let copy = |from, to| {
+            memory.touch(from);
+            tape.ops.push(Op::Copy { from, to });
+        };
+        self.slots.overwrite(words, copy).then_some(())
     }
 }
 

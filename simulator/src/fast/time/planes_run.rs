@@ -207,7 +207,8 @@ impl<'t> PlanesRun<'t> {
                 if by == 0 {
                     continue;
                 }
-                let address = usize::try_from(i64::from(done.address) + times * by).ok();
+                let address =
+                    usize::try_from(i64::from(done.address).saturating_add(times.saturating_mul(by))).ok();
                 let accumulators = &mut self.planes.planes[done.plane].accumulators;
                 let sum = address.and_then(|address| accumulators.get_mut(address));
                 let sum = sum.filter(|sum| done.mode == AccMode::Start || **sum == Some(done.format));

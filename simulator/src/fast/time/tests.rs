@@ -127,6 +127,35 @@ fn both_say_the_same_for_long() {
     println!("{outcomes:#?}");
 }
 
+/// Nothing overflows, and nothing takes long, whatever the numbers. The reference would be at it for years.
+#[test]
+fn the_largest_numbers() {
+    let mut refused = 0;
+    let cases = 3000;
+    for case in 0..cases {
+        let mut rng = Rng::new(case ^ 1 << 40);
+        let chip = make::chip(&mut rng);
+        let mut maker = Maker::new(&chip, &mut rng);
+        maker.sound();
+        let mut program = maker.program;
+        for _ in 0..rng.within(1, 3) {
+            damage::exaggerate(&mut program, &mut rng);
+        }
+        let whole = Program {
+            chip: chip.name.clone(),
+            nodes: vec![String::new(), "node".to_owned()],
+            chips: vec![program.clone()],
+        };
+        if Machine::load(&chip, &whole).is_err() {
+            refused += 1;
+            continue;
+        }
+        let timing = super::check(&chip, &program, &present(&chip, &program));
+        assert!(timing.steps < 1 << 20, "seed {case}: {} steps", timing.steps);
+    }
+    assert!(refused * 2 < cases, "{refused}");
+}
+
 #[test]
 fn nothing_takes_no_time() {
     let chip = make::chip(&mut Rng::new(1));

@@ -16,6 +16,7 @@ const BANK: u32 = 40;
 
 /// Two superlanes of two lanes, and small latencies.
 pub(super) fn chip(rng: &mut Rng) -> Chip {
+    let planes = if rng.one_in(6) { 3 } else { 2 };
     let mut d = |most: u64| rng.within(1, most) as u16;
     Chip {
         name: "small".to_owned(),
@@ -23,7 +24,7 @@ pub(super) fn chip(rng: &mut Rng) -> Chip {
         lanes_per_superlane: 2,
         streams: 20,
         mem: MemUnits { slices_per_hemisphere: SLICES, banks: 2, words_per_bank: BANK },
-        mxm: MxmUnits { planes_per_hemisphere: 2, rows: 4, load_streams_per_plane: 4, accumulators: 6 },
+        mxm: MxmUnits { planes_per_hemisphere: planes, rows: 4, load_streams_per_plane: 4, accumulators: 6 },
         vxm: VxmUnits { alus: 4, forward_depth: 12 },
         sxm: SxmUnits { queues_per_hemisphere: 2 },
         c2c: C2cUnits { links_per_hemisphere: 1 },

@@ -173,11 +173,6 @@ impl Lattice {
         }
         pieces
     }
-
-    /// The elements less than `x`, in disjoint pieces.
-    pub(crate) fn before(&self, x: i64) -> Vec<Lattice> {
-        self.prefix(self.rank(x))
-    }
 }
 
 #[cfg(test)]

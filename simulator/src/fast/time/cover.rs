@@ -17,10 +17,10 @@ pub(super) fn missing(wanted: &Lattice, limit: i64, given: &mut Vec<Lattice>, sh
     if shared {
         given.sort_by_key(|one| (one.first(), one.last(), one.count()));
         given.dedup();
-        let overlap = given
-            .iter()
-            .enumerate()
-            .any(|(index, one)| given[..index].iter().any(|other| count_common(one, other) > 0));
+        let overlap = given.iter().enumerate().any(|(index, one)| {
+            let mut meeting = given[index + 1..].iter().take_while(|other| other.first() <= one.last());
+            meeting.any(|other| count_common(one, other) > 0)
+        });
         if overlap {
             return (0..count).map(|n| wanted.nth(n)).find(|x| !given.iter().any(|one| one.contains(*x)));
         }

@@ -28,7 +28,7 @@ use isa::{Chip, ChipProgram, Hemisphere};
 
 use mem::Found;
 use moment::Moment;
-use planes_run::PlanesRun;
+use planes_run::{PlanesRun, Watch};
 use runs::{NEVER, Timeline};
 use streams::Puts;
 
@@ -49,6 +49,11 @@ pub(crate) struct Timing {
 /// Checks a program that is well formed for its chip. `present` has, for each MEM slice (the east ones first), the words that hold something
 /// before the run: sorted, disjoint ranges.
 pub(crate) fn check(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>]) -> Timing {
+    check_watching(chip, program, present, Watch::DEFAULT)
+}
+
+/// The same, with a choice of how hard to look for repetitions in the MXM.
+fn check_watching(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>], watch: Watch) -> Timing {
     let timeline = Timeline::new(chip, program);
     let horizon = timeline.disorder.as_ref().map_or(NEVER, |fault| fault.cycle as i64);
     let horizon = operands::wrong_operand(&timeline, horizon);
@@ -60,7 +65,7 @@ pub(crate) fn check(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32
     mem::check(&timeline, present, &mut found);
     let mut steps = 0;
     for half in Hemisphere::BOTH {
-        let mut planes = PlanesRun::new(&timeline, half);
+        let mut planes = PlanesRun::new(&timeline, half, watch);
         found.horizon = planes.run(found.horizon);
         steps += planes.steps;
     }
@@ -68,7 +73,7 @@ pub(crate) fn check(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32
     let mut fault = None;
     if found.horizon < NEVER {
         let mut planes = Hemisphere::BOTH.map(|half| {
-            let mut planes = PlanesRun::new(&timeline, half);
+            let mut planes = PlanesRun::new(&timeline, half, watch);
             planes.run(found.horizon);
             planes.planes
         });

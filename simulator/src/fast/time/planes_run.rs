@@ -12,13 +12,25 @@ use super::planes::{Accumulated, Planes};
 use super::runs::{NEVER, Timeline};
 use super::world::AtRest;
 
-/// Periods for which it is worth while to look for a repetition, and cycles.
-const WORTH_PERIODS: i64 = 4;
-const WORTH_CYCLES: i64 = 64;
+/// How hard to look for repetitions: a look costs as much as some dozen steps.
+#[derive(Clone, Copy)]
+pub(super) struct Watch {
+    /// Cycles that a repetition must be good for, and periods.
+    cycles: i64,
+    periods: i64,
+    /// Steps between two looks, at least and at most.
+    pauses: (u64, u64),
+}
+
+impl Watch {
+    pub(super) const DEFAULT: Watch = Watch { cycles: 512, periods: 4, pauses: (16, 256) };
+    /// For tests, whose programs are short.
+    #[cfg(test)]
+    pub(super) const EAGER: Watch = Watch { cycles: 8, periods: 3, pauses: (1, 4) };
+}
+
 /// Repetitions looked for at once.
 const ATTEMPTS: usize = 4;
-/// Most steps between two looks for repetitions.
-const LONGEST_PAUSE: u64 = 64;
 
 /// The planes, and the queues that feed them.
 pub(super) struct PlanesRun<'t> {
@@ -30,6 +42,7 @@ pub(super) struct PlanesRun<'t> {
     log: Vec<Accumulated>,
     /// Cycles that were gone through.
     pub(super) steps: u64,
+    watch: Watch,
     next_look: u64,
     pause: u64,
 }
@@ -58,7 +71,7 @@ impl Attempt {
 }
 
 impl<'t> PlanesRun<'t> {
-    pub(super) fn new(timeline: &'t Timeline<'_>, half: Hemisphere) -> PlanesRun<'t> {
+    pub(super) fn new(timeline: &'t Timeline<'_>, half: Hemisphere, watch: Watch) -> PlanesRun<'t> {
         let mine = |queue: Queue| matches!(queue, Queue::Mxm(of, ..) if of == half);
         let lines = timeline.lines.iter().filter(|line| mine(line.queue));
         PlanesRun {
@@ -68,8 +81,9 @@ impl<'t> PlanesRun<'t> {
             attempts: Vec::new(),
             log: Vec::new(),
             steps: 0,
+            watch,
             next_look: 0,
-            pause: 1,
+            pause: watch.pauses.0,
         }
     }
 
@@ -136,7 +150,7 @@ impl<'t> PlanesRun<'t> {
             }
         }
         self.next_look = self.steps + self.pause;
-        self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+        self.pause = (2 * self.pause).min(self.watch.pauses.1);
     }
 
     fn attempt(&self, cycle: i64, limit: i64, period: i64) -> Option<Attempt> {
@@ -149,7 +163,7 @@ impl<'t> PlanesRun<'t> {
                 Queue::Mxm(_, plane, MxmPort::Accumulate) => moves[usize::from(*plane)] = by,
                 _ => {}
             }
-            if until - cycle < WORTH_CYCLES.max(period.saturating_mul(WORTH_PERIODS)) {
+            if until - cycle < self.watch.cycles.max(period.saturating_mul(self.watch.periods)) {
                 return None;
             }
         }
@@ -177,7 +191,7 @@ impl<'t> PlanesRun<'t> {
         }
         // Those of shorter periods are passed, and the logs of the others would be incomplete.
         self.attempts.retain(|other| other.period > period && !other.is_moving());
-        (self.next_look, self.pause) = (self.steps, 1);
+        (self.next_look, self.pause) = (self.steps, self.watch.pauses.0);
     }
 
     /// Brings accumulators that move on with the period up to date; says over how many periods that goes well.
@@ -193,7 +207,8 @@ impl<'t> PlanesRun<'t> {
                 if by == 0 {
                     continue;
                 }
-                let address = usize::try_from(i64::from(done.address) + times * by).ok();
+                let address =
+                    usize::try_from(i64::from(done.address).saturating_add(times.saturating_mul(by))).ok();
                 let accumulators = &mut self.planes.planes[done.plane].accumulators;
                 let sum = address.and_then(|address| accumulators.get_mut(address));
                 let sum = sum.filter(|sum| done.mode == AccMode::Start || **sum == Some(done.format));

@@ -65,9 +65,7 @@ fn cut(runs: &[Run]) -> Vec<Run> {
         }
         let (mut body, mut sound) = (0, run.repeats.len());
         for repeat in run.repeats.iter().rev() {
-            if repeat.count > 1 && u64::from(repeat.interval) <= body
-                || repeat.count > 1 && repeat.interval == 0
-            {
+            if repeat.count > 1 && u64::from(repeat.interval) <= body {
                 break;
             }
             body += u64::from(repeat.count.saturating_sub(1)) * u64::from(repeat.interval);

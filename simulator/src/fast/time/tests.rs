@@ -5,10 +5,12 @@ mod make;
 mod rng;
 mod speed;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use isa::{Chip, ChipProgram, Hemisphere, Program};
 
+use super::planes_run::Watch;
 use crate::fault::{Fault, FaultKind, Place};
 use crate::image::mem_index;
 use crate::{Engine, Machine};
@@ -35,13 +37,18 @@ enum Outcome {
     Fault(FaultKind),
 }
 
-/// Checks a program both ways. An error says how they differ.
-fn compare(chip: &Chip, program: &ChipProgram) -> Result<Outcome, String> {
+/// Checks a program both ways, and with more and less skipping. An error says how they differ. `steps` counts with less, and with more.
+fn compare(chip: &Chip, program: &ChipProgram, steps: &mut (u64, u64)) -> Result<Outcome, String> {
     let nodes = vec![String::new(), "node".to_owned()];
     let whole = Program { chip: chip.name.clone(), nodes: nodes.clone(), chips: vec![program.clone()] };
     let Ok(mut machine) = Machine::load(Engine::Reference, chip, &whole) else { return Ok(Outcome::Refused) };
     let right = machine.run();
-    let timing = super::check(chip, program, &present(chip, program));
+    let timing = super::check_watching(chip, program, &present(chip, program), Watch::EAGER);
+    let slow = super::check(chip, program, &present(chip, program));
+    if format!("{:?} {:?}", timing.fault, timing.report) != format!("{:?} {:?}", slow.fault, slow.report) {
+        return Err(format!("skipping: {:#?}\nnot: {:#?}", timing.fault, slow.fault));
+    }
+    *steps = (steps.0 + slow.steps, steps.1 + timing.steps);
     let fault = timing.fault.map(|raised| Fault {
         kind: raised.kind,
         cycle: raised.cycle,
@@ -74,8 +81,8 @@ fn compare(chip: &Chip, program: &ChipProgram) -> Result<Outcome, String> {
 }
 
 /// Compares random programs; says how many ended how.
-fn compare_many(cases: u64, seed: u64) -> std::collections::BTreeMap<Outcome, u64> {
-    let mut outcomes = std::collections::BTreeMap::new();
+fn compare_many(cases: u64, seed: u64) -> BTreeMap<Outcome, u64> {
+    let (mut outcomes, mut steps) = (BTreeMap::new(), (0, 0));
     for case in 0..cases {
         let mut rng = Rng::new(seed + case);
         let chip = make::chip(&mut rng);
@@ -83,33 +90,70 @@ fn compare_many(cases: u64, seed: u64) -> std::collections::BTreeMap<Outcome, u6
         maker.sound();
         let mut program = maker.program;
         if rng.below(20) == 0 {
-            make::senseless(&chip, &mut program, &mut rng);
+            make::senseless(&mut program, &mut rng);
         }
         for _ in 0..[0, 1, 1, 1, 2, 2, 3][rng.below(7) as usize] {
             damage::damage(&mut program, &mut rng);
         }
-        match compare(&chip, &program) {
+        match compare(&chip, &program, &mut steps) {
             Ok(outcome) => *outcomes.entry(outcome).or_default() += 1,
             Err(difference) => {
                 panic!("seed {}: {difference}\n{:#?}\n{:?}", seed + case, program.queues, chip.latency)
             }
         }
     }
+    assert!(steps.1 * 10 < steps.0 * 9, "nothing was skipped: {steps:?}");
     outcomes
 }
 
 #[test]
 fn both_say_the_same() {
-    let cases = std::env::var("LPU_TIMING_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000);
-    let seed = std::env::var("LPU_TIMING_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let outcomes = compare_many(cases, seed);
+    let cases = 4000;
+    let outcomes = compare_many(cases, 0);
     let count = |outcome| outcomes.get(&outcome).copied().unwrap_or_default();
     assert!(count(Outcome::Refused) * 10 < cases, "{outcomes:#?}");
     assert!(count(Outcome::Sound) * 10 > cases, "{outcomes:#?}");
-    assert!(outcomes.len() > 15, "{outcomes:#?}");
-    if std::env::var("LPU_TIMING_CASES").is_ok() {
-        panic!("{outcomes:#?}");
+    assert!(outcomes.len() > 25, "{outcomes:#?}");
+}
+
+/// As many cases as `LPU_TIMING_CASES` says, from seed `LPU_TIMING_SEED` on.
+#[test]
+#[ignore = "takes minutes"]
+#[expect(clippy::print_stdout, reason = "says how the cases ended")]
+fn both_say_the_same_for_long() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let cases = number("LPU_TIMING_CASES").unwrap_or(100_000);
+    let outcomes = compare_many(cases, number("LPU_TIMING_SEED").unwrap_or(1 << 32));
+    println!("{outcomes:#?}");
+}
+
+/// Nothing overflows, and nothing takes long, whatever the numbers. The reference would be at it for years.
+#[test]
+fn the_largest_numbers() {
+    let mut refused = 0;
+    let cases = 3000;
+    for case in 0..cases {
+        let mut rng = Rng::new(case ^ 1 << 40);
+        let chip = make::chip(&mut rng);
+        let mut maker = Maker::new(&chip, &mut rng);
+        maker.sound();
+        let mut program = maker.program;
+        for _ in 0..rng.within(1, 3) {
+            damage::exaggerate(&mut program, &mut rng);
+        }
+        let whole = Program {
+            chip: chip.name.clone(),
+            nodes: vec![String::new(), "node".to_owned()],
+            chips: vec![program.clone()],
+        };
+        if Machine::load(&chip, &whole).is_err() {
+            refused += 1;
+            continue;
+        }
+        let timing = super::check(&chip, &program, &present(&chip, &program));
+        assert!(timing.steps < 1 << 20, "seed {case}: {} steps", timing.steps);
     }
+    assert!(refused * 2 < cases, "{refused}");
 }
 
 #[test]

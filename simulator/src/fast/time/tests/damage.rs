@@ -69,6 +69,27 @@ pub(super) fn damage(program: &mut ChipProgram, rng: &mut Rng) {
     }
 }
 
+/// Makes one number of a run as large as it can be.
+pub(super) fn exaggerate(program: &mut ChipProgram, rng: &mut Rng) {
+    let runs: Vec<&mut Run> = program.queues.values_mut().flatten().collect();
+    let index = rng.below(runs.len().max(1) as u64) as usize;
+    let Some(run) = runs.into_iter().nth(index) else { return };
+    if rng.one_in(30) {
+        run.cycle = (1 << 62) - rng.below(3);
+    }
+    if rng.one_in(4) && run.repeats.len() < 4 {
+        run.repeats.insert(0, isa::Repeat { count: 2, interval: u32::MAX, step: 1, window_step: 0 });
+    }
+    let Some(repeat) = run.repeats.first_mut() else { return };
+    match rng.below(9) {
+        0 | 1 => repeat.count = u32::MAX,
+        2 | 3 => repeat.interval = u32::MAX,
+        4 | 5 => repeat.step = if rng.one_in(2) { i32::MAX } else { i32::MIN },
+        6 | 7 => repeat.window_step = if rng.one_in(2) { i32::MAX } else { i32::MIN },
+        _ => (repeat.count, repeat.interval) = (u32::MAX, u32::MAX),
+    }
+}
+
 /// Moves the operand on by the outermost step, where that is easy.
 fn step(run: &mut Run) -> bool {
     let by = run.repeats[0].step;

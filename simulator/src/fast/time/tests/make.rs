@@ -16,6 +16,7 @@ const BANK: u32 = 40;
 
 /// Two superlanes of two lanes, and small latencies.
 pub(super) fn chip(rng: &mut Rng) -> Chip {
+    let planes = if rng.one_in(6) { 3 } else { 2 };
     let mut d = |most: u64| rng.within(1, most) as u16;
     Chip {
         name: "small".to_owned(),
@@ -23,7 +24,7 @@ pub(super) fn chip(rng: &mut Rng) -> Chip {
         lanes_per_superlane: 2,
         streams: 20,
         mem: MemUnits { slices_per_hemisphere: SLICES, banks: 2, words_per_bank: BANK },
-        mxm: MxmUnits { planes_per_hemisphere: 2, rows: 4, load_streams_per_plane: 4, accumulators: 6 },
+        mxm: MxmUnits { planes_per_hemisphere: planes, rows: 4, load_streams_per_plane: 4, accumulators: 6 },
         vxm: VxmUnits { alus: 4, forward_depth: 12 },
         sxm: SxmUnits { queues_per_hemisphere: 2 },
         c2c: C2cUnits { links_per_hemisphere: 1 },
@@ -212,7 +213,7 @@ impl<'m> Maker<'m> {
         let d = self.chip.latency.clone();
         let count = [1, 2, 4][self.rng.below(3) as usize];
         let loads = 4 / count;
-        let vectors = self.rng.within(1, 6) as u32;
+        let vectors = if self.rng.one_in(8) { 40 } else { self.rng.within(1, 6) as u32 };
         let lw_at = self.now + 15;
         let iw_at = lw_at + u64::from(loads) - 1 + u64::from(d.load) + self.rng.below(2);
         let abc_at = iw_at + u64::from(d.install) + self.rng.below(2);
@@ -220,7 +221,7 @@ impl<'m> Maker<'m> {
         let beat = if f16 { self.rng.within(2, 3) } else { self.rng.within(1, 3) } as u32;
         let tight = (iw_at - lw_at + 1).max(u64::from(loads)).max(u64::from(vectors * beat));
         let period = if self.rng.one_in(2) { abc_at - lw_at + u64::from(vectors * beat) } else { tight };
-        let tiles = [1, 2, 3, 30][self.rng.below(4) as usize];
+        let tiles = [1, 2, 3, 40][self.rng.below(4) as usize];
         let period = period as u32 + if self.rng.one_in(2) { 0 } else { self.rng.below(4) as u32 };
         let outer = (tiles, period, 0);
         let weights = self.stream(4, half.outward());
@@ -251,8 +252,8 @@ impl<'m> Maker<'m> {
             self.read_for(abc_at, (half, slice), away, stream, &vector_levels);
         }
         let emit = if self.rng.one_in(2) { Some(self.stream(4, half.inward())) } else { None };
-        let mode = if self.rng.one_in(5) { AccMode::Add } else { AccMode::Start };
-        let mut acc_levels = vec![outer, (vectors, beat, i32::from(self.rng.one_in(2)))];
+        let mode = if self.rng.one_in(12) { AccMode::Add } else { AccMode::Start };
+        let mut acc_levels = vec![outer, (vectors, beat, i32::from(vectors < 7 && self.rng.one_in(2)))];
         if self.rng.one_in(6) {
             acc_levels[0].2 = 1;
         }
@@ -350,7 +351,7 @@ impl<'m> Maker<'m> {
 }
 
 /// Adds runs of anything to the program, near its beginning.
-pub(super) fn senseless(chip: &Chip, program: &mut ChipProgram, rng: &mut Rng) {
+pub(super) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
     for _ in 0..rng.within(1, 12) {
         let half = Hemisphere::BOTH[rng.below(2) as usize];
         let stream = |rng: &mut Rng| Stream {
@@ -418,9 +419,5 @@ pub(super) fn senseless(chip: &Chip, program: &mut ChipProgram, rng: &mut Rng) {
         let runs = program.queues.entry(queue).or_default();
         let place = runs.partition_point(|other| other.cycle <= run.cycle);
         runs.insert(place, run);
-        if rng.one_in(3) {
-            // Put by itself so that it is not the first thing to fail.
-            let _ = chip;
-        }
     }
 }

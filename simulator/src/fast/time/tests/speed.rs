@@ -136,7 +136,7 @@ fn long_runs_cost_little() {
 /// Prints how long programs of many runs take.
 #[test]
 #[ignore = "measures"]
-#[expect(clippy::print_stdout, reason = "measures")]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "measures")]
 fn measure() {
     let chip = Chip::preset("lp30").expect("a preset");
     for (runs, length) in [(100_000, 80_000), (100_000, 8), (256_000, 6), (10_000, 80_000)] {

@@ -14,7 +14,7 @@ use random::{Case, FEATURES, Outcome, damaged, features, legal, observed, outcom
 use simulator::{Engine, FaultKind};
 
 /// The engines that are compared.
-const PAIR: [Engine; 2] = [Engine::Reference, Engine::Tandem];
+const PAIR: [Engine; 2] = [Engine::Reference, Engine::Fast];
 
 /// Legal programs to try, and damaged ones.
 const LEGAL: u64 = 3000;

@@ -9,7 +9,7 @@ use isa::{Chip, ChipProgram, PortKind, Queue};
 
 use super::{Builder, Workshop, slot};
 use crate::fast::values::bits::Bits;
-use crate::fast::values::memory::{Places, Word};
+use crate::fast::values::memory::{Memory, Places, Word};
 use crate::fast::values::tape::{Indexed, Op, Tape};
 use crate::fast::values::unroll::Element;
 use crate::image::mem_index;
@@ -99,10 +99,13 @@ impl Builder {
     }
 
     /// Gathered words that arrive up to `cycle` join what is in their slots.
-    pub(super) fn merge(&mut self, tape: &mut Tape, cycle: u64) {
+    pub(super) fn merge(&mut self, memory: &mut Memory, tape: &mut Tape, cycle: u64) {
         while self.merges.waiting.front().is_some_and(|merge| merge.due <= cycle) {
             let Some(merge) = self.merges.waiting.pop_front() else { return };
             self.slots.merge(merge.stream, merge.slot, merge.word, |join| {
+                if join.from < memory.places.buffers.start {
+                    memory.touch(join.from);
+                }
                 tape.ops.push(Op::Or { from: join.from, to: join.to });
             });
         }

@@ -90,7 +90,7 @@ impl Builder {
                 return Ok(false);
             }
             if element.cycle > self.now {
-                self.arrive(tape, element.cycle);
+                self.arrive(shop.memory, tape, element.cycle);
             }
             self.dispatch(shop, tape, &element).ok_or(Lost { by: element })?;
             self.next = self.unroll.next(shop.program);
@@ -100,9 +100,9 @@ impl Builder {
     }
 
     /// What arrives up to `cycle`, before anything is dispatched in it.
-    fn arrive(&mut self, tape: &mut Tape, cycle: u64) {
+    fn arrive(&mut self, memory: &mut Memory, tape: &mut Tape, cycle: u64) {
         self.now = cycle;
-        self.merge(tape, cycle);
+        self.merge(memory, tape, cycle);
         self.planes.swap(cycle);
         self.slots.advance(cycle);
     }

@@ -146,7 +146,7 @@ fn the_largest_numbers() {
             nodes: vec![String::new(), "node".to_owned()],
             chips: vec![program.clone()],
         };
-        if Machine::load(&chip, &whole).is_err() {
+        if Machine::load(Engine::Reference, &chip, &whole).is_err() {
             refused += 1;
             continue;
         }

@@ -30,7 +30,7 @@ type Second = reference::Machine;
 
 /// The machine itself.
 enum Running {
-    Reference(reference::Machine),
+    Reference(Box<reference::Machine>),
     Tandem(Box<Tandem<reference::Machine, Second>>),
 }
 
@@ -46,7 +46,9 @@ impl Machine {
         let [one] = program.chips.as_slice() else { return Err(vec!["not one chip".to_owned()]) };
         let images = Image::all(chip, one)?;
         let engine = match engine {
-            Engine::Reference => Running::Reference(reference::Machine::new(chip, program, 0, images)),
+            Engine::Reference => {
+                Running::Reference(Box::new(reference::Machine::new(chip, program, 0, images)))
+            }
             Engine::Tandem => {
                 let first = reference::Machine::new(chip, program, 0, images.clone());
                 let second = Second::new(chip, program, 0, images);
@@ -110,14 +112,14 @@ impl Machine {
 impl Running {
     fn words(&self) -> &dyn Words {
         match self {
-            Running::Reference(machine) => machine,
+            Running::Reference(machine) => machine.as_ref(),
             Running::Tandem(machine) => machine.as_ref(),
         }
     }
 
     fn words_mut(&mut self) -> &mut dyn Words {
         match self {
-            Running::Reference(machine) => machine,
+            Running::Reference(machine) => machine.as_mut(),
             Running::Tandem(machine) => machine.as_mut(),
         }
     }

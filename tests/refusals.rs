@@ -25,10 +25,9 @@ fn chips_that_are_too_small_say_by_how_much() {
 fn what_is_not_supported_says_so() {
     let model = path("examples/licence-decoder.onnx");
     let encoder = path("examples/encoder.onnx");
-    let cases: [(&[&str], u8, &str); 9] = [
+    let cases: [(&[&str], u8, &str); 8] = [
         (&[&model, "--chips", "4"], 3, "unsupported-chips"),
         (&[&model, "--chips", "some"], 2, "usage"),
-        (&[&model, "--simulator", "fast"], 3, "unsupported-simulator"),
         (&[&model, "--chip", "none"], 2, "unknown-chip"),
         (&[&model, "--context", "32", "--generate", "4"], 2, "usage"),
         (&[&model, "--context", "32", "--generate", "40", "--prompt-ids", "1"], 2, "context"),

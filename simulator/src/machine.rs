@@ -30,7 +30,7 @@ pub struct Machine {
 /// The machine itself.
 enum Running {
     Fast(Box<fast::Machine>),
-    Reference(reference::Machine),
+    Reference(Box<reference::Machine>),
     Tandem(Box<Tandem<reference::Machine, fast::Machine>>),
 }
 
@@ -46,9 +46,9 @@ impl Machine {
         let [one] = program.chips.as_slice() else { return Err(vec!["not one chip".to_owned()]) };
         let images = Image::all(chip, one)?;
         let engine = match engine {
-            Engine::Reference => Running::Reference(reference::Machine::new(chip, program, 0, images)),
-            Engine::Fast => {
-                Running::Fast(Box::new(fast::Machine::new(chip, program, 0, images)))
+            Engine::Fast => Running::Fast(Box::new(fast::Machine::new(chip, program, 0, images))),
+            Engine::Reference => {
+                Running::Reference(Box::new(reference::Machine::new(chip, program, 0, images)))
             }
             Engine::Tandem => {
                 let first = reference::Machine::new(chip, program, 0, images.clone());
@@ -99,6 +99,22 @@ impl Machine {
         }
     }
 
+    /// The cycles of a run, or its first fault, and no more of it than that takes: the fast engine knows both from the runs of the program,
+    /// and leaves SRAM alone; the others execute it.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    pub fn time(&mut self) -> Result<Report, Fault> {
+        match &self.engine {
+            Running::Fast(machine) => match machine.time() {
+                Some(known) => known,
+                // Indices decide.
+                None => self.run(),
+            },
+            Running::Reference(_) | Running::Tandem(_) => self.run(),
+        }
+    }
+
     /// Executes the program once, from cycle 0. SRAM stays as it is left, for the next run; streams, queues and planes start empty.
     ///
     /// # Errors
@@ -115,16 +131,16 @@ impl Machine {
 impl Running {
     fn words(&self) -> &dyn Words {
         match self {
-            Running::Fast(machine) => &**machine,
-            Running::Reference(machine) => machine,
+            Running::Fast(machine) => machine.as_ref(),
+            Running::Reference(machine) => machine.as_ref(),
             Running::Tandem(machine) => machine.as_ref(),
         }
     }
 
     fn words_mut(&mut self) -> &mut dyn Words {
         match self {
-            Running::Fast(machine) => &mut **machine,
-            Running::Reference(machine) => machine,
+            Running::Fast(machine) => machine.as_mut(),
+            Running::Reference(machine) => machine.as_mut(),
             Running::Tandem(machine) => machine.as_mut(),
         }
     }

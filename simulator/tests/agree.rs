@@ -2,6 +2,7 @@
 //!
 //! The programs are the same every time. `LPUC_AGREE_TIMES=n` tries n times as many. A failure names the case, which
 //! `LPUC_AGREE_ONLY=seed` runs alone, and prints its program.
+#![allow(clippy::print_stderr, reason = "the census is for whoever asks with --nocapture")]
 
 mod support;
 #[path = "support/random/mod.rs"]

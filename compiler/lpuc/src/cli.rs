@@ -141,7 +141,7 @@ impl From<Precision> for compiler::Precision {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Simulator {
-    /// Works on runs of instructions, not on cycles.
+    /// Checks runs of instructions, not cycles, and computes values by native code.
     Fast,
     /// Every queue and every register in every cycle, in plain code; slow.
     Reference,
@@ -153,8 +153,7 @@ impl Simulator {
     /// The engine that does it.
     pub(crate) fn engine(self) -> Engine {
         match self {
-            // The one place to change once the simulator has its fast engine.
-            Simulator::Fast => Engine::Reference,
+            Simulator::Fast => Engine::Fast,
             Simulator::Reference => Engine::Reference,
             Simulator::Tandem => Engine::Tandem,
         }

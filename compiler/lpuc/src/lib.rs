@@ -60,14 +60,9 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
     match part {
         Part::Asm { file, output } => parts::asm(file, output),
         Part::Dis { file, output } => parts::dis(file, output.as_deref(), console),
-        Part::Sim { program, chip, inputs, outputs, simulator } => parts::sim(
-            program,
-            chip.as_deref(),
-            inputs.as_deref(),
-            outputs.as_deref(),
-            *simulator,
-            console,
-        ),
+        Part::Sim { program, chip, inputs, outputs, simulator } => {
+            parts::sim(program, chip.as_deref(), inputs.as_deref(), outputs.as_deref(), *simulator, console)
+        }
         Part::Chips { name } => {
             let text = match name {
                 Some(name) => chips::load(name)?.describe(),

@@ -185,8 +185,11 @@ fn once(
         None => (interface.step(0, last), last),
     };
     write_inputs(machine, &writes)?;
+    let Some(path) = &job.outputs else {
+        // Nobody asks for values.
+        return Ok(machine.time().map_err(|fault| fault_of(&fault))?.cycles);
+    };
     let report = machine.run().map_err(|fault| fault_of(&fault))?;
-    let Some(path) = &job.outputs else { return Ok(report.cycles) };
     if !machine.values_known() {
         return Err(no_values());
     }

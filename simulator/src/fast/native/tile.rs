@@ -4,6 +4,8 @@
 //! transposed, in blocks of [`ROWS`] rows, a [`Line`] for each lane (F16) or pair of lanes (I8). The product of two binary16 numbers is
 //! exact in f64, so a fused multiplication and addition rounds as the reference's addition does.
 
+use std::ops::Range;
+
 use isa::numeric::NAN;
 use isa::stream::Format;
 
@@ -31,6 +33,8 @@ pub(crate) struct Tile {
     format: Format,
     lanes: usize,
     rows: usize,
+    /// The lines that hold weights; all others are zeros, and not stored.
+    span: Range<usize>,
     /// For each block of rows, which of the stored blocks it is; none where all weights are zero.
     blocks: Vec<Option<u32>>,
     /// The blocks that are stored, one after another.
@@ -43,28 +47,33 @@ impl Tile {
     /// `rows[n]`: the planes (low byte, high byte; I8 has one, and ignores the second) of weight row n, `lanes` bytes each, or none if
     /// it was not loaded.
     pub(crate) fn pack(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) -> Tile {
-        let mut tile = Tile {
-            format,
-            lanes,
-            rows: rows.len(),
-            blocks: Vec::with_capacity(rows.len().div_ceil(ROWS)),
-            lines: Vec::new(),
-            finite: true,
-        };
-        let count = tile.lines_per_block();
-        tile.lines
-            .reserve_exact(count * rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count());
-        for rows in rows.chunks(ROWS) {
-            let block = (tile.lines.len() / count.max(1)) as u32;
-            let found = pack::block(format, lanes, rows, &mut tile.lines);
-            tile.finite &= found.finite;
-            if found.zero {
-                tile.lines.truncate(block as usize * count);
-            }
-            tile.blocks.push((!found.zero).then_some(block));
-        }
+        let mut tile =
+            Tile { format, lanes, rows: 0, span: 0..0, blocks: Vec::new(), lines: Vec::new(), finite: true };
+        tile.repack(format, lanes, rows);
         tile.lines.shrink_to_fit();
         tile
+    }
+
+    /// The same, in the room of a tile that is needed no longer.
+    pub(crate) fn repack(&mut self, format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) {
+        let chunks = pack::span(format, lanes, rows);
+        let per_line = if format == Format::F16 { 1 } else { 2 };
+        (self.format, self.lanes, self.rows, self.finite) = (format, lanes, rows.len(), true);
+        self.span = chunks.start / per_line..chunks.end.div_ceil(per_line);
+        self.blocks.clear();
+        self.lines.clear();
+        let count = self.span.len();
+        let loaded = rows.chunks(ROWS).filter(|rows| rows.iter().any(Option::is_some)).count();
+        self.lines.reserve_exact(count * loaded);
+        for rows in rows.chunks(ROWS) {
+            let block = (self.lines.len() / count.max(1)) as u32;
+            let found = pack::block(format, lanes, chunks.clone(), rows, &mut self.lines);
+            self.finite &= found.finite;
+            if found.zero {
+                self.lines.truncate(block as usize * count);
+            }
+            self.blocks.push((!found.zero).then_some(block));
+        }
     }
 
     /// Bytes it takes.
@@ -105,31 +114,39 @@ impl Tile {
     }
 
     fn halves<const V: usize>(&self, level: Level, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
-        let inputs = activations::halves::<V>(vectors, self.lanes, self.finite);
+        let inputs = kernels::inputs::<V>(level, vectors, self.lanes, self.finite);
+        let (met, values) = inputs.within(self.span.clone());
         for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
             let end = self.rows.min(first + ROWS);
             let Some(block) = block else {
-                // Zero times infinity is NaN.
-                for (product, finite) in products.iter_mut().zip(inputs.finite) {
-                    product[first..end].fill(if finite { 0 } else { NAN });
-                }
+                products.iter_mut().for_each(|product| product[first..end].fill(0));
                 continue;
             };
             let mut sums = [[0; ROWS]; V];
-            kernels::halves(level, self.lines(*block), &inputs, &mut sums);
+            kernels::halves(level, &self.lines(*block)[met.clone()], values, &mut sums);
             for (product, sums) in products.iter_mut().zip(&sums) {
                 product[first..end].copy_from_slice(&sums[..end - first]);
+            }
+        }
+        // Zero times infinity is NaN, in the weights that are not stored too.
+        for (vector, product) in products.iter_mut().enumerate().filter(|(vector, _)| !inputs.finite[*vector]) {
+            let everywhere = inputs.special_outside(vector, &self.span);
+            for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
+                if everywhere || block.is_none() {
+                    product[first..self.rows.min(first + ROWS)].fill(NAN);
+                }
             }
         }
     }
 
     fn bytes_by<const V: usize>(&self, level: Level, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
         let inputs = activations::bytes::<V>(vectors, self.lanes);
+        let (met, values) = inputs.within(self.span.clone());
         for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
             let end = self.rows.min(first + ROWS);
             let mut sums = [[0; ROWS]; V];
             if let Some(block) = block {
-                kernels::bytes(level, self.lines(*block), &inputs, &mut sums);
+                kernels::bytes(level, &self.lines(*block)[met.clone()], values, &mut sums);
             }
             for (product, sums) in products.iter_mut().zip(&sums) {
                 product[first..end].copy_from_slice(&sums[..end - first]);
@@ -138,14 +155,7 @@ impl Tile {
     }
 
     fn lines(&self, block: u32) -> &[Line] {
-        let count = self.lines_per_block();
+        let count = self.span.len();
         &self.lines[block as usize * count..][..count]
-    }
-
-    fn lines_per_block(&self) -> usize {
-        match self.format {
-            Format::F16 => self.lanes,
-            _ => self.lanes.div_ceil(2),
-        }
     }
 }

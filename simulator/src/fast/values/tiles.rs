@@ -50,9 +50,10 @@ impl Tiles {
                     memory.touch(word);
                 }
             }
-            constant.tile = Some(pack(constant.format, &constant.rows, memory, |memory, word| {
+            let rows = row_bytes(constant.format, &constant.rows, |word| {
                 memory.brought(word).unwrap_or_else(|| &memory.bytes()[memory.places.bytes(word)])
-            }));
+            });
+            constant.tile = Some(Tile::pack(constant.format, memory.places.lanes, &rows));
         }
     }
 
@@ -66,8 +67,11 @@ impl Tiles {
         if self.packed.len() <= number as usize {
             self.packed.resize_with(number as usize + 1, || None);
         }
-        let tile = pack(format, rows, memory, |memory, word| &memory.bytes()[memory.places.bytes(word)]);
-        self.packed[number as usize] = Some(tile);
+        let rows = row_bytes(format, rows, |word| &memory.bytes()[memory.places.bytes(word)]);
+        match &mut self.packed[number as usize] {
+            Some(tile) => tile.repack(format, memory.places.lanes, &rows),
+            empty => *empty = Some(Tile::pack(format, memory.places.lanes, &rows)),
+        }
     }
 
     /// The tile that was packed last under this number.
@@ -76,18 +80,17 @@ impl Tiles {
     }
 }
 
-fn pack<'m>(
+/// The planes of each row.
+fn row_bytes<'m>(
     format: Format,
     rows: &[Word],
-    memory: &'m Memory,
-    bytes: impl Fn(&'m Memory, Word) -> &'m [u8],
-) -> Tile {
+    bytes: impl Fn(Word) -> &'m [u8],
+) -> Vec<Option<[&'m [u8]; 2]>> {
     let row = |row: &[Word]| {
         (row[0] != NO_ROW).then(|| {
-            let low = bytes(memory, row[0]);
-            [low, if format == Format::F16 { bytes(memory, row[1]) } else { low }]
+            let low = bytes(row[0]);
+            [low, if format == Format::F16 { bytes(row[1]) } else { low }]
         })
     };
-    let rows: Vec<Option<[&[u8]; 2]>> = rows.chunks_exact(2).map(row).collect();
-    Tile::pack(format, memory.places.lanes, &rows)
+    rows.chunks_exact(2).map(row).collect()
 }

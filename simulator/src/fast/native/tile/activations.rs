@@ -1,54 +1,73 @@
-//! Activations as kernels take them: a few vectors side by side, without the lanes in which all of them are zero.
+//! Activations as kernels take them: a few vectors side by side, without the lanes at both ends in which all of them are zero.
 
 /// `V` vectors.
 pub(super) struct Inputs<T, const V: usize> {
-    /// The line of weights that each of `values` is for.
-    pub(super) lines: Vec<u32>,
+    /// The line of weights that the first of `values` is for; the others follow.
+    pub(super) first: usize,
     /// For each line, the activations of all vectors.
     pub(super) values: Vec<[T; V]>,
     /// Whether each vector has only finite numbers.
     pub(super) finite: [bool; V],
 }
 
-/// F16 vectors. A lane of zeros adds nothing to sums that start at +0, as long as all weights are finite: then it may be left out.
-pub(super) fn halves<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize, skip: bool) -> Inputs<f64, V> {
-    let mut inputs =
-        Inputs { lines: Vec::with_capacity(lanes), values: Vec::with_capacity(lanes), finite: [true; V] };
-    let planes: [[&[u8]; 2]; V] = std::array::from_fn(|v| vectors[v].map(|plane| &plane[..lanes]));
-    // All numbers first, by vector instructions if the compiler finds any.
-    let numbers: [Vec<f64>; V] = planes.map(|[low, high]| {
-        low.iter().zip(high).map(|(low, high)| to_f64(u16::from_le_bytes([*low, *high]))).collect()
-    });
-    for (finite, numbers) in inputs.finite.iter_mut().zip(&numbers) {
-        // Infinities and NaN times zero are NaN.
-        *finite = numbers.iter().fold(0.0, |sum, number| sum + 0.0 * number) == 0.0;
+impl<T: Copy + Default + PartialEq, const V: usize> Inputs<T, V> {
+    /// Drops the lines at both ends in which all activations are zero.
+    #[inline(always)]
+    fn trim(&mut self) {
+        let zero = [T::default(); V];
+        let end = self.values.iter().rposition(|values| *values != zero).map_or(0, |last| last + 1);
+        self.values.truncate(end);
+        self.first = self.values.iter().position(|values| *values != zero).unwrap_or(0);
+        self.values.drain(..self.first);
     }
-    let mut columns = numbers.each_ref().map(|numbers| numbers.iter());
-    for lane in 0..lanes as u32 {
-        let values: [f64; V] = std::array::from_fn(|v| columns[v].next().copied().unwrap_or(0.0));
-        if !(skip && values.iter().all(|value| *value == 0.0)) {
-            inputs.lines.push(lane);
-            inputs.values.push(values);
+
+    /// The activations that meet lines `lines`, and which of those lines it is that they meet.
+    pub(super) fn within(&self, lines: std::ops::Range<usize>) -> (std::ops::Range<usize>, &[[T; V]]) {
+        let first = self.first.max(lines.start);
+        let end = (self.first + self.values.len()).min(lines.end).max(first);
+        (first - lines.start..end - lines.start, self.values.get(first - self.first..end - self.first).unwrap_or(&[]))
+    }
+}
+
+impl<const V: usize> Inputs<f64, V> {
+    /// Has a vector an infinity or NaN in a line that is not one of these?
+    pub(super) fn special_outside(&self, vector: usize, lines: &std::ops::Range<usize>) -> bool {
+        let mut numbered = (self.first..).zip(&self.values);
+        numbered.any(|(line, values)| !values[vector].is_finite() && !lines.contains(&line))
+    }
+}
+
+/// F16 vectors. A lane of zeros adds nothing to sums that start at +0, as long as all weights are finite: then those at the ends are left out.
+#[inline(always)]
+pub(super) fn halves<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize, skip: bool) -> Inputs<f64, V> {
+    let mut inputs = Inputs { first: 0, values: vec![[0.0; V]; lanes], finite: [true; V] };
+    for (vector, finite) in inputs.finite.iter_mut().enumerate() {
+        let [low, high] = vectors[vector].map(|plane| &plane[..lanes]);
+        let mut special = 0;
+        for ((values, low), high) in inputs.values.iter_mut().zip(low).zip(high) {
+            let bits = u16::from_le_bytes([*low, *high]);
+            special |= u16::from(bits & 0x7c00 == 0x7c00);
+            values[vector] = to_f64(bits);
         }
+        *finite = special == 0;
+    }
+    if skip {
+        inputs.trim();
     }
     inputs
 }
 
 /// I8 vectors: of each pair of lanes the two activations, as 16-bit integers in one word, the first in the low half.
+#[inline(always)]
 pub(super) fn bytes<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize) -> Inputs<i32, V> {
-    let mut inputs =
-        Inputs { lines: Vec::with_capacity(lanes), values: Vec::with_capacity(lanes), finite: [true; V] };
-    let planes: [&[u8]; V] = std::array::from_fn(|v| &vectors[v][0][..lanes]);
-    for line in 0..lanes.div_ceil(2) {
-        let pair = planes.map(|plane| {
-            let at = |lane: usize| i32::from(plane.get(lane).copied().unwrap_or(0) as i8);
-            at(2 * line) & 0xffff | at(2 * line + 1) << 16
-        });
-        if pair.iter().any(|pair| *pair != 0) {
-            inputs.lines.push(line as u32);
-            inputs.values.push(pair);
+    let mut inputs = Inputs { first: 0, values: vec![[0; V]; lanes.div_ceil(2)], finite: [true; V] };
+    for (vector, [plane, _]) in vectors.iter().enumerate().take(V) {
+        for (values, pair) in inputs.values.iter_mut().zip(plane[..lanes].chunks(2)) {
+            let at = |lane: usize| i32::from(pair.get(lane).copied().unwrap_or(0) as i8);
+            values[vector] = at(0) & 0xffff | at(1) << 16;
         }
     }
+    inputs.trim();
     inputs
 }
 

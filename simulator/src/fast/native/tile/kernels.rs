@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::activations::Inputs;
+use super::activations::{self, Inputs};
 use super::{Line, ROWS, portable};
 
 /// A set of vector instructions.
@@ -41,11 +41,29 @@ impl Level {
     }
 }
 
+/// F16 vectors as kernels take them.
+pub(super) fn inputs<const V: usize>(
+    level: Level,
+    vectors: &[[&[u8]; 2]],
+    lanes: usize,
+    skip: bool,
+) -> Inputs<f64, V> {
+    match level {
+        Level::Portable => activations::halves(vectors, lanes, skip),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the host has the features, or it would not have the level.
+        Level::Avx2 => unsafe { super::x86::avx2::inputs(vectors, lanes, skip) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { super::x86::avx512::inputs(vectors, lanes, skip) },
+    }
+}
+
 /// F16: the products of one block of rows with some vectors, as bits of f32.
 pub(super) fn halves<const V: usize>(
     level: Level,
     lines: &[Line],
-    inputs: &Inputs<f64, V>,
+    inputs: &[[f64; V]],
     results: &mut [[u32; ROWS]; V],
 ) {
     match level {
@@ -63,7 +81,7 @@ pub(super) fn halves<const V: usize>(
 pub(super) fn bytes<const V: usize>(
     level: Level,
     lines: &[Line],
-    inputs: &Inputs<i32, V>,
+    inputs: &[[i32; V]],
     results: &mut [[u32; ROWS]; V],
 ) {
     match level {

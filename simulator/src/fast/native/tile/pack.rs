@@ -1,11 +1,16 @@
 //! Packs rows of weights into lines: a transposition, eight rows by eight columns at a time.
 
+use std::ops::Range;
+
 use isa::stream::Format;
 
 use super::{Line, ROWS};
 
 /// Rows and columns that are transposed at once.
 const SIDE: usize = 8;
+
+/// Lanes that are looked at together.
+const CHUNK: usize = 16;
 
 /// What a block of rows was found to hold.
 pub(super) struct Found {
@@ -15,23 +20,36 @@ pub(super) struct Found {
     pub(super) zero: bool,
 }
 
-/// Appends the lines of a block of at most [`ROWS`] rows.
+/// The lanes in which any weight has a bit, in whole chunks of [`CHUNK`] lanes.
+pub(super) fn span(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) -> Range<usize> {
+    let planes = if format == Format::F16 { 2 } else { 1 };
+    let mut any = vec![0u8; lanes];
+    for plane in rows.iter().flatten().flat_map(|row| &row[..planes]) {
+        any.iter_mut().zip(&plane[..lanes]).for_each(|(any, byte)| *any |= byte);
+    }
+    let Some(last) = any.iter().rposition(|bits| *bits != 0) else { return 0..0 };
+    let first = any.iter().position(|bits| *bits != 0).unwrap_or(0);
+    first / CHUNK * CHUNK..(last + 1).next_multiple_of(CHUNK).min(lanes)
+}
+
+/// Appends the lines of a block of at most [`ROWS`] rows, of the lanes `span`.
 pub(super) fn block(
     format: Format,
     lanes: usize,
+    span: Range<usize>,
     rows: &[Option<[&[u8]; 2]>],
     lines: &mut Vec<Line>,
 ) -> Found {
-    if rows.iter().all(Option::is_none) {
+    if span.is_empty() || rows.iter().all(Option::is_none) {
         return Found { finite: true, zero: true };
     }
     let first = lines.len();
-    let count = if format == Format::F16 { lanes } else { lanes.div_ceil(2) };
+    let count = if format == Format::F16 { span.len() } else { span.len().div_ceil(2) };
     lines.resize(first + count, Line([0; ROWS]));
     let lines = &mut lines[first..];
     let mut seen = Seen::default();
     for (group, rows) in rows.chunks(SIDE).enumerate() {
-        for start in (0..lanes).step_by(16) {
+        for start in span.clone().step_by(CHUNK) {
             // The next columns of 16 lanes: for F16 two squares of them, for I8 one.
             let mut squares = [[[0u16; SIDE]; SIDE]; 2];
             for (index, row) in rows.iter().enumerate() {
@@ -43,8 +61,9 @@ pub(super) fn block(
                     squares[0][index] = pairs(low);
                 }
             }
+            let from = start - span.start;
             let (squares, first) =
-                if format == Format::F16 { (&squares[..], start) } else { (&squares[..1], start / 2) };
+                if format == Format::F16 { (&squares[..], from) } else { (&squares[..1], from / 2) };
             for (square, first) in squares.iter().zip((first..).step_by(SIDE)) {
                 seen.look(square);
                 let square = transpose(square);

@@ -2,18 +2,18 @@
 
 use isa::numeric;
 
-use super::activations::{Inputs, to_f64};
+use super::activations::to_f64;
 use super::{Line, ROWS};
 
 /// F16: sums of one block of rows, rounded to f32.
 pub(super) fn halves<const V: usize>(
     lines: &[Line],
-    inputs: &Inputs<f64, V>,
+    inputs: &[[f64; V]],
     results: &mut [[u32; ROWS]; V],
 ) {
     let mut sums = [[0.0f64; ROWS]; V];
-    for (&line, values) in inputs.lines.iter().zip(&inputs.values) {
-        let weights = lines[line as usize].0.map(to_f64);
+    for (line, values) in lines.iter().zip(inputs) {
+        let weights = line.0.map(to_f64);
         for (sums, value) in sums.iter_mut().zip(values) {
             sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight * value);
         }
@@ -24,10 +24,10 @@ pub(super) fn halves<const V: usize>(
 }
 
 /// I8: sums of one block of rows.
-pub(super) fn bytes<const V: usize>(lines: &[Line], inputs: &Inputs<i32, V>, results: &mut [[u32; ROWS]; V]) {
+pub(super) fn bytes<const V: usize>(lines: &[Line], inputs: &[[i32; V]], results: &mut [[u32; ROWS]; V]) {
     let mut sums = [[0i32; ROWS]; V];
-    for (&line, values) in inputs.lines.iter().zip(&inputs.values) {
-        let weights = lines[line as usize].0.map(|pair| pair.to_le_bytes().map(|byte| i32::from(byte as i8)));
+    for (line, values) in lines.iter().zip(inputs) {
+        let weights = line.0.map(|pair| pair.to_le_bytes().map(|byte| i32::from(byte as i8)));
         for (sums, &value) in sums.iter_mut().zip(values) {
             let (first, second) = (i32::from(value as i16), value >> 16);
             for (sum, [a, b]) in sums.iter_mut().zip(weights) {

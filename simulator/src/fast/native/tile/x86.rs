@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use isa::numeric::NAN;
 
-use super::activations::Inputs;
+use super::activations::{self, Inputs};
 use super::{Line, ROWS};
 
 /// The weights of row `row` and those after it.
@@ -27,11 +27,21 @@ const AHEAD: usize = 32;
 /// The loops. A module has the operations on vectors: `WIDTH` f64, or twice as many i32.
 macro_rules! kernels {
     ($features:literal) => {
+        /// F16 vectors as the kernel takes them.
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn inputs<const V: usize>(
+            vectors: &[[&[u8]; 2]],
+            lanes: usize,
+            skip: bool,
+        ) -> Inputs<f64, V> {
+            activations::halves(vectors, lanes, skip)
+        }
+
         /// F16: sums of one block of rows, rounded to f32.
         #[target_feature(enable = $features)]
         pub(in super::super) fn halves<const V: usize>(
             lines: &[Line],
-            inputs: &Inputs<f64, V>,
+            inputs: &[[f64; V]],
             results: &mut [[u32; ROWS]; V],
         ) {
             // As many sums as registers hold beside weights.
@@ -50,13 +60,12 @@ macro_rules! kernels {
         #[inline]
         fn halves_of<const V: usize, const N: usize>(
             lines: &[Line],
-            inputs: &Inputs<f64, V>,
+            inputs: &[[f64; V]],
             results: &mut [[u32; ROWS]; V],
             start: usize,
         ) {
             let mut sums = [[zeros(); N]; V];
-            for (&line, values) in inputs.lines.iter().zip(&inputs.values) {
-                let line = &lines[line as usize];
+            for (line, values) in lines.iter().zip(inputs) {
                 prefetch(line);
                 for n in 0..N {
                     let weights = widen(line, start + n * WIDTH);
@@ -76,7 +85,7 @@ macro_rules! kernels {
         #[target_feature(enable = $features)]
         pub(in super::super) fn bytes<const V: usize>(
             lines: &[Line],
-            inputs: &Inputs<i32, V>,
+            inputs: &[[i32; V]],
             results: &mut [[u32; ROWS]; V],
         ) {
             // Of integers a vector holds twice as many.
@@ -94,13 +103,12 @@ macro_rules! kernels {
         #[inline]
         fn bytes_of<const V: usize, const N: usize>(
             lines: &[Line],
-            inputs: &Inputs<i32, V>,
+            inputs: &[[i32; V]],
             results: &mut [[u32; ROWS]; V],
             start: usize,
         ) {
             let mut sums = [[no_sums(); N]; V];
-            for (&line, values) in inputs.lines.iter().zip(&inputs.values) {
-                let line = &lines[line as usize];
+            for (line, values) in lines.iter().zip(inputs) {
                 prefetch(line);
                 for n in 0..N {
                     let weights = widen_bytes(line, start + n * 2 * WIDTH);

@@ -158,7 +158,10 @@ pub(crate) fn write(arrays: &[(String, Array)]) -> std::io::Result<Vec<u8>> {
     let mut archive = NpzWriter::new(&mut bytes);
     for (name, array) in arrays {
         let shape: Vec<u64> = array.shape.iter().map(|&length| length as u64).collect();
-        let options = FileOptions::default().compression_method(npyz::zip::CompressionMethod::Stored);
+        let options = FileOptions::default()
+            .compression_method(npyz::zip::CompressionMethod::Stored)
+            // Not the time of writing: the same arrays give the same bytes.
+            .last_modified_time(npyz::zip::DateTime::default());
         macro_rules! put {
             ($type:ty, $elements:expr) => {{
                 let mut writer =

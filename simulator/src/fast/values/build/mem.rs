@@ -56,7 +56,7 @@ impl Builder {
             Mem::Write { address, stream } => {
                 let to = shop.memory.places.sram(slice, address);
                 let from = self.take(shop, by, stream)?;
-                self.planes.flush_readers(tape, |word| word == to);
+                self.planes.rescue(&shop.memory.places, tape, |word| word == to);
                 self.overwrite(shop.memory, tape, std::iter::once(to))?;
                 shop.memory.supersede(to);
                 self.written.insert(to as usize);
@@ -79,7 +79,7 @@ impl Builder {
                 let value = self.take(shop, by, stream)?;
                 let indexed = self.window(shop, slice, window, index);
                 let words = words_of(indexed);
-                self.planes.flush_readers(tape, |word| words.clone().any(|other| other == word));
+                self.planes.rescue(&shop.memory.places, tape, |word| words.clone().any(|other| other == word));
                 self.overwrite(shop.memory, tape, words)?;
                 tape.ops.push(Op::Scatter { indexed: tape.indexed.len() as u32 });
                 tape.indexed.push(Indexed { value, ..indexed });

@@ -9,7 +9,7 @@ use isa::{Chip, Hemisphere, Queue};
 use super::vxm::plus;
 use super::{Builder, Workshop, adjacent};
 use crate::fast::native::{Chain, Node, Source};
-use crate::fast::values::memory::Word;
+use crate::fast::values::memory::{Places, Word};
 use crate::fast::values::tape::{NO_ROW, Op, PACKED, Tape};
 use crate::fast::values::unroll::Element;
 
@@ -90,11 +90,20 @@ impl Planes {
         self.planes.iter_mut().for_each(|plane| plane.flush(tape));
     }
 
-    /// Computes pending products before words are overwritten that they are made of.
-    pub(super) fn flush_readers(&mut self, tape: &mut Tape, any: impl Fn(Word) -> bool) {
-        for plane in &mut self.planes {
+    /// Words are about to be overwritten: products that are made of them are computed before, and weight rows in them move.
+    pub(super) fn rescue(&mut self, places: &Places, tape: &mut Tape, any: impl Fn(Word) -> bool) {
+        for (index, plane) in self.planes.iter_mut().enumerate() {
             if plane.pending.iter().any(|pending| any(pending.vector[0]) || any(pending.vector[1])) {
                 plane.flush(tape);
+            }
+            for row in plane.rows.iter_mut().filter(|row| !row.constant) {
+                for (offset, word) in row.words.iter_mut().enumerate() {
+                    if any(*word) {
+                        let to = places.row(index, row.row) + offset as u32;
+                        tape.ops.push(Op::Copy { from: *word, to });
+                        *word = to;
+                    }
+                }
             }
         }
     }
@@ -202,19 +211,17 @@ impl Builder {
         for (word, stream) in words.iter_mut().zip(adjacent(first, format.streams())) {
             *word = self.take_anywhere(shop.chip, by, stream)?;
         }
-        let used = &mut words[..usize::from(format.streams())];
-        let constant =
-            |word: &Word| *word < shop.memory.places.buffers.start && !self.mutable.contains(*word as usize);
-        let constant = used.iter().all(constant);
-        if !constant {
-            // What is on the streams now is gone when IW comes.
-            for (offset, word) in used.iter_mut().enumerate() {
-                if *word < shop.memory.places.buffers.start {
-                    shop.memory.touch(*word);
-                }
+        let mut constant = true;
+        for (offset, word) in words[..usize::from(format.streams())].iter_mut().enumerate() {
+            if *word >= shop.memory.places.buffers.start {
+                // What is on the streams only is gone when IW comes.
                 let to = shop.memory.places.row(index, row) + offset as u32;
                 tape.ops.push(Op::Copy { from: *word, to });
                 *word = to;
+                constant = false;
+            } else if self.mutable.contains(*word as usize) {
+                shop.memory.touch(*word);
+                constant = false;
             }
         }
         self.planes.planes[index].rows.push(Row { row, words, format, constant });

@@ -87,7 +87,7 @@ fn check(builder: Builder) {
                 Ok(compiled) => compiled,
                 Err(problem) => panic!("{} for {}: {problem}", builder.graph.name, chip.name),
             };
-            let mut machine = Machine::load(Engine::Reference, &chip, &compiled.program).expect("loads");
+            let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("loads");
             for (name, tensor) in &builder.inputs {
                 machine.write(name, &array(tensor)).expect("input");
             }

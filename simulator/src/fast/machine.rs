@@ -23,9 +23,17 @@ pub(crate) struct Machine {
 /// SRAM, and what works on it.
 enum Body {
     /// Native code.
-    Native { memory: Memory, values: Box<Values>, known: bool },
+    Native(Box<Native>),
     /// Whether the program may read a word depends on indices that it computes itself. That is followed cycle by cycle.
     Stepped(Box<reference::Machine>),
+}
+
+/// What native code works on.
+struct Native {
+    memory: Memory,
+    values: Values,
+    /// No run has used a word that nobody brought.
+    known: bool,
 }
 
 impl Machine {
@@ -37,7 +45,7 @@ impl Machine {
         let body = if timing.depends_on_values {
             Body::Stepped(Box::new(reference::Machine::new(chip, program, index, images)))
         } else {
-            Body::Native { memory, values: Box::new(Values::new(chip)), known: true }
+            Body::Native(Box::new(Native { memory, values: Values::new(chip), known: true }))
         };
         Machine { chip: chip.clone(), program: one, nodes: program.nodes.clone(), timing, body }
     }
@@ -46,8 +54,8 @@ impl Machine {
     pub(crate) fn time(&self) -> Option<Result<Report, Fault>> {
         match (&self.body, &self.timing.fault) {
             (Body::Stepped(_), _) => None,
-            (Body::Native { .. }, Some(fault)) => Some(Err(fault.clone().named(&self.nodes))),
-            (Body::Native { .. }, None) => Some(Ok(self.timing.report.clone())),
+            (Body::Native(_), Some(fault)) => Some(Err(fault.clone().named(&self.nodes))),
+            (Body::Native(_), None) => Some(Ok(self.timing.report.clone())),
         }
     }
 
@@ -58,12 +66,12 @@ impl Machine {
                 Some(watch) => machine.run_watched(watch),
                 None => machine.run(),
             },
-            Body::Native { memory, values, known } => {
+            Body::Native(native) => {
                 if let Some(fault) = &self.timing.fault {
                     return Err(fault.clone().named(&self.nodes));
                 }
-                let all_known = values.run(&self.chip, &self.program, memory, watch);
-                *known &= all_known.map_err(|lost| raised(lost).named(&self.nodes))?;
+                let known = native.values.run(&self.chip, &self.program, &mut native.memory, watch);
+                native.known &= known.map_err(|lost| raised(lost).named(&self.nodes))?;
                 Ok(self.timing.report.clone())
             }
         }
@@ -87,7 +95,7 @@ impl Execute for Machine {
 
     fn values_known(&self) -> bool {
         match &self.body {
-            Body::Native { known, .. } => *known,
+            Body::Native(native) => native.known,
             Body::Stepped(machine) => machine.values_known(),
         }
     }
@@ -96,14 +104,14 @@ impl Execute for Machine {
 impl Words for Machine {
     fn write_word(&mut self, slice: usize, word: u32, value: &[u8]) {
         match &mut self.body {
-            Body::Native { memory, .. } => memory.write_word(slice, word, value),
+            Body::Native(native) => native.memory.write_word(slice, word, value),
             Body::Stepped(machine) => machine.write_word(slice, word, value),
         }
     }
 
     fn read_word(&self, slice: usize, word: u32, value: &mut [u8]) -> bool {
         match &self.body {
-            Body::Native { memory, .. } => memory.read_word(slice, word, value),
+            Body::Native(native) => native.memory.read_word(slice, word, value),
             Body::Stepped(machine) => machine.read_word(slice, word, value),
         }
     }

@@ -97,7 +97,7 @@ fn chains() {
         let code = library.chain(&chain);
         println!("{name}: library {made} µs, compiled in {} µs", start.elapsed().as_micros() - made);
         // Where an immediate is wanted, a number around 1 does, and all words are below 64.
-        let mut operands: Vec<u32> = (0..chain.operands() as u32).map(|index| 4 * index).collect();
+        let mut operands: Vec<u32> = (0..chain.operands().count() as u32).map(|index| 4 * index).collect();
         if chain.nodes.len() > 1 {
             operands[2] = 1.5f32.to_bits();
             operands[5] = 0.25f32.to_bits();

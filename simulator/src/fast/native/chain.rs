@@ -48,27 +48,45 @@ pub(crate) struct Chain {
     pub(crate) nodes: Vec<Node>,
 }
 
+/// What one of the numbers of a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// The word of a plane that is read.
+    Plane,
+    /// The first word of a wide vector that is read.
+    Wide,
+    /// Bits.
+    Immediate,
+    /// The word of a plane that is written.
+    Result,
+    /// The first word of a wide vector that is written.
+    Keep,
+}
+
 impl Source {
-    /// Operands that it takes at a call.
-    fn operands(self) -> usize {
-        match self {
-            Source::Planes(format) => format.streams().into(),
-            Source::Wide | Source::Immediate => 1,
-            Source::Node(_) => 0,
-        }
+    /// The operands that it takes at a call.
+    pub(crate) fn operands(self) -> impl Iterator<Item = Operand> {
+        let (operand, count) = match self {
+            Source::Planes(format) => (Operand::Plane, format.streams().into()),
+            Source::Wide => (Operand::Wide, 1),
+            Source::Immediate => (Operand::Immediate, 1),
+            Source::Node(_) => (Operand::Immediate, 0),
+        };
+        std::iter::repeat_n(operand, count)
     }
 }
 
 impl Chain {
-    /// How many operands a call takes. They are listed node by node: for `a`, then for `b`: of planes, the word of each; of a wide
-    /// vector, the first of its words; of an immediate, its bits; of a node, nothing. Then for `result` the word of each plane, and
-    /// for `keep` the first word.
-    pub(crate) fn operands(&self) -> usize {
-        let node = |node: &Node| {
-            let result = node.result.map_or(0, |format| format.streams().into());
-            node.a.operands() + node.b.map_or(0, Source::operands) + result + usize::from(node.keep)
-        };
-        self.nodes.iter().map(node).sum()
+    /// What a call lists, node by node: for `a`, then for `b`: of planes, the word of each; of a wide vector, the first of its words; of an
+    /// immediate, its bits; of a node, nothing. Then for `result` the word of each plane, and for `keep` the first word.
+    pub(crate) fn operands(&self) -> impl Iterator<Item = Operand> {
+        self.nodes.iter().flat_map(|node| {
+            let sources = [Some(node.a), node.b].into_iter().flatten().flat_map(Source::operands);
+            let results = node.result.map_or(0, |format| format.streams().into());
+            sources
+                .chain(std::iter::repeat_n(Operand::Result, results))
+                .chain(std::iter::repeat_n(Operand::Keep, node.keep.into()))
+        })
     }
 }
 

@@ -56,6 +56,7 @@ impl Library {
     }
 
     /// Lanes of a vector.
+    #[cfg(test)]
     pub(crate) fn lanes(&self) -> usize {
         self.lanes
     }

@@ -6,7 +6,6 @@
 //!
 //! Everything here gives the bits that `isa::numeric` gives, on any host.
 #![allow(unsafe_code, reason = "compiled code is called, and vectors of the host's processor are used")]
-#![allow(dead_code, unused_imports, reason = "the executor that calls this is still to come")]
 
 #[cfg(test)]
 mod bench;
@@ -17,7 +16,7 @@ mod library;
 mod math;
 mod tile;
 
-pub(crate) use chain::{Chain, ChainCode, Node, Source};
+pub(crate) use chain::{Chain, ChainCode, Node, Operand, Source};
 pub(crate) use lanes::{LaneCode, LaneMove};
 pub(crate) use library::{Library, stride};
 pub(crate) use tile::Tile;

@@ -77,6 +77,7 @@ impl Tile {
     }
 
     /// Bytes it takes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Tile>()
             + self.blocks.capacity() * size_of::<Option<u32>>()
@@ -129,7 +130,8 @@ impl Tile {
             }
         }
         // Zero times infinity is NaN, in the weights that are not stored too.
-        for (vector, product) in products.iter_mut().enumerate().filter(|(vector, _)| !inputs.finite[*vector]) {
+        for (vector, product) in products.iter_mut().enumerate().filter(|(vector, _)| !inputs.finite[*vector])
+        {
             let everywhere = inputs.special_outside(vector, &self.span);
             for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
                 if everywhere || block.is_none() {

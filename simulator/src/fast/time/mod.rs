@@ -43,6 +43,7 @@ pub(crate) struct Timing {
     /// In the cycle of the fault or before, or at all if there is none, the values of indices decide whether a word may be read.
     pub(crate) depends_on_values: bool,
     /// Cycles of the MXM that had to be gone through one by one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests count them"))]
     pub(crate) steps: u64,
 }
 

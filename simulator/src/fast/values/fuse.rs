@@ -9,7 +9,7 @@ use super::build::words_of;
 use super::kernels::Kernels;
 use super::memory::{Places, Word};
 use super::tape::{Op, Tape};
-use crate::fast::native::{Chain, Source};
+use crate::fast::native::{Chain, Operand, Source};
 
 /// Nodes of the longest chain: more would not stay in registers.
 const MOST_NODES: usize = 12;
@@ -45,7 +45,7 @@ fn count_readers(tape: &Tape, kernels: &Kernels, places: &Places) -> Vec<u32> {
         let Op::Chain { kernel, operands } = *op else { continue };
         let Some(chain) = kernels.shape(kernel) else { continue };
         let mut kept = None;
-        operands_of(chain, operands, |operand, number| {
+        for (operand, number) in operands_of(chain, operands) {
             let word = tape.numbers[number];
             match operand {
                 Operand::Wide => {
@@ -58,7 +58,7 @@ fn count_readers(tape: &Tape, kernels: &Kernels, places: &Places) -> Vec<u32> {
                 Operand::Keep => kept = places.alu_index(word),
                 Operand::Plane | Operand::Immediate | Operand::Result => {}
             }
-        });
+        }
         if let Some(index) = kept {
             producers[index] = at as u32;
         }
@@ -70,38 +70,9 @@ fn count_readers(tape: &Tape, kernels: &Kernels, places: &Places) -> Vec<u32> {
     readers
 }
 
-/// What a number of a chain's operands is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operand {
-    Plane,
-    Wide,
-    Immediate,
-    Result,
-    Keep,
-}
-
-/// Goes through the operands of a call, each with its place among the tape's numbers. After them stands the word that the last node would
-/// keep its result in, whether it does or not.
-fn operands_of(chain: &Chain, operands: u32, mut each: impl FnMut(Operand, usize)) {
-    let mut at = operands as usize;
-    let mut next = |operand: Operand, count: u8| {
-        for _ in 0..count {
-            each(operand, at);
-            at += 1;
-        }
-    };
-    for node in &chain.nodes {
-        for source in [Some(node.a), node.b].into_iter().flatten() {
-            match source {
-                Source::Planes(format) => next(Operand::Plane, format.streams()),
-                Source::Wide => next(Operand::Wide, 1),
-                Source::Immediate => next(Operand::Immediate, 1),
-                Source::Node(_) => {}
-            }
-        }
-        next(Operand::Result, node.result.map_or(0, |format| format.streams()));
-        next(Operand::Keep, u8::from(node.keep));
-    }
+/// The operands of a call, each with its place among the tape's numbers.
+fn operands_of(chain: &Chain, first: u32) -> impl Iterator<Item = (Operand, usize)> {
+    chain.operands().zip(first as usize..)
 }
 
 struct Fusing<'p> {
@@ -123,11 +94,7 @@ impl Fusing<'_> {
         let mut place = operands as usize;
         let mut own = Vec::new();
         for source in sources.iter_mut().flatten() {
-            let count = match source {
-                Source::Planes(format) => format.streams().into(),
-                Source::Wide | Source::Immediate => 1,
-                Source::Node(_) => 0,
-            };
+            let count = source.operands().count();
             let words = place..place + count;
             place += count;
             if *source == Source::Wide
@@ -169,18 +136,18 @@ impl Fusing<'_> {
         if joined.nodes.len() + chain.nodes.len() >= MOST_NODES || chain.nodes.last()?.result.is_some() {
             return None;
         }
-        let mut same = true;
-        operands_of(chain, operands, |operand, number| {
+        let same = operands_of(chain, operands).all(|(operand, number)| {
             let words = match operand {
                 Operand::Plane => 1,
                 Operand::Wide => super::memory::WIDE,
                 Operand::Immediate | Operand::Result | Operand::Keep => 0,
             };
+            // Of immediates these are bits.
             let first = tape.numbers[number];
-            same &= (0..words).all(|word| {
+            (0..words).all(|word| {
                 let writer = self.written[(first + word) as usize];
                 writer == NONE || writer < producer
-            });
+            })
         });
         same.then_some(producer as usize)
     }
@@ -197,11 +164,8 @@ impl Fusing<'_> {
         let Op::Chain { kernel, operands } = tape.ops[producer] else { return 0 };
         let offset = joined.nodes.len() as u8;
         let Some(chain) = kernels.shape(kernel) else { return 0 };
-        operands_of(chain, operands, |operand, number| {
-            if operand != Operand::Keep {
-                numbers.push(tape.numbers[number]);
-            }
-        });
+        let read = operands_of(chain, operands).filter(|(operand, _)| *operand != Operand::Keep);
+        numbers.extend(read.map(|(_, number)| tape.numbers[number]));
         let moved = |source: Source| match source {
             Source::Node(node) => Source::Node(node + offset),
             other => other,
@@ -243,7 +207,7 @@ impl Fusing<'_> {
             Op::Chain { kernel, operands } => {
                 let Some(chain) = kernels.shape(kernel) else { return };
                 let producers = &mut self.producers;
-                operands_of(chain, operands, |operand, number| {
+                for (operand, number) in operands_of(chain, operands) {
                     let word = tape.numbers[number];
                     match operand {
                         Operand::Result => wrote(word..word + 1),
@@ -255,7 +219,7 @@ impl Fusing<'_> {
                         }
                         Operand::Plane | Operand::Wide | Operand::Immediate => {}
                     }
-                });
+                }
             }
         }
     }

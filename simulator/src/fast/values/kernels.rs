@@ -1,6 +1,6 @@
 //! The compiled code that tapes call, by number.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 
 use isa::Chip;
 
@@ -8,8 +8,8 @@ use crate::fast::native::{Chain, ChainCode, LaneCode, LaneMove, Library};
 
 /// Code that has been compiled so far, one for each distinct shape.
 pub(crate) struct Kernels {
-    chain_numbers: HashMap<Chain, u32>,
-    move_numbers: HashMap<LaneMove, u32>,
+    chain_numbers: IndexMap<Chain, u32>,
+    move_numbers: IndexMap<LaneMove, u32>,
     pub(crate) chains: Vec<ChainCode>,
     pub(crate) moves: Vec<LaneCode>,
     /// The shapes of the chains, and the numbers of sources of the moves.
@@ -23,8 +23,8 @@ impl Kernels {
     /// None yet.
     pub(crate) fn new(chip: &Chip) -> Kernels {
         Kernels {
-            chain_numbers: HashMap::new(),
-            move_numbers: HashMap::new(),
+            chain_numbers: IndexMap::new(),
+            move_numbers: IndexMap::new(),
             chains: Vec::new(),
             moves: Vec::new(),
             shapes: Vec::new(),

@@ -9,6 +9,7 @@ use std::ops::Range;
 use isa::Chip;
 
 use super::bits::Bits;
+use crate::fast::native::stride;
 use crate::image::{Content, Image};
 
 /// Index of a word in the arena. A wide vector (32 bits a lane) takes [`WIDE`] words from there on.
@@ -68,7 +69,7 @@ impl Places {
         Places {
             lanes: chip.lanes,
             lanes_per_superlane: chip.lanes_per_superlane,
-            stride: chip.lanes.next_multiple_of(64),
+            stride: stride(chip.lanes),
             words_per_slice,
             buffers,
             alus,

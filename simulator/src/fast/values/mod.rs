@@ -16,9 +16,9 @@ mod unroll;
 
 use isa::{Chip, ChipProgram};
 
+use crate::event::Watch;
 use build::Builder;
 pub(crate) use build::{Lost, Workshop};
-use crate::event::Watch;
 use kernels::Kernels;
 pub(crate) use memory::Memory;
 use tape::Tape;

@@ -1,6 +1,6 @@
 //! Matrix tiles of constant weights, packed when they are first used and kept; and those that are packed in every step.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 use std::rc::Rc;
 
 use isa::stream::Format;
@@ -20,7 +20,7 @@ struct Constant {
 /// All tiles.
 #[derive(Default)]
 pub(crate) struct Tiles {
-    numbers: HashMap<Rc<[Word]>, u32>,
+    numbers: IndexMap<Rc<[Word]>, u32>,
     constants: Vec<Constant>,
     packed: Vec<Option<Tile>>,
 }

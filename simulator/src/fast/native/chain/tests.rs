@@ -163,7 +163,7 @@ fn check(library: &mut Library, chain: &Chain, seed: u64, in_place: bool) {
         results.push(result);
         outputs.push((planes, keep));
     }
-    assert_eq!(operands.len(), chain.operands());
+    assert_eq!(operands.len(), chain.operands().count());
     assert!(arena.next as usize <= WORDS);
     let code = library.chain(chain);
     // SAFETY: the words are in the arena, and each output has its own, but what is updated in place.

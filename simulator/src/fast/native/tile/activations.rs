@@ -25,7 +25,10 @@ impl<T: Copy + Default + PartialEq, const V: usize> Inputs<T, V> {
     pub(super) fn within(&self, lines: std::ops::Range<usize>) -> (std::ops::Range<usize>, &[[T; V]]) {
         let first = self.first.max(lines.start);
         let end = (self.first + self.values.len()).min(lines.end).max(first);
-        (first - lines.start..end - lines.start, self.values.get(first - self.first..end - self.first).unwrap_or(&[]))
+        (
+            first - lines.start..end - lines.start,
+            self.values.get(first - self.first..end - self.first).unwrap_or(&[]),
+        )
     }
 }
 

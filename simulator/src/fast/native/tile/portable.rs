@@ -6,11 +6,7 @@ use super::activations::to_f64;
 use super::{Line, ROWS};
 
 /// F16: sums of one block of rows, rounded to f32.
-pub(super) fn halves<const V: usize>(
-    lines: &[Line],
-    inputs: &[[f64; V]],
-    results: &mut [[u32; ROWS]; V],
-) {
+pub(super) fn halves<const V: usize>(lines: &[Line], inputs: &[[f64; V]], results: &mut [[u32; ROWS]; V]) {
     let mut sums = [[0.0f64; ROWS]; V];
     for (line, values) in lines.iter().zip(inputs) {
         let weights = line.0.map(to_f64);

@@ -79,7 +79,8 @@ impl Builder {
                 let value = self.take(shop, by, stream)?;
                 let indexed = self.window(shop, slice, window, index);
                 let words = words_of(indexed);
-                self.planes.rescue(&shop.memory.places, tape, |word| words.clone().any(|other| other == word));
+                self.planes
+                    .rescue(&shop.memory.places, tape, |word| words.clone().any(|other| other == word));
                 self.overwrite(shop.memory, tape, words)?;
                 tape.ops.push(Op::Scatter { indexed: tape.indexed.len() as u32 });
                 tape.indexed.push(Indexed { value, ..indexed });

@@ -1,6 +1,6 @@
 //! The SXM: every instruction is some moves between lanes, each of which makes one vector.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 
 use isa::ChipProgram;
 use isa::instruction::{MapId, Sxm};
@@ -17,7 +17,7 @@ use crate::fast::values::unroll::Element;
 /// The kernels of moves met so far.
 #[derive(Default)]
 pub(super) struct Moves {
-    numbers: HashMap<Shape, u32>,
+    numbers: IndexMap<Shape, u32>,
 }
 
 /// What makes one vector from some.

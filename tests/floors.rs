@@ -16,11 +16,24 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
     ("simulator/src/stream.rs",     &["fault"],                                    &["isa"]),
     ("simulator/src/fault.rs",      &[],                                           &["isa"]),
     ("simulator/src/event.rs",      &[],                                           &["isa"]),
+    ("simulator/src/host.rs",       &[],                                           &["isa"]),
+    ("simulator/src/image.rs",      &[],                                           &["isa"]),
+    ("simulator/src/wellformed.rs", &[],                                           &["isa"]),
+    ("simulator/src/ports.rs",      &["host", "image"],                            &["isa"]),
+    ("simulator/src/tandem.rs",     &["event", "fault", "ports", "reference"],     &["isa"]),
     ("simulator/src/reference/mem.rs", &["stream", "fault", "event", "image"],     &["isa"]),
     ("simulator/src/reference/vxm.rs", &["stream", "fault"],                       &["isa"]),
     ("simulator/src/reference/mxm.rs", &["stream", "fault"],                       &["isa"]),
     ("simulator/src/reference/sxm.rs", &["stream", "fault"],                       &["isa"]),
+    ("simulator/src/reference/c2c.rs", &["stream", "fault"],                       &["isa"]),
     ("simulator/src/reference/icu.rs", &["stream", "fault"],                       &["isa"]),
+    ("simulator/src/reference/",    &["event", "fault", "image", "ports", "stream"], &["isa"]),
+    // What these may name of each other is in `FAST`.
+    ("simulator/src/fast/lattice",  &[],                                           &["isa"]),
+    ("simulator/src/fast/native/",  &[],                                           &["isa"]),
+    ("simulator/src/fast/time/",    &["fault", "image", "reference", "stream"],    &["isa"]),
+    ("simulator/src/fast/values/",  &["event", "image", "ports", "reference"],     &["isa"]),
+    ("simulator/src/fast/machine.rs", &["event", "fault", "image", "ports", "reference", "tandem"], &["isa"]),
     ("simulator/src/",              &["*"],                                        &["isa"]),
     ("compiler/src/diagnostic.rs",  &[],                                           &[]),
     // `graph` for the encodings of elements, which both spell alike.
@@ -33,6 +46,15 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
     ("compiler/src/",               &["*"],                                        &["isa"]),
     ("models/src/",                 &["*"],                                        &["compiler"]),
     ("compiler/lpuc/src/",          &["*"],                                        &["isa", "simulator", "compiler", "models"]),
+];
+
+/// The parts of the fast simulator, and what each may name of the others.
+const FAST: &[(&str, &[&str])] = &[
+    ("lattice", &[]),
+    ("native", &[]),
+    ("time", &["lattice"]),
+    ("values", &["native"]),
+    ("machine", &["time", "values"]),
 ];
 
 /// Code without its comments.
@@ -107,7 +129,21 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     found.extend(
         CRATES.iter().filter(used).filter(|name| !crates.contains(name)).map(|name| name.to_string()),
     );
+    found.extend(violations_within_fast(path, &code));
     found.iter().map(|name| format!("{path} names `{name}`, which {folder} may not")).collect()
+}
+
+/// What one file of the fast simulator names of the other parts, and may not.
+fn violations_within_fast(path: &str, code: &str) -> Vec<String> {
+    let Some(inside) = path.strip_prefix("simulator/src/fast/") else { return Vec::new() };
+    let part = word(inside);
+    let Some((_, may)) = FAST.iter().find(|(name, _)| *name == part) else { return Vec::new() };
+    // As many `super` as lead from the file's module to `fast`.
+    let levels = inside.matches('/').count() + usize::from(!inside.ends_with("/mod.rs"));
+    let up = vec!["super"; levels].join("::");
+    let is_other = |name: &String| *name != part && FAST.iter().any(|(other, _)| other == name);
+    let names = ["crate::fast", "fast", up.as_str()].into_iter().flat_map(|prefix| named(code, prefix));
+    names.filter(|name| is_other(name) && !may.contains(&name.as_str())).collect()
 }
 
 #[test]
@@ -128,6 +164,20 @@ fn a_planted_import_is_found() {
         ("compiler/src/schedule/mod.rs", "fn f() { simulator::run(); }", "simulator"),
         ("simulator/src/reference/mem.rs", "use crate::{fault::Fault, reference::vxm};", "reference"),
         ("simulator/src/reference/mem.rs", "use super::vxm::Alu;", "vxm"),
+        ("simulator/src/reference/chip.rs", "use crate::tandem::Execute;", "tandem"),
+        ("simulator/src/fast/native/chain.rs", "use crate::fault::Fault;", "fault"),
+        ("simulator/src/fast/native/chain/build.rs", "use super::super::super::time::Timing;", "time"),
+        ("simulator/src/fast/lattice.rs", "use super::values::Values;", "values"),
+        ("simulator/src/fast/time/mod.rs", "use super::{lattice::Lattice, native::Tile};", "native"),
+        ("simulator/src/fast/time/mem.rs", "use super::super::values::Memory;", "values"),
+        ("simulator/src/fast/time/mem.rs", "use crate::{event::Event, fault::Fault};", "event"),
+        ("simulator/src/fast/values/build/mod.rs", "use crate::fast::{native, time::check};", "time"),
+        (
+            "simulator/src/fast/values/tiles.rs",
+            "use crate::{fast::lattice::Lattice, image::Image};",
+            "lattice",
+        ),
+        ("simulator/src/fast/machine.rs", "use super::native::Tile;", "native"),
         ("simulator/isa/src/chip.rs", "use compiler::graph::Graph;", "compiler"),
     ];
     for (path, text, name) in planted {
@@ -137,6 +187,13 @@ fn a_planted_import_is_found() {
     }
     assert_eq!(
         violations("compiler/src/lower/mxm.rs", "use crate::graph::{self, Op}; // crate::emit"),
+        [""; 0]
+    );
+    assert_eq!(
+        violations(
+            "simulator/src/fast/time/mem.rs",
+            "use super::super::lattice::Lattice; use super::words::W;"
+        ),
         [""; 0]
     );
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use simulator::Engine;
 
-/// Compiles a neural network for an LPU, simulates the program cycle by cycle, and says how fast it is and why.
+/// Compiles a neural network for an LPU, simulates the program to the cycle, and says how fast it is and why.
 #[derive(Debug, Parser)]
 #[command(name = "lpuc", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {

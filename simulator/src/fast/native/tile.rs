@@ -56,6 +56,12 @@ impl Tile {
 
     /// The same, in the room of a tile that is needed no longer.
     pub(crate) fn repack(&mut self, format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) {
+        kernels::repack(Level::of_host(), self, format, lanes, rows);
+    }
+
+    /// The same, by the vector instructions that the caller may use.
+    #[inline(always)]
+    fn repack_here(&mut self, format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) {
         let chunks = pack::span(format, lanes, rows);
         let per_line = if format == Format::F16 { 1 } else { 2 };
         (self.format, self.lanes, self.rows, self.finite) = (format, lanes, rows.len(), true);

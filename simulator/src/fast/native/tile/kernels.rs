@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
+use isa::stream::Format;
+
 use super::activations::{self, Inputs};
-use super::{Line, ROWS, portable};
+use super::{Line, ROWS, Tile, portable};
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,25 @@ impl Level {
             }
         }
         levels
+    }
+}
+
+/// Packs rows of weights into a tile.
+pub(super) fn repack(
+    level: Level,
+    tile: &mut Tile,
+    format: Format,
+    lanes: usize,
+    rows: &[Option<[&[u8]; 2]>],
+) {
+    match level {
+        Level::Portable => tile.repack_here(format, lanes, rows),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the host has the features, or it would not have the level.
+        Level::Avx2 => unsafe { super::x86::avx2::repack(tile, format, lanes, rows) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { super::x86::avx512::repack(tile, format, lanes, rows) },
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Found {
 }
 
 /// The lanes in which any weight has a bit, in whole chunks of [`CHUNK`] lanes.
+#[inline(always)]
 pub(super) fn span(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) -> Range<usize> {
     let planes = if format == Format::F16 { 2 } else { 1 };
     let mut any = vec![0u8; lanes];
@@ -33,6 +34,7 @@ pub(super) fn span(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) ->
 }
 
 /// Appends the lines of a block of at most [`ROWS`] rows, of the lanes `span`.
+#[inline(always)]
 pub(super) fn block(
     format: Format,
     lanes: usize,
@@ -65,6 +67,9 @@ pub(super) fn block(
             let (squares, first) =
                 if format == Format::F16 { (&squares[..], from) } else { (&squares[..1], from / 2) };
             for (square, first) in squares.iter().zip((first..).step_by(SIDE)) {
+                if *square == [[0; SIDE]; SIDE] {
+                    continue;
+                }
                 seen.look(square);
                 let square = transpose(square);
                 let end = lines.len().min(first + SIDE);

@@ -3,9 +3,10 @@
 use std::arch::x86_64::*;
 
 use isa::numeric::NAN;
+use isa::stream::Format;
 
 use super::activations::{self, Inputs};
-use super::{Line, ROWS};
+use super::{Line, ROWS, Tile};
 
 /// The weights of row `row` and those after it.
 #[inline(always)]
@@ -35,6 +36,17 @@ macro_rules! kernels {
             skip: bool,
         ) -> Inputs<f64, V> {
             activations::halves(vectors, lanes, skip)
+        }
+
+        /// Packs rows of weights.
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn repack(
+            tile: &mut Tile,
+            format: Format,
+            lanes: usize,
+            rows: &[Option<[&[u8]; 2]>],
+        ) {
+            tile.repack_here(format, lanes, rows);
         }
 
         /// F16: sums of one block of rows, rounded to f32.

@@ -87,4 +87,4 @@ fn check_watching(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::fast) mod tests;

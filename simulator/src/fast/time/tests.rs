@@ -1,8 +1,8 @@
 //! Against the reference: sound programs, damaged ones and senseless ones, of which both must say the same.
 
 mod damage;
-mod make;
-mod rng;
+pub(in crate::fast) mod make;
+pub(in crate::fast) mod rng;
 mod speed;
 
 use std::collections::BTreeMap;

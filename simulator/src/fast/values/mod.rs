@@ -34,12 +34,20 @@ pub(crate) struct Values {
     /// The whole program, if it is short enough.
     tape: Option<Tape>,
     watched: bool,
+    /// Operations on one stretch of tape.
+    stretch: usize,
 }
 
 impl Values {
     /// Nothing is compiled yet.
     pub(crate) fn new(chip: &Chip) -> Values {
-        Values { kernels: Kernels::new(chip), tiles: Tiles::default(), tape: None, watched: false }
+        Values {
+            kernels: Kernels::new(chip),
+            tiles: Tiles::default(),
+            tape: None,
+            watched: false,
+            stretch: STRETCH,
+        }
     }
 
     /// Executes the program once. Says whether no word was used whose values nobody had brought.
@@ -64,7 +72,7 @@ impl Values {
         let (mut known, mut stretches) = (true, 0);
         loop {
             tape.clear();
-            let ended = builder.fill(&mut shop, &mut tape, STRETCH)?;
+            let ended = builder.fill(&mut shop, &mut tape, self.stretch)?;
             fuse::fuse(&mut tape, shop.kernels, &shop.memory.places);
             known &= stretch(&mut shop, &tape, reborrow(&mut watch), false);
             stretches += 1;
@@ -97,3 +105,6 @@ fn reborrow<'a>(watch: &'a mut Option<Watch<'_>>) -> Option<Watch<'a>> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ const SLICES: u16 = 5;
 const BANK: u32 = 40;
 
 /// Two superlanes of two lanes, and small latencies.
-pub(super) fn chip(rng: &mut Rng) -> Chip {
+pub(in crate::fast) fn chip(rng: &mut Rng) -> Chip {
     let planes = if rng.one_in(6) { 3 } else { 2 };
     let mut d = |most: u64| rng.within(1, most) as u16;
     Chip {
@@ -48,16 +48,16 @@ pub(super) fn chip(rng: &mut Rng) -> Chip {
 type Repeats = Vec<(u32, u32, i32)>;
 
 /// A program in the making.
-pub(super) struct Maker<'m> {
+pub(in crate::fast) struct Maker<'m> {
     chip: &'m Chip,
     rng: &'m mut Rng,
-    pub(super) program: ChipProgram,
+    pub(in crate::fast) program: ChipProgram,
     /// Cycle from which the next piece begins.
     now: u64,
 }
 
 impl<'m> Maker<'m> {
-    pub(super) fn new(chip: &'m Chip, rng: &'m mut Rng) -> Maker<'m> {
+    pub(in crate::fast) fn new(chip: &'m Chip, rng: &'m mut Rng) -> Maker<'m> {
         let mut program = ChipProgram::default();
         for half in Hemisphere::BOTH {
             for slice in 0..SLICES {
@@ -76,7 +76,7 @@ impl<'m> Maker<'m> {
     }
 
     /// Some pieces, one after the other or over each other.
-    pub(super) fn sound(&mut self) {
+    pub(in crate::fast) fn sound(&mut self) {
         for _ in 0..self.rng.within(1, 4) {
             match self.rng.below(8) {
                 0 | 1 => self.vector(),
@@ -351,7 +351,7 @@ impl<'m> Maker<'m> {
 }
 
 /// Adds runs of anything to the program, near its beginning.
-pub(super) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
+pub(in crate::fast) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
     for _ in 0..rng.within(1, 12) {
         let half = Hemisphere::BOTH[rng.below(2) as usize];
         let stream = |rng: &mut Rng| Stream {

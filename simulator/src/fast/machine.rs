@@ -45,7 +45,8 @@ impl Machine {
         let body = if timing.depends_on_values {
             Body::Stepped(Box::new(reference::Machine::new(chip, program, index, images)))
         } else {
-            Body::Native(Box::new(Native { memory, values: Values::new(chip), known: true }))
+            let values = Values::new(chip, &one);
+            Body::Native(Box::new(Native { memory, values, known: true }))
         };
         Machine { chip: chip.clone(), program: one, nodes: program.nodes.clone(), timing, body }
     }

@@ -83,7 +83,6 @@ impl Tile {
     }
 
     /// Bytes it takes.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Tile>()
             + self.blocks.capacity() * size_of::<Option<u32>>()

@@ -27,6 +27,9 @@ use tiles::Tiles;
 /// Operations on one stretch of tape: about a hundred megabytes at most.
 const STRETCH: usize = 2 << 20;
 
+/// Bytes that tiles may take beside: those with rows that were not loaded are larger than what they are made of.
+const SPARE: usize = 50 << 20;
+
 /// Executes one program's values, as often as one likes.
 pub(crate) struct Values {
     kernels: Kernels,
@@ -39,11 +42,12 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Nothing is compiled yet.
-    pub(crate) fn new(chip: &Chip) -> Values {
+    /// Nothing is compiled yet. Tiles may take as many bytes as the program brings, and a little more.
+    pub(crate) fn new(chip: &Chip, program: &ChipProgram) -> Values {
+        let brought: usize = program.memory.iter().map(|segment| segment.words as usize * chip.lanes).sum();
         Values {
             kernels: Kernels::new(chip),
-            tiles: Tiles::default(),
+            tiles: Tiles::new(brought + SPARE),
             tape: None,
             watched: false,
             stretch: STRETCH,

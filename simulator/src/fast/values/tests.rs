@@ -1,8 +1,8 @@
-//! A tape in short stretches does what a whole one does.
+//! Neither short stretches of tape nor tiles that are not kept change what a program does.
 
 use isa::{Chip, ChipProgram};
 
-use super::{Memory, Values};
+use super::{Memory, Tiles, Values};
 use crate::fast::time::check;
 use crate::fast::time::tests::make::{Maker, chip};
 use crate::fast::time::tests::rng::Rng;
@@ -11,8 +11,11 @@ use crate::ports::Words;
 
 /// Every word of SRAM that holds something, after some runs.
 fn after(chip: &Chip, program: &ChipProgram, stretch: usize, runs: usize) -> Vec<Option<Vec<u8>>> {
+    run(chip, program, Values { stretch, ..Values::new(chip, program) }, runs)
+}
+
+fn run(chip: &Chip, program: &ChipProgram, mut values: Values, runs: usize) -> Vec<Option<Vec<u8>>> {
     let mut memory = Memory::new(chip, Image::all(chip, program).expect("no segments overlap"));
-    let mut values = Values { stretch, ..Values::new(chip) };
     for _ in 0..runs {
         values.run(chip, program, &mut memory, None).expect("the program was checked");
     }
@@ -28,7 +31,7 @@ fn after(chip: &Chip, program: &ChipProgram, stretch: usize, runs: usize) -> Vec
 }
 
 #[test]
-fn stretches_do_not_show() {
+fn stretches_and_kept_tiles_do_not_show() {
     let (mut sound, mut changed) = (0, 0);
     for seed in 0..400 {
         let mut rng = Rng::new(seed);
@@ -48,6 +51,8 @@ fn stretches_do_not_show() {
         for stretch in [1, 2, 5, 17] {
             assert!(whole == after(&chip, &program, stretch, 2), "seed {seed}, stretches of {stretch}");
         }
+        let without = Values { tiles: Tiles::new(0), ..Values::new(&chip, &program) };
+        assert!(whole == run(&chip, &program, without, 2), "seed {seed}, no tile is kept");
     }
     assert!(sound > 100 && changed > 50, "{sound} sound programs, {changed} of them write");
 }

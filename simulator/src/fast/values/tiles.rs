@@ -18,14 +18,25 @@ struct Constant {
 }
 
 /// All tiles.
-#[derive(Default)]
 pub(crate) struct Tiles {
+    /// Bytes that tiles of constant weights may still take; without them they are packed in every run, as others are.
+    room: usize,
     numbers: IndexMap<Rc<[Word]>, u32>,
     constants: Vec<Constant>,
     packed: Vec<Option<Tile>>,
 }
 
 impl Tiles {
+    /// None yet; those of constant weights may take `room` bytes.
+    pub(crate) fn new(room: usize) -> Tiles {
+        Tiles { room, numbers: IndexMap::new(), constants: Vec::new(), packed: Vec::new() }
+    }
+
+    /// Can another tile of constant weights be kept?
+    pub(crate) fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
     /// The number of a tile of constant weights.
     pub(crate) fn constant(&mut self, format: Format, rows: &[Word]) -> u32 {
         if let Some(number) = self.numbers.get(rows) {
@@ -53,7 +64,9 @@ impl Tiles {
             let rows = row_bytes(constant.format, &constant.rows, |word| {
                 memory.brought(word).unwrap_or_else(|| &memory.bytes()[memory.places.bytes(word)])
             });
-            constant.tile = Some(Tile::pack(constant.format, memory.places.lanes, &rows));
+            let tile = Tile::pack(constant.format, memory.places.lanes, &rows);
+            self.room = self.room.saturating_sub(tile.bytes());
+            constant.tile = Some(tile);
         }
     }
 

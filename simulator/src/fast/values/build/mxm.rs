@@ -128,7 +128,7 @@ impl Plane {
             let at = 2 * usize::from(row.row);
             words.get_mut(at..at + 2)?.copy_from_slice(&row.words);
         }
-        let constant = self.rows.iter().all(|row| row.constant);
+        let constant = shop.tiles.has_room() && self.rows.iter().all(|row| row.constant);
         self.rows.clear();
         if constant {
             let number = shop.tiles.constant(format, &words);

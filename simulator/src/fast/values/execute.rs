@@ -15,7 +15,6 @@ use crate::event::{Event, Watch};
 pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<Watch<'_>>) -> bool {
     let mut known = true;
     let mut writers = tape.writers.iter();
-    let width = shop.chip.lanes_per_superlane;
     for op in &tape.ops {
         match *op {
             Op::Chain { kernel, operands } => {
@@ -45,20 +44,15 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<Wa
             }
             Op::Or { from, to } => or(shop.memory, from, to),
             Op::Gather { indexed } => {
-                known &= gather(shop.memory, width, &tape.indexed[indexed as usize]);
+                known &= gather(shop.memory, &tape.indexed[indexed as usize]);
             }
             Op::Scatter { indexed } => {
                 let writer = writers.next();
-                known &= scatter(
-                    shop.memory,
-                    width,
-                    &tape.indexed[indexed as usize],
-                    |memory, word, superlane| {
-                        if let (Some(watch), Some(writer)) = (watch.as_mut(), writer) {
-                            told(watch, writer, memory, word, superlane..superlane + 1);
-                        }
-                    },
-                );
+                known &= scatter(shop.memory, &tape.indexed[indexed as usize], |memory, word, superlane| {
+                    if let (Some(watch), Some(writer)) = (watch.as_mut(), writer) {
+                        told(watch, writer, memory, word, superlane..superlane + 1);
+                    }
+                });
             }
             Op::Pack { tile, rows } => {
                 let rows = &tape.numbers[rows as usize..][..1 + 2 * usize::from(shop.chip.mxm.rows)];
@@ -117,8 +111,9 @@ fn owned(bytes: &[u8], memory: &Memory, indexed: &Indexed, lane: usize) -> Optio
 }
 
 /// Each superlane's part of the word that its index names, or zeros. Says whether all were known.
-fn gather(memory: &mut Memory, width: usize, indexed: &Indexed) -> bool {
-    let (lanes, to) = (memory.places.lanes, memory.places.bytes(indexed.value));
+fn gather(memory: &mut Memory, indexed: &Indexed) -> bool {
+    let (lanes, width) = (memory.places.lanes, memory.places.lanes_per_superlane);
+    let to = memory.places.bytes(indexed.value);
     let mut known = true;
     for lane in (0..lanes).step_by(width) {
         let target = to.start + lane;
@@ -135,13 +130,9 @@ fn gather(memory: &mut Memory, width: usize, indexed: &Indexed) -> bool {
 }
 
 /// Each superlane's part of the value to the word that its index names. Says whether what remains of every word is known.
-fn scatter(
-    memory: &mut Memory,
-    width: usize,
-    indexed: &Indexed,
-    mut wrote: impl FnMut(&Memory, Word, usize),
-) -> bool {
-    let (lanes, from) = (memory.places.lanes, memory.places.bytes(indexed.value));
+fn scatter(memory: &mut Memory, indexed: &Indexed, mut wrote: impl FnMut(&Memory, Word, usize)) -> bool {
+    let (lanes, width) = (memory.places.lanes, memory.places.lanes_per_superlane);
+    let from = memory.places.bytes(indexed.value);
     let mut known = true;
     for (superlane, lane) in (0..lanes).step_by(width).enumerate() {
         if let Some(word) = owned(memory.bytes(), memory, indexed, lane) {

@@ -199,9 +199,9 @@ impl Memory {
         self.images[slice].find(address)?.bytes(address, self.places.lanes)
     }
 
-    /// Brings a word's bytes from the image into the arena, unless they are there or newer ones are.
+    /// Brings a word's bytes from the image into the arena, unless they are there or newer ones are. Words outside SRAM have no image.
     pub(crate) fn touch(&mut self, word: Word) {
-        if self.here.contains(word as usize) {
+        if word >= self.places.buffers.start || self.here.contains(word as usize) {
             return;
         }
         self.here.insert(word as usize);

@@ -126,14 +126,14 @@ impl Slots {
 
     /// The same, in a word of SRAM that may be overwritten.
     pub(crate) fn put_alias(&mut self, stream: Stream, slot: i64, word: Word) {
-        let index = self.index(stream, slot);
-        self.entries[index] = Entry { slot, word, owned: false };
+        self.put(stream, slot, word);
+        let entry = self.index(stream, slot) as u32;
         if self.aliases.nodes.len() >= self.aliases.limit {
             self.weed();
         }
         let head = &mut self.aliases.heads[word as usize];
         let next = std::mem::replace(head, self.aliases.nodes.len() as u32);
-        self.aliases.nodes.push(Alias { word, entry: index as u32, slot, next });
+        self.aliases.nodes.push(Alias { word, entry, slot, next });
     }
 
     /// A value joins what is in the slot. `join` says in which word the two are then: the slot's own, or the new one; the new one holds

@@ -104,9 +104,7 @@ impl Builder {
         while self.merges.waiting.front().is_some_and(|merge| merge.due <= cycle) {
             let Some(merge) = self.merges.waiting.pop_front() else { return };
             self.slots.merge(merge.stream, merge.slot, merge.word, |join| {
-                if join.from < memory.places.buffers.start {
-                    memory.touch(join.from);
-                }
+                memory.touch(join.from);
                 tape.ops.push(Op::Or { from: join.from, to: join.to });
             });
         }
@@ -115,9 +113,8 @@ impl Builder {
 
 /// The words of a window.
 pub(crate) fn words_of(indexed: Indexed) -> impl Iterator<Item = Word> + Clone {
-    let step = if indexed.stride == 0 { 0 } else { indexed.stride };
-    let count = if step == 0 { indexed.count.min(1) } else { indexed.count };
-    (0..count).map(move |entry| indexed.base + entry * step)
+    let count = if indexed.stride == 0 { indexed.count.min(1) } else { indexed.count };
+    (0..count).map(move |entry| indexed.base + entry * indexed.stride)
 }
 
 fn slice_of(chip: &Chip, queue: Queue) -> Option<usize> {

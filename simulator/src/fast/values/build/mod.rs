@@ -122,9 +122,7 @@ impl Builder {
     /// The word of the value that passes the slice of `by` on a stream, its bytes in the arena.
     fn take(&mut self, shop: &mut Workshop<'_>, by: &Element, stream: Stream) -> Option<Word> {
         let word = self.take_anywhere(shop.chip, by, stream)?;
-        if word < shop.memory.places.buffers.start {
-            shop.memory.touch(word);
-        }
+        shop.memory.touch(word);
         Some(word)
     }
 

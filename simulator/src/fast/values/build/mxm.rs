@@ -135,8 +135,7 @@ impl Plane {
             shop.tiles.prepare(number, shop.memory);
             return Some(Tile { number, format });
         }
-        let sram = shop.memory.places.buffers.start;
-        words.iter().filter(|word| **word < sram).for_each(|word| shop.memory.touch(*word));
+        words.iter().filter(|word| **word != NO_ROW).for_each(|word| shop.memory.touch(*word));
         // As many as can be on their way at once, and the one in the array, and the one that is pending.
         let ring = u64::from(shop.chip.latency.install) + 3;
         let number = PACKED | (index as u64 * ring + self.packed % ring) as u32;

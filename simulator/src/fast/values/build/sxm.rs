@@ -47,40 +47,39 @@ impl Builder {
     ) -> Option<()> {
         let delay = u64::from(shop.chip.latency.sxm);
         let crossing = delay + u64::from(shop.chip.stagger());
-        let each = |first: Stream, count: u8| adjacent(first, count);
         match sxm {
             Sxm::Shift { lanes, streams, from, to } => {
-                for (from, to) in each(from, streams).zip(each(to, streams)) {
+                for (from, to) in adjacent(from, streams).zip(adjacent(to, streams)) {
                     self.lane_move(shop, tape, by, Shape::Shift(lanes), &[from], to, crossing)?;
                 }
             }
             Sxm::Permute { map, streams, from, to } => {
-                for (from, to) in each(from, streams).zip(each(to, streams)) {
+                for (from, to) in adjacent(from, streams).zip(adjacent(to, streams)) {
                     self.lane_move(shop, tape, by, Shape::Permute(map), &[from], to, crossing)?;
                 }
             }
             Sxm::Distribute { map, streams, from, to } => {
-                for (from, to) in each(from, streams).zip(each(to, streams)) {
+                for (from, to) in adjacent(from, streams).zip(adjacent(to, streams)) {
                     self.lane_move(shop, tape, by, Shape::Distribute(map), &[from], to, delay)?;
                 }
             }
             Sxm::Select { map, streams, from, other, to } => {
                 for ((from, other), to) in
-                    each(from, streams).zip(each(other, streams)).zip(each(to, streams))
+                    adjacent(from, streams).zip(adjacent(other, streams)).zip(adjacent(to, streams))
                 {
                     self.lane_move(shop, tape, by, Shape::Select(map), &[from, other], to, delay)?;
                 }
             }
             Sxm::Rotate { n, from, to } => {
-                for (index, to) in each(to, n * n).enumerate() {
+                for (index, to) in adjacent(to, n * n).enumerate() {
                     let from = Stream { number: from.number + index as u8 / n, ..from };
                     self.lane_move(shop, tape, by, Shape::Rotate(index as u8 % n), &[from], to, crossing)?;
                 }
             }
             Sxm::Transpose { from, to } => {
                 let width = shop.chip.lanes_per_superlane as u8;
-                let sources: Vec<Stream> = each(from, width).collect();
-                for (lane, to) in each(to, width).enumerate() {
+                let sources: Vec<Stream> = adjacent(from, width).collect();
+                for (lane, to) in adjacent(to, width).enumerate() {
                     self.lane_move(shop, tape, by, Shape::Transpose(lane as u8), &sources, to, delay)?;
                 }
             }

@@ -49,10 +49,7 @@ impl Alus {
 /// The operation's code becomes the one that keeps the result.
 fn keep(done: Done, shop: &mut Workshop<'_>, tape: &mut Tape) {
     let kernel = shop.kernels.chain(Chain { nodes: vec![Node { keep: true, ..done.node }] });
-    let operands = match tape.ops[done.op] {
-        Op::Chain { operands, .. } => operands,
-        _ => return,
-    };
+    let Op::Chain { operands, .. } = tape.ops[done.op] else { return };
     tape.ops[done.op] = Op::Chain { kernel, operands };
 }
 

@@ -102,7 +102,8 @@ fn mask(chip: &Chip, lanes: usize, kind: MaskKind) -> Vec<u32> {
 fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> Vec<(Region, Vec<Vec<u8>>)> {
     let width = array.element.bytes();
     let regions = array.regions();
-    let used = array.tile_rows.div_ceil(array.rows_per_stripe) as usize * width;
+    let stripes = array.units.iter().map(|unit| unit.rows.div_ceil(unit.per_stripe)).max();
+    let used = stripes.unwrap_or(0) as usize * width;
     let mut planes: Vec<(Region, Vec<Vec<u8>>)> = regions
         .iter()
         .map(|&(region, words)| {

@@ -1,6 +1,7 @@
 //! From a schedule to a program: streams, ALUs and addresses filled in, runs sorted into queues, the memory image, the ports.
 
 mod image;
+mod order;
 mod ports;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ pub fn assemble(
         }
     }
     for runs in queues.values_mut() {
-        runs.sort_by_key(|run| run.cycle);
+        *runs = order::ordered(std::mem::take(runs));
     }
     let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
     let ports = ports::ports(graph, kernels, schedule)?;

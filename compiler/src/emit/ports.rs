@@ -41,16 +41,16 @@ fn parts(
     let tiles = array.tiles();
     let mut runs: Vec<(Region, u32, u32)> = Vec::new();
     for batch in 0..array.batches {
-        let (region, index) = array.units[(batch * tiles) as usize];
+        let unit = array.units[(batch * tiles) as usize];
         match runs.last_mut() {
-            Some((last, _, batches)) if *last == region => *batches += 1,
-            _ => runs.push((region, index, 1)),
+            Some((last, _, batches)) if *last == unit.region => *batches += 1,
+            _ => runs.push((unit.region, unit.word, 1)),
         }
     }
     let width = array.element.bytes();
     let plan = &kernels.storages.plan;
     runs.into_iter()
-        .map(|(region, index, batches)| {
+        .map(|(region, word, batches)| {
             let base = schedule.bases.base(id, region);
             let base =
                 base.ok_or_else(|| Diagnostic::new(Kind::Bug, "emit", format!("{id} has no address")))?;
@@ -67,7 +67,7 @@ fn parts(
                 broadcast: array.broadcast,
                 tile_rows: array.tile_rows,
                 rows_per_stripe: array.rows_per_stripe,
-                address: base + index * array.chunks * array.rows_per_stripe,
+                address: base + word,
                 stripes: (0..count).map(stripe).collect(),
             })
         })

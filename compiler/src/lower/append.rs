@@ -10,6 +10,7 @@ use isa::stream::Format;
 use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
+use super::floorplan::position;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::pass::{Feed, Pass, emit, format, untangle};
 use super::storage::{Region, Storage, StorageId};
@@ -88,23 +89,22 @@ fn tiles(array: &Storage, capacity: u32, batch: u32, chunk: u32, at: i64) -> Vec
         // All batches in one tile.
         let word = chunk * array.rows_per_stripe + batch * capacity;
         if array.rows_per_stripe >= array.tile_rows {
-            return vec![(array.units[0].0, vec![Window { stripe: 0, word, first: -at, count: capacity }])];
+            return vec![(array.region(), vec![Window { stripe: 0, word, first: -at, count: capacity }])];
         }
     }
     let tile = |tile: u32| {
-        let (region, place) = array.units[(batch * array.tiles() + tile) as usize];
+        let unit = array.units[(batch * array.tiles() + tile) as usize];
         let first = tile * array.tile_rows;
-        let rows = array.tile_rows.min(array.rows - first);
-        let windows = (0..rows.div_ceil(array.rows_per_stripe)).map(|stripe| {
-            let in_tile = stripe * array.rows_per_stripe;
+        let windows = (0..unit.rows.div_ceil(unit.per_stripe)).map(|stripe| {
+            let in_tile = stripe * unit.per_stripe;
             Window {
                 stripe,
-                word: (place * array.chunks + chunk) * array.rows_per_stripe,
+                word: unit.block(chunk),
                 first: i64::from(first + in_tile) - at,
-                count: array.rows_per_stripe.min(rows - in_tile),
+                count: unit.per_stripe.min(unit.rows - in_tile),
             }
         });
-        (region, windows.collect())
+        (unit.region, windows.collect())
     };
     (0..array.tiles()).map(tile).collect()
 }
@@ -128,7 +128,7 @@ impl Append<'_> {
         let position = Feed { storage: self.position, vectors: vec![(self.position_row, 0); steps.len()] };
         let width = target.element.bytes();
         // Row and position leave the VXM together, even where they must enter it in turns.
-        let clash = arrays.arrays[self.source].units[0].0 == arrays.arrays[self.position].units[0].0;
+        let clash = arrays.arrays[self.source].region() == arrays.arrays[self.position].region();
         let (turn, interval, leave) = if clash { (1, 2, 1 + d) } else { (0, 1, 0) };
         let data =
             self.through(&mut flow, &source, (0, leave), interval, (width as u16, format(target.element)));
@@ -185,8 +185,13 @@ impl Append<'_> {
             operand = AluOperand::Alu(loaded, (leave - enter) as u8);
         }
         let first = leave + i64::from(self.pass.chip.latency.vxm);
-        let out =
-            flow.stream(self.hemisphere.outward(), width, 0, (first, first + (count - 1) * interval + 1));
+        let last = first + (count - 1) * interval + 1;
+        let arrays = &self.pass.arrays.storages;
+        let regions = arrays.arrays[self.target].regions();
+        let own = regions.iter().filter(|(region, _)| region.hemisphere() == self.hemisphere);
+        let far = own.map(|(region, _)| arrays.plan.slices(*region).end - 1).max().unwrap_or(0);
+        let to = position(self.pass.chip, self.hemisphere, far);
+        let out = flow.stream(self.hemisphere.outward(), width, (0, to), (first, last));
         self.alu(flow, leave, interval, count, operand, Some((StreamRef(out, 0), put)));
         out
     }

@@ -10,7 +10,8 @@ use super::alu::is_pointwise;
 use super::context::{Context, is_f16};
 use super::floorplan::Floorplan;
 use super::fuse::{Groups, program, users};
-use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages};
+use super::tiling::{Pace, Site, Weights, share};
+use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{ElementType, NodeId, Op, ReduceOp};
@@ -22,8 +23,10 @@ pub struct Forms {
     pub plain: Option<StorageId>,
     /// binary16, one copy in each hemisphere, for left operands of products.
     pub halves: Option<[StorageId; 2]>,
-    /// Striped: right operands of products, and gather tables.
+    /// Striped evenly: right operands that are computed or are states, and gather tables.
     pub striped: Option<StorageId>,
+    /// Cut for the planes: constant right operands.
+    pub tiles: Option<StorageId>,
     /// 32-bit, one copy in each hemisphere: indices, which go past the table in both at once.
     pub indices: Option<[StorageId; 2]>,
     /// Striped with 32-bit elements: gather tables that binary16 would round.
@@ -42,11 +45,12 @@ pub struct Arrays {
 }
 
 /// What the consumers of a base ask for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Needs {
     plain: bool,
     halves: bool,
     striped: bool,
+    tiles: Option<Pace>,
     indices: bool,
     table: bool,
 }
@@ -59,7 +63,7 @@ pub fn arrays(
     precision: Precision,
 ) -> Result<Arrays, Diagnostic> {
     let plan = Floorplan::new(chip)?;
-    let needs = needs(context, groups, precision)?;
+    let needs = needs(context, groups, chip, precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
     let mut builder = Builder {
@@ -75,6 +79,9 @@ pub fn arrays(
         let need = needs[node];
         let mut made = Forms::default();
         let role = builder.role(node);
+        if let Some(pace) = need.tiles.filter(|_| !need.striped) {
+            made.tiles = Some(builder.tiles(node, Element::F16, role.clone(), &pace));
+        }
         if need.striped {
             made.striped = Some(builder.striped(node, Element::F16, role.clone()));
         }
@@ -121,7 +128,7 @@ impl Arrays {
             rows: 2,
             tile_rows: 2,
             rows_per_stripe: 2,
-            units: vec![(Region::Group(Hemisphere::West, number), 0)],
+            units: Storage::whole(Region::Group(Hemisphere::West, number), 2, 1),
         })
     }
 }
@@ -156,9 +163,20 @@ fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
     masks.into_iter().collect()
 }
 
+/// How many activations meet each tile of a product's weights.
+fn pace(context: &Context<'_>, chip: &Chip, node: NodeId) -> Result<Pace, Diagnostic> {
+    let stripes = Floorplan::new(chip)?.stripes;
+    let weights = context.graph.nodes[node].inputs[1];
+    let batches = context.rows(weights) / context.graph.shape(weights).iter().rev().nth(1).copied().unwrap_or(1).max(1);
+    let vectors = context.rows(node) / batches.max(1);
+    let vectors = vectors.clamp(1, usize::from(chip.mxm.accumulators)) as u32;
+    Ok(Pace { stripes: stripes.into(), vectors, cycles: 2 })
+}
+
 fn needs(
     context: &Context<'_>,
     groups: &Groups,
+    chip: &Chip,
     precision: Precision,
 ) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
     let mut needs: SecondaryMap<NodeId, Needs> = SecondaryMap::new();
@@ -170,7 +188,12 @@ fn needs(
         match &data.op {
             Op::MatMul { .. } => {
                 needs[base(0)].halves = true;
-                needs[base(1)].striped = true;
+                let weights = base(1);
+                if context.constant[weights] {
+                    needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, node)?));
+                } else {
+                    needs[weights].striped = true;
+                }
             }
             Op::Gather { .. } => {
                 let table = base(0);
@@ -305,7 +328,7 @@ impl Builder<'_, '_> {
 
     fn regions_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId) -> Vec<Region> {
         let ids = forms[node].plain.into_iter().chain(forms[node].indices.into_iter().flatten());
-        ids.map(|id| self.storages.arrays[id].units[0].0).collect()
+        ids.map(|id| self.storages.arrays[id].region()).collect()
     }
 
     fn storage(&self, node: NodeId, element: Element, role: Role) -> Storage {
@@ -338,7 +361,7 @@ impl Builder<'_, '_> {
         let groups = self.storages.plan.groups;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, self.word_type(node), role.clone());
-            storage.units = vec![(Region::Group(hemisphere, groups - 1), 0)];
+            storage.lie(Region::Group(hemisphere, groups - 1));
             self.storages.arrays.push(storage)
         })
     }
@@ -354,7 +377,7 @@ impl Builder<'_, '_> {
         };
         let region = all.min_by_key(|&region| weight(region)).expect("a floor plan has groups");
         *self.group_use.entry(region).or_default() += 1;
-        storage.units = vec![(region, 0)];
+        storage.lie(region);
         self.storages.arrays.push(storage)
     }
 
@@ -363,9 +386,30 @@ impl Builder<'_, '_> {
         self.pairs += 1;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, Element::F16, role.clone());
-            storage.units = vec![(Region::Pair(hemisphere, pair), 0)];
+            storage.lie(Region::Pair(hemisphere, pair));
             self.storages.arrays.push(storage)
         })
+    }
+
+    /// Weights cut for the planes that multiply them.
+    fn tiles(&mut self, node: NodeId, element: Element, role: Role, pace: &Pace) -> StorageId {
+        let mut storage = self.storage(node, element, role);
+        let shape = self.context.graph.shape(node);
+        storage.rows = if shape.len() < 2 { 1 } else { shape[shape.len() - 2] as u32 };
+        storage.batches = self.context.rows(node) as u32 / storage.rows.max(1);
+        let weights =
+            Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
+        // The emptier sites first, so that the odd tiles of small products go there.
+        let mut sites = Site::all(self.chip, element.bytes());
+        let words = |site: &Site, set: u16| self.set_use.get(&site.region(set)).copied().unwrap_or(0);
+        let sets = 0..self.storages.plan.sets;
+        let set = sets.min_by_key(|&set| sites.iter().map(|site| words(site, set)).max()).unwrap_or(0);
+        sites.sort_by_key(|site| words(site, set));
+        storage.units = share(weights, u32::from(self.chip.mxm.rows), &sites, set, pace);
+        for (region, words) in storage.regions() {
+            *self.set_use.entry(region).or_default() += u64::from(words);
+        }
+        self.storages.arrays.push(storage)
     }
 
     fn striped(&mut self, node: NodeId, element: Element, role: Role) -> StorageId {
@@ -377,12 +421,10 @@ impl Builder<'_, '_> {
         storage.tile_rows = rows.min(usize::from(self.chip.mxm.rows)).max(1) as u32;
         let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
         storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes);
-        let units = storage.batches * storage.tiles();
-        let words = u64::from(storage.chunks * storage.rows_per_stripe);
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();
-        for unit in 0..units {
+        for index in 0..storage.batches * storage.tiles() {
             // What the host sees lies in two ranges of batches, one a hemisphere; all else in turns.
-            let batch = unit / storage.tiles();
+            let (batch, tile) = (index / storage.tiles(), index % storage.tiles());
             let hemisphere = match &role {
                 Role::State(..) | Role::Input(_) if batch < storage.batches.div_ceil(2) => Hemisphere::East,
                 Role::State(..) | Role::Input(_) => Hemisphere::West,
@@ -396,18 +438,28 @@ impl Builder<'_, '_> {
                     next.keys().copied().find(|r| r.hemisphere() == hemisphere)
                 },
             );
-            let index = next.entry(region).or_default();
-            storage.units.push((region, *index));
-            *index += 1;
-            *self.set_use.entry(region).or_default() += words;
+            let row = tile * storage.tile_rows;
+            let word = next.entry(region).or_default();
+            let unit = Unit {
+                region,
+                word: *word,
+                row: batch * storage.rows + row,
+                rows: storage.tile_rows.min(storage.rows - row),
+                chunk: 0,
+                chunks: storage.chunks,
+                per_stripe: storage.rows_per_stripe,
+            };
+            storage.units.push(unit);
+            *word += unit.words();
+            *self.set_use.entry(region).or_default() += u64::from(unit.words());
         }
         self.storages.arrays.push(storage)
     }
 
-    /// The hemisphere with fewer units of this array, or else with fewer words of all.
-    fn emptier(&self, units: &BTreeMap<Region, u32>) -> Hemisphere {
+    /// The hemisphere with fewer words of this array, or else of all.
+    fn emptier(&self, words: &BTreeMap<Region, u32>) -> Hemisphere {
         let own =
-            |h: Hemisphere| units.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u32>();
+            |h: Hemisphere| words.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u32>();
         let all = |h: Hemisphere| {
             self.set_use.iter().filter(|(r, _)| r.hemisphere() == h).map(|(_, n)| *n).sum::<u64>()
         };

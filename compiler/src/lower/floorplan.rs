@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 /// Pairs of slices in each hemisphere for the left operands of products.
 const PAIRS: u16 = 2;
 /// Groups of four that a hemisphere needs at least.
-const LEAST_GROUPS: u16 = 3;
+const LEAST_GROUPS: u16 = 2;
 
 /// Division of a hemisphere's slices; both hemispheres alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +55,22 @@ impl Floorplan {
         let (first, count) = match region {
             Region::Group(_, n) => (4 * n, 4),
             Region::Pair(_, n) => (4 * self.groups + 2 * n, 2),
-            Region::Set(_, n) => (4 * self.groups + 2 * self.pairs + 2 * self.stripes * n, 2 * self.stripes),
+            Region::Set(_, n) => (self.first_of_set(n), 2 * self.stripes),
+            // Plane 0 loads from the slices nearer to it, so that it can begin sooner.
+            Region::Strip(_, n, plane) => {
+                (self.first_of_set(n) + if plane == 0 { self.stripes } else { 0 }, self.stripes)
+            }
         };
         first..first + count
+    }
+
+    /// Slices of a hemisphere that hold no weights: those nearest to the VXM.
+    pub fn inner(&self) -> u16 {
+        self.first_of_set(0)
+    }
+
+    fn first_of_set(&self, n: u16) -> u16 {
+        4 * self.groups + 2 * self.pairs + 2 * self.stripes * n
     }
 
     /// The slice that holds a byte of a stripe whose elements take `width` bytes.
@@ -70,9 +83,10 @@ impl Region {
     /// Half of the chip.
     pub fn hemisphere(self) -> Hemisphere {
         match self {
-            Region::Group(hemisphere, _) | Region::Pair(hemisphere, _) | Region::Set(hemisphere, _) => {
-                hemisphere
-            }
+            Region::Group(hemisphere, _)
+            | Region::Pair(hemisphere, _)
+            | Region::Set(hemisphere, _)
+            | Region::Strip(hemisphere, ..) => hemisphere,
         }
     }
 }

@@ -8,7 +8,8 @@ use isa::stream::{Direction, Format};
 use super::storage::{StorageId, Storages};
 use crate::graph::NodeId;
 
-/// Streams that a flow occupies: adjacent ones of one direction, in slots [from, to) relative to the flow's start.
+/// Streams that a flow occupies: adjacent ones of one direction, in slots relative to the flow's start, from where values are put to where
+/// they are taken last.
 #[derive(Clone, Debug)]
 pub struct StreamUse {
     /// Which way.
@@ -17,12 +18,12 @@ pub struct StreamUse {
     pub width: u16,
     /// The first stream's number is a multiple of this.
     pub align: u16,
-    /// Whether the values start upstream of the VXM, and so occupy both halves of the chip; else only the downstream half.
-    pub both_halves: bool,
-    /// First slot.
-    pub from: i64,
-    /// End of the slots.
-    pub to: i64,
+    /// Position of the first put.
+    pub from: i32,
+    /// Position of the last take.
+    pub to: i32,
+    /// Slots, as sorted, disjoint, half-open intervals.
+    pub slots: Vec<(i64, i64)>,
 }
 
 /// Reference to a stream of a flow: which use, and which stream of its group.
@@ -112,6 +113,23 @@ pub struct FlowRun {
 }
 
 impl FlowRun {
+    /// Relative cycles in which it dispatches, as intervals. Dispatches less than `gap` apart are one interval.
+    pub fn busy(&self, gap: i64) -> Vec<(i64, i64)> {
+        let mut length = 1;
+        let mut starts = vec![self.cycle];
+        for repeat in self.repeats.iter().rev() {
+            let (count, interval) = (i64::from(repeat.count), i64::from(repeat.interval));
+            let span = starts.last().map_or(0, |last| last - self.cycle) + length;
+            if interval - span < gap {
+                length = span + (count - 1) * interval;
+                starts.truncate(1);
+            } else {
+                starts = (0..count).flat_map(|n| starts.iter().map(move |s| s + n * interval)).collect();
+            }
+        }
+        starts.into_iter().map(|start| (start, start + length)).collect()
+    }
+
     /// Relative cycle after the last dispatch.
     pub fn end(&self) -> i64 {
         let spans = self.repeats.iter().map(|r| i64::from(r.count - 1) * i64::from(r.interval));
@@ -133,12 +151,33 @@ pub struct Access {
 /// What a flow has to do with the weights of an MXM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MxmRole {
+    /// Many tiles, rigidly one after the other; cycles are relative to the start.
+    Conveyor(Conveyor),
     /// Fills the buffer; the start is the first LW, and this many cycles of LW follow.
     Load(Hemisphere, i64),
     /// Installs the buffer; the start is the IW.
     Install(Hemisphere),
     /// Streams activations; the start is the first ABC, and the array is busy for so many cycles.
     Stream(Hemisphere, i64),
+}
+
+/// Many tiles through one plane, or through the two that make one array of binary16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conveyor {
+    /// Which half.
+    pub hemisphere: Hemisphere,
+    /// Which plane; of two that are one, the first.
+    pub plane: u8,
+    /// Whether the next plane is part of it.
+    pub paired: bool,
+    /// First LW.
+    pub load: i64,
+    /// First IW.
+    pub install: i64,
+    /// Last IW.
+    pub installed: i64,
+    /// End of the last activation.
+    pub idle: i64,
 }
 
 /// A kernel that the scheduler places as one.
@@ -180,18 +219,27 @@ impl Flow {
         }
     }
 
-    /// Adds a use of streams.
-    pub fn stream(&mut self, direction: Direction, width: u16, origin: i32, slots: (i64, i64)) -> usize {
-        let upstream = i64::from(origin) * direction.sign() < 0;
+    /// Adds a use of streams on the way from one position to another, in slots [from, to).
+    pub fn stream(
+        &mut self,
+        direction: Direction,
+        width: u16,
+        (from, to): (i32, i32),
+        slots: (i64, i64),
+    ) -> usize {
+        self.streams_in(direction, width, (from, to), vec![slots])
+    }
+
+    /// The same, in several intervals of slots.
+    pub fn streams_in(
+        &mut self,
+        direction: Direction,
+        width: u16,
+        (from, to): (i32, i32),
+        slots: Vec<(i64, i64)>,
+    ) -> usize {
         let align = if width > 4 { 4 } else { width };
-        self.streams.push(StreamUse {
-            direction,
-            width,
-            align,
-            both_halves: upstream,
-            from: slots.0,
-            to: slots.1,
-        });
+        self.streams.push(StreamUse { direction, width, align, from, to, slots });
         self.streams.len() - 1
     }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use isa::Chip;
 use isa::instruction::VxmOp;
-use isa::place::{Hemisphere, Queue};
+use isa::place::{Hemisphere, Queue, Slice};
 
 use super::arrays::{Arrays, bad_node};
 use super::compress::Item;
 use super::context::Context;
+use super::floorplan::position;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::pass::{Pass, emit, format};
-use super::storage::{Storage, StorageId};
+use super::storage::{Storage, StorageId, Unit};
 use super::vxm::plain;
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
@@ -66,9 +67,8 @@ impl Gather<'_> {
         let mut sums: Vec<(usize, i64)> = Vec::new();
         for hemisphere in Hemisphere::BOTH {
             let table = self.array(self.table);
-            let units: Vec<u32> = (0..table.units.len() as u32)
-                .filter(|&u| table.units[u as usize].0.hemisphere() == hemisphere)
-                .collect();
+            let units: Vec<Unit> =
+                table.units.iter().copied().filter(|unit| unit.region.hemisphere() == hemisphere).collect();
             if !units.is_empty() {
                 sums.push(self.side(&mut flow, hemisphere, &units));
             }
@@ -84,7 +84,7 @@ impl Gather<'_> {
             sum = (index, cycle);
         }
         let cycle = sum.1 + d;
-        let hemisphere = self.array(self.out).units[0].0.hemisphere();
+        let hemisphere = self.array(self.out).region().hemisphere();
         let stream = self.pass.result(&mut flow, self.out, hemisphere, &[(0, self.pass.space[0])], cycle, 1);
         let result = Some((StreamRef(stream, 0), self.pass.format(self.out)));
         let act = Act::Alu { op: VxmOp::Pass, a: AluOperand::Alu(sum.0, d as u8), b: None, result };
@@ -94,33 +94,30 @@ impl Gather<'_> {
     }
 
     /// The tiles in one hemisphere; returns the ALU that has their sum, and its last cycle.
-    fn side(&self, flow: &mut Flow, hemisphere: Hemisphere, units: &[u32]) -> (usize, i64) {
+    fn side(&self, flow: &mut Flow, hemisphere: Hemisphere, units: &[Unit]) -> (usize, i64) {
         let chip = self.pass.chip;
         let plan = &self.pass.arrays.storages.plan;
         let table = self.array(self.table);
         let (width, d) = (table.element.bytes(), i64::from(chip.latency.vxm));
         let wait = i64::from(chip.latency.gather);
-        let origin = if hemisphere == Hemisphere::East { 1 } else { -1 };
         let last = (units.len() as i64 - 1) * d;
-        let slices = plan.slices(table.units[units[0] as usize].0);
+        let slices = plan.slices(units[0].region);
         let (near, far) = (1 + i64::from(slices.start), i64::from(slices.end));
         // What a slice puts in cycle t − distance passes the VXM in cycle t; for that it takes the index in cycle t − distance − d_gather.
         let index_slots = (-2 * far - wait, last - 2 * near - wait + 1);
         let index = self.index(flow, hemisphere, index_slots);
-        let inward = flow.stream(hemisphere.inward(), width as u16, origin, (0, last + 1));
+        let path = (position(chip, hemisphere, slices.end - 1), 0);
+        let inward = flow.stream(hemisphere.inward(), width as u16, path, (0, last + 1));
         let mut by_slice: BTreeMap<(u16, u32), Vec<Item>> = BTreeMap::new();
-        for (n, &unit) in units.iter().enumerate() {
-            let first = unit * table.tile_rows;
-            let rows = table.tile_rows.min(table.rows - first);
-            let (region, place) = table.units[unit as usize];
-            for stripe in 0..rows.div_ceil(table.rows_per_stripe) {
-                let count = table.rows_per_stripe.min(rows - stripe * table.rows_per_stripe);
-                let word = (place * table.chunks + self.chunk) * table.rows_per_stripe;
+        for (n, unit) in units.iter().enumerate() {
+            for stripe in 0..unit.rows.div_ceil(unit.per_stripe) {
+                let first = stripe * unit.per_stripe;
+                let count = unit.per_stripe.min(unit.rows - first);
                 for byte in 0..width {
-                    let slice = plan.slice(region, stripe, width, byte);
+                    let slice = plan.slice(unit.region, stripe, width, byte);
                     let cycle = n as i64 * d - (1 + i64::from(slice)) - wait;
-                    let window = i64::from(first + stripe * table.rows_per_stripe);
-                    let item = Item { cycle, word: i64::from(word), window, repeats: Vec::new() };
+                    let (word, window) = (i64::from(unit.block(self.chunk)), i64::from(unit.row + first));
+                    let item = Item { cycle, word, window, repeats: Vec::new() };
                     by_slice.entry((slice, count)).or_default().push(item);
                 }
             }
@@ -151,9 +148,11 @@ impl Gather<'_> {
     fn index(&self, flow: &mut Flow, hemisphere: Hemisphere, slots: (i64, i64)) -> usize {
         let storage = self.index[usize::from(hemisphere == Hemisphere::West)];
         let array = self.array(storage);
-        let slices = self.pass.arrays.storages.plan.slices(array.units[0].0);
-        let origin = if hemisphere == Hemisphere::East { 1 } else { -1 };
-        let stream = flow.stream(hemisphere.outward(), 4, origin, slots);
+        let slices = self.pass.arrays.storages.plan.slices(array.region());
+        let chip = self.pass.chip;
+        // Not every slot's index is taken, so they go on to the edge.
+        let path = (position(chip, hemisphere, slices.start), Slice::C2c(hemisphere).position(chip));
+        let stream = flow.stream(hemisphere.outward(), 4, path, slots);
         let place = array.locate(self.index_row, 0);
         let first = slots.0 - i64::from(self.pass.chip.latency.read);
         let earliest = first + 1 + i64::from(slices.start);

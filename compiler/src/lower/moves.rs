@@ -230,7 +230,7 @@ impl Mover<'_> {
     fn put(&self, flow: &mut Flow, sum: AluOperand, done: &[i64]) {
         let d = i64::from(self.pass.chip.latency.vxm);
         let array = &self.pass.arrays.storages.arrays[self.out];
-        let hemisphere = array.units[0].0.hemisphere();
+        let hemisphere = array.region().hemisphere();
         let vectors: Vec<(usize, (u32, u32))> =
             done.iter().zip(self.pass.space).map(|(&cycle, &at)| (cycle as usize, at)).collect();
         let stream = self.pass.result(flow, self.out, hemisphere, &vectors, d, 1);
@@ -243,7 +243,7 @@ impl Mover<'_> {
     }
 
     fn hemisphere(&self, piece: &Piece) -> Hemisphere {
-        self.pass.arrays.storages.arrays[piece.storage].units[0].0.hemisphere()
+        self.pass.arrays.storages.arrays[piece.storage].region().hemisphere()
     }
 
     /// Reads and permutes, so that each piece passes the VXM in its cycle. Returns the stream on which they do.
@@ -259,8 +259,8 @@ impl Mover<'_> {
         let origin = Slice::Sxm(hemisphere).position(chip);
         let lead = i64::from(chip.latency.sxm) + i64::from(chip.stagger()) + sxm;
         let before = (slots.0 - lead - sxm, slots.1 - lead - sxm);
-        let outward = flow.stream(hemisphere.outward(), 4, origin.signum(), before);
-        let inward = flow.stream(hemisphere.inward(), 4, origin, slots);
+        let outward = flow.stream(hemisphere.outward(), 4, (origin.signum(), origin), before);
+        let inward = flow.stream(hemisphere.inward(), 4, (origin, 0), slots);
         let read = i64::from(chip.latency.read);
         let arrays = &self.pass.arrays.storages;
         let mut by_storage: BTreeMap<StorageId, Vec<(i64, Piece)>> = BTreeMap::new();
@@ -269,7 +269,7 @@ impl Mover<'_> {
         }
         for (storage, pieces) in by_storage {
             let array = &arrays.arrays[storage];
-            let region = array.units[0].0;
+            let region = array.region();
             let slices = arrays.plan.slices(region);
             let start = |cycle: i64, slice: u16| cycle - lead - (sxm - 1 - i64::from(slice)) - read;
             for (byte, slice) in slices.clone().enumerate() {

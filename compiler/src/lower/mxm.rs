@@ -3,8 +3,6 @@
 //! out[j] = a[j] · b[j]ᵀ. A tile is up to `rows` rows of one b by one chunk of k; chunks of k follow each other and add up in the
 //! accumulators. Batches that share a b stream through the same installed tile.
 
-use std::collections::BTreeMap;
-
 use isa::Chip;
 use isa::instruction::AccMode;
 use isa::place::{Hemisphere, MxmPort, Queue, Slice};
@@ -12,9 +10,11 @@ use isa::place::{Hemisphere, MxmPort, Queue, Slice};
 use super::arrays::{Arrays, bad_node};
 use super::compress::Item;
 use super::context::Context;
+use super::floorplan::position;
 use super::flow::{Access, Act, Flow, FlowQueue, MxmRole, StreamRef, WordRef};
 use super::pass::{emit, repeat};
-use super::storage::{Region, Role, Storage, StorageId};
+use super::tiled::{Sharing, Tiled};
+use super::storage::{Role, Storage, StorageId, Unit};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
 
@@ -30,20 +30,16 @@ struct Product<'a> {
 /// One tile: unit of the weights, chunk of k.
 #[derive(Clone, Copy)]
 struct Tile {
-    batch: u32,
+    unit: Unit,
+    /// Chunk of the result's columns.
     tile: u32,
     chunk: u32,
-    region: Region,
-    /// Index of the unit in its region.
-    index: u32,
-    /// Weight rows that are there.
-    rows: u32,
 }
 
 /// Lowers a product.
 pub fn product(
     context: &Context<'_>,
-    arrays: &Arrays,
+    arrays: &mut Arrays,
     chip: &Chip,
     node: NodeId,
 ) -> Result<Vec<Flow>, Diagnostic> {
@@ -52,7 +48,7 @@ pub fn product(
     let shape = &data.ty.shape;
     let (m, n, k) = (shape[shape.len() - 2], shape[shape.len() - 1], context.columns(a));
     let forms = (
-        arrays.forms[context.base(b)].striped,
+        arrays.forms[context.base(b)].tiles.or(arrays.forms[context.base(b)].striped),
         arrays.forms[context.base(a)].halves,
         arrays.forms[node].plain,
     );
@@ -65,7 +61,6 @@ pub fn product(
             data.origin
         )));
     }
-    let product = Product { chip, arrays, node, weights, left, out };
     let with_last = |rows: usize, last: usize| {
         let mut target = shape[..shape.len() - 2].to_vec();
         target.extend([rows, last]);
@@ -84,11 +79,15 @@ pub fn product(
             data.origin
         )));
     }
-    let mut sharing: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
+    let mut sharing = Sharing::new();
     for (batch, rows) in b_rows.chunks(n).enumerate() {
         let activations = (batch * m..(batch + 1) * m).map(|row| (a_rows[row], row as u32));
         sharing.entry(rows[0] / n as u32).or_default().extend(activations);
     }
+    if arrays.forms[context.base(b)].tiles.is_some() {
+        return Tiled { chip, node, weights, left, out }.flows(arrays, &sharing);
+    }
+    let product = Product { chip, arrays, node, weights, left, out };
     let mut flows = Vec::new();
     for (batch, activations) in &sharing {
         for block in activations.chunks(usize::from(chip.mxm.accumulators)) {
@@ -109,11 +108,10 @@ impl Product<'_> {
 
     fn matrix(&self, batch: u32, activations: &[(u32, u32)], flows: &mut Vec<Flow>) {
         let weights = self.storage(self.weights);
-        for tile in 0..weights.tiles() {
-            let (region, index) = weights.units[(batch * weights.tiles() + tile) as usize];
-            let rows = weights.tile_rows.min(weights.rows - tile * weights.tile_rows);
+        let first = (batch * weights.tiles()) as usize;
+        for (tile, &unit) in weights.units[first..first + weights.tiles() as usize].iter().enumerate() {
             for chunk in 0..weights.chunks {
-                let tile = Tile { batch, tile, chunk, region, index, rows };
+                let tile = Tile { unit, tile: tile as u32, chunk };
                 flows.push(self.load(tile));
                 flows.push(self.install(tile));
                 flows.push(self.stream(tile, activations, chunk + 1 == weights.chunks));
@@ -123,16 +121,17 @@ impl Product<'_> {
 
     fn load(&self, tile: Tile) -> Flow {
         let weights = self.storage(self.weights);
-        let hemisphere = tile.region.hemisphere();
-        let per_stripe = weights.rows_per_stripe;
-        let stripes = tile.rows.div_ceil(per_stripe);
+        let hemisphere = tile.unit.region.hemisphere();
+        let per_stripe = tile.unit.per_stripe;
+        let stripes = tile.unit.rows.div_ceil(per_stripe);
         let mut flow = Flow::new(self.node, "load");
         flow.mxm = Some(MxmRole::Load(hemisphere, i64::from(per_stripe)));
         let mxm = self.distance();
-        let origin = if hemisphere == Hemisphere::East { 1 } else { -1 };
+        let near = self.arrays.storages.plan.slices(tile.unit.region).start;
+        let path = (position(self.chip, hemisphere, near), Slice::Mxm(hemisphere).position(self.chip));
         let slots = (-mxm, i64::from(per_stripe) - mxm);
-        let stream = flow.stream(hemisphere.outward(), 2 * stripes as u16, origin, slots);
-        let full = tile.rows - (stripes - 1) * per_stripe;
+        let stream = flow.stream(hemisphere.outward(), 2 * stripes as u16, path, slots);
+        let full = tile.unit.rows - (stripes - 1) * per_stripe;
         for (first, end, count) in [(0, full, stripes), (full, per_stripe, stripes - 1)] {
             if first < end && count > 0 {
                 let act = Act::Lw(StreamRef(stream, 0), count as u8, first as u16, per_stripe as u16);
@@ -148,11 +147,11 @@ impl Product<'_> {
                 );
             }
         }
-        let base = (tile.index * weights.chunks + tile.chunk) * per_stripe;
+        let base = tile.unit.block(tile.chunk);
         for stripe in 0..stripes {
-            let count = per_stripe.min(tile.rows - stripe * per_stripe);
+            let count = per_stripe.min(tile.unit.rows - stripe * per_stripe);
             for byte in 0..2 {
-                let slice = self.arrays.storages.plan.slice(tile.region, stripe, 2, byte);
+                let slice = self.arrays.storages.plan.slice(tile.unit.region, stripe, 2, byte);
                 let start = -(mxm - 1 - i64::from(slice)) - i64::from(self.chip.latency.read);
                 let items = (0..count).map(|c| Item::once(start + i64::from(c), base + c)).collect();
                 let to = StreamRef(stream, (2 * stripe) as u16 + byte as u16);
@@ -162,11 +161,10 @@ impl Product<'_> {
             }
         }
         if weights.role != Role::Constant {
-            let far = mxm - 1 - i64::from(self.arrays.storages.plan.slices(tile.region).start);
-            let first = tile.batch * weights.rows + tile.tile * weights.tile_rows;
-            for row in 0..tile.rows {
+            let far = mxm - 1 - i64::from(self.arrays.storages.plan.slices(tile.unit.region).start);
+            for row in 0..tile.unit.rows {
                 let cycle = i64::from(row % per_stripe) - far - i64::from(self.chip.latency.read);
-                let vector = weights.vector(first + row, tile.chunk);
+                let vector = weights.vector(tile.unit.row + row, tile.chunk);
                 flow.reads.push(Access { storage: self.weights, vector, cycle });
             }
         }
@@ -174,7 +172,7 @@ impl Product<'_> {
     }
 
     fn install(&self, tile: Tile) -> Flow {
-        let hemisphere = tile.region.hemisphere();
+        let hemisphere = tile.unit.region.hemisphere();
         let mut flow = Flow::new(self.node, "install");
         flow.mxm = Some(MxmRole::Install(hemisphere));
         flow.run(FlowQueue::Fixed(Queue::Mxm(hemisphere, 0, MxmPort::Install)), 0, Act::Iw, Vec::new());
@@ -182,7 +180,7 @@ impl Product<'_> {
     }
 
     fn stream(&self, tile: Tile, activations: &[(u32, u32)], last: bool) -> Flow {
-        let hemisphere = tile.region.hemisphere();
+        let hemisphere = tile.unit.region.hemisphere();
         let count = activations.len() as u32;
         let span = 2 * i64::from(count);
         let mut flow = Flow::new(self.node, "stream");
@@ -190,11 +188,12 @@ impl Product<'_> {
         let mxm = self.distance();
         let left = self.left[usize::from(hemisphere == Hemisphere::West)];
         let array = self.storage(left);
-        let region = array.units[0].0;
-        let origin = if hemisphere == Hemisphere::East { 1 } else { -1 };
-        let input = flow.stream(hemisphere.outward(), 2, origin, (-mxm, span - 1 - mxm));
+        let region = array.region();
         let read = i64::from(self.chip.latency.read);
         let slices = self.arrays.storages.plan.slices(region);
+        let path =
+            (position(self.chip, hemisphere, slices.start), Slice::Mxm(hemisphere).position(self.chip));
+        let input = flow.stream(hemisphere.outward(), 2, path, (-mxm, span - 1 - mxm));
         for (byte, slice) in slices.clone().enumerate() {
             let start = -(mxm - 1 - i64::from(slice)) - read;
             let word = |row: u32| array.locate(row, tile.chunk).word;
@@ -223,15 +222,20 @@ impl Product<'_> {
 
     /// Streams of the sums, and their writes.
     fn sums(&self, flow: &mut Flow, tile: Tile, activations: &[(u32, u32)], arrival: i64) -> usize {
-        let hemisphere = tile.region.hemisphere();
+        let hemisphere = tile.unit.region.hemisphere();
         let mxm = self.distance();
         let emitted = arrival + i64::from(self.chip.latency.accumulate);
         let origin = Slice::Mxm(hemisphere).position(self.chip);
         let span = 2 * activations.len() as i64 - 1;
-        let stream = flow.stream(hemisphere.inward(), 4, origin, (emitted + mxm, emitted + mxm + span));
         let array = self.storage(self.out);
-        let region = array.units[0].0;
+        let region = array.region();
         let slices = self.arrays.storages.plan.slices(region);
+        let last = match region.hemisphere() == hemisphere {
+            true => slices.start,
+            false => slices.end - 1,
+        };
+        let path = (origin, position(self.chip, region.hemisphere(), last));
+        let stream = flow.stream(hemisphere.inward(), 4, path, (emitted + mxm, emitted + mxm + span));
         let travel = |slice: u16| match region.hemisphere() == hemisphere {
             true => mxm - 1 - i64::from(slice),
             false => mxm + 1 + i64::from(slice),

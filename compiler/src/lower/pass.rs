@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use isa::instruction::VxmOp;
-use isa::place::{Hemisphere, Queue, Slice};
+use isa::place::{Hemisphere, Queue};
 use isa::stream::Format;
 use isa::{Chip, Element, Repeat};
 
 use super::alu::{AluProgram, Value};
 use super::arrays::{Arrays, Forms};
 use super::compress::{Item, compress};
+use super::floorplan::position;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, FlowRun, StreamRef, WordRef};
 use super::storage::{Region, StorageId};
 use crate::diagnostic::{Diagnostic, Kind};
@@ -193,7 +194,10 @@ impl Pass<'_> {
         let width = array.element.bytes();
         let put = |i: usize| cycle + i as i64 * interval + i64::from(self.chip.latency.vxm);
         let slots = (put(vectors[0].0), put(vectors[vectors.len() - 1].0) + 1);
-        let stream = flow.stream(hemisphere.outward(), width as u16, 0, slots);
+        let regions = vectors.iter().map(|&(_, (row, chunk))| array.locate(row, chunk).region);
+        let far = regions.map(|region| self.arrays.storages.plan.slices(region).end - 1).max().unwrap_or(0);
+        let path = (0, position(self.chip, hemisphere, far));
+        let stream = flow.stream(hemisphere.outward(), width as u16, path, slots);
         // By stripe: each stripe's slices write their own vectors.
         let mut stripes: BTreeMap<(Region, u32), Vec<(usize, u32)>> = BTreeMap::new();
         for &(i, (row, chunk)) in vectors {
@@ -219,13 +223,12 @@ impl Pass<'_> {
     /// Reads of an input, so that vector i passes the VXM at `cycle + i · interval`.
     pub(super) fn feed(&self, flow: &mut Flow, feed: &Feed, cycle: i64, interval: i64) -> usize {
         let array = &self.arrays.storages.arrays[feed.storage];
-        let region = array.units[0].0;
+        let region = array.region();
         let hemisphere = region.hemisphere();
         let slices = self.arrays.storages.plan.slices(region);
-        let origin = Slice::Mem(hemisphere, slices.start).position(self.chip);
+        let path = (position(self.chip, hemisphere, slices.end - 1), 0);
         let last = cycle + (feed.vectors.len() as i64 - 1) * interval;
-        let stream =
-            flow.stream(hemisphere.inward(), array.element.bytes() as u16, origin, (cycle, last + 1));
+        let stream = flow.stream(hemisphere.inward(), array.element.bytes() as u16, path, (cycle, last + 1));
         let read = i64::from(self.chip.latency.read);
         for (byte, slice) in slices.clone().enumerate() {
             let start = cycle - (1 + i64::from(slice)) - read;
@@ -299,7 +302,7 @@ impl Pass<'_> {
         let mut seen: BTreeMap<Region, i64> = BTreeMap::new();
         let mut phases = Vec::new();
         for feed in feeds {
-            let region = self.arrays.storages.arrays[feed.storage].units[0].0;
+            let region = self.arrays.storages.arrays[feed.storage].region();
             let turn = seen.entry(region).or_default();
             phases.push(*turn);
             *turn += 1;

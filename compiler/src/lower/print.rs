@@ -31,9 +31,12 @@ fn write_array(f: &mut fmt::Formatter<'_>, id: &str, array: &Storage) -> fmt::Re
 
 fn write_needs(f: &mut fmt::Formatter<'_>, flow: &Flow) -> fmt::Result {
     for (index, needed) in flow.streams.iter().enumerate() {
-        let half = if needed.both_halves { "both halves" } else { "downstream half" };
-        let (from, to) = (needed.from, needed.to);
-        writeln!(f, "  u{index}: {} streams {}, slots {from}..{to}, {half}", needed.width, needed.direction)?;
+        write!(f, "  u{index}: {} streams {} ", needed.width, needed.direction)?;
+        write!(f, "from {} to {}, slots", needed.from, needed.to)?;
+        for (from, to) in &needed.slots {
+            write!(f, " {from}..{to}")?;
+        }
+        writeln!(f)?;
     }
     for (index, (from, to)) in flow.alus.iter().enumerate() {
         writeln!(f, "  alu{index}: {from}..{to}")?;

@@ -86,7 +86,7 @@ impl Reducer<'_> {
             (0..groups).flat_map(|n| Hemisphere::BOTH.map(|hemisphere| Region::Group(hemisphere, n)));
         let regions: Vec<Region> = regions.collect();
         let first = self.node.as_u32() as usize;
-        let place = |id: StorageId| self.arrays.storages.arrays[id].units[0].0;
+        let place = |id: StorageId| self.arrays.storages.arrays[id].region();
         let turns = (0..regions.len()).map(|turn| regions[(first + turn) % regions.len()]);
         let clashes = |region: &Region| apart.iter().filter(|&&id| place(id) == *region).count();
         let region = turns.min_by_key(clashes).unwrap_or(regions[0]);
@@ -102,7 +102,7 @@ impl Reducer<'_> {
             rows,
             tile_rows: rows,
             rows_per_stripe: rows,
-            units: vec![(region, 0)],
+            units: Storage::whole(region, rows, 1),
         })
     }
 
@@ -157,7 +157,7 @@ impl Reducer<'_> {
         if let Some((mask, op)) = mask {
             let every = |first: i64| (0..i64::from(total)).map(|i| first + i * d).collect();
             let arrays = &self.arrays.storages.arrays;
-            if arrays[mask].units[0].0 == arrays[feed.storage].units[0].0 {
+            if arrays[mask].region() == arrays[feed.storage].region() {
                 // They share slices: the mask follows one cycle behind, and the data waits for it.
                 let load =
                     self.alu(&mut flow, every(0), Act::Alu { op: VxmOp::Pass, a: x, b: None, result: None });
@@ -207,7 +207,7 @@ impl Reducer<'_> {
         interval: i64,
         out: StorageId,
     ) {
-        let hemisphere = self.arrays.storages.arrays[out].units[0].0.hemisphere();
+        let hemisphere = self.arrays.storages.arrays[out].region().hemisphere();
         let vectors: Vec<(usize, (u32, u32))> = pass.space.iter().copied().enumerate().collect();
         let stream = pass.result(flow, out, hemisphere, &vectors, cycle, interval);
         let result = Some((StreamRef(stream, 0), pass.format(out)));
@@ -222,15 +222,15 @@ impl Reducer<'_> {
         let n = count as i64;
         let rows = feed.vectors.len() as i64;
         let array = &self.arrays.storages.arrays[feed.storage];
-        let region = array.units[0].0;
+        let region = array.region();
         let hemisphere = region.hemisphere();
         let sxm = i64::from(Slice::Sxm(Hemisphere::East).position(self.chip));
         let origin = Slice::Sxm(hemisphere).position(self.chip);
         // Rotation j of row r passes the VXM in cycle r · n + j.
         let permute = -(i64::from(self.chip.latency.sxm) + i64::from(self.chip.stagger()) + sxm);
-        let outward =
-            flow.stream(hemisphere.outward(), 4, origin.signum(), (permute - sxm, permute - sxm + rows * n));
-        let inward = flow.stream(hemisphere.inward(), 4, origin, (0, rows * n));
+        let slots = (permute - sxm, permute - sxm + rows * n);
+        let outward = flow.stream(hemisphere.outward(), 4, (origin.signum(), origin), slots);
+        let inward = flow.stream(hemisphere.inward(), 4, (origin, 0), (0, rows * n));
         let slices = self.arrays.storages.plan.slices(region);
         let read = i64::from(self.chip.latency.read);
         for (byte, slice) in slices.clone().enumerate() {

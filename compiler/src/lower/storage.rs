@@ -52,12 +52,46 @@ pub enum Region {
     Pair(Hemisphere, u16),
     /// A set of slices striped with weights.
     Set(Hemisphere, u16),
+    /// The part of a set from which one plane loads weights.
+    Strip(Hemisphere, u16, u8),
+}
+
+/// Rows and chunks of an array that lie together in one region: rows dealt to stripes in blocks of `per_stripe`, each block of each chunk
+/// at adjacent words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Where.
+    pub region: Region,
+    /// First word, from the array's base in the region.
+    pub word: u32,
+    /// First row (over all batches).
+    pub row: u32,
+    /// Rows.
+    pub rows: u32,
+    /// First chunk.
+    pub chunk: u32,
+    /// Chunks.
+    pub chunks: u32,
+    /// Rows in one stripe.
+    pub per_stripe: u32,
+}
+
+impl Unit {
+    /// Words that it takes.
+    pub fn words(&self) -> u32 {
+        self.chunks * self.per_stripe
+    }
+
+    /// The word of a chunk's first row of a stripe.
+    pub fn block(&self, chunk: u32) -> u32 {
+        self.word + (chunk - self.chunk) * self.per_stripe
+    }
 }
 
 /// An array [batches, rows, columns] with columns on lanes.
 ///
-/// A tile of `tile_rows` rows of one batch is a unit, and lies in one hemisphere; rows of a tile are dealt to stripes in
-/// blocks of `rows_per_stripe`. Word of (unit, chunk, row of block): (unit's index · chunks + chunk) · rows_per_stripe + row.
+/// It is cut into units. What a host or an index must find is cut evenly: a tile of `tile_rows` rows of one batch is a unit, with
+/// `rows_per_stripe` rows a stripe. Weights of products are cut as the planes share the work.
 #[derive(Clone, Debug)]
 pub struct Storage {
     /// The graph node whose value it holds.
@@ -80,8 +114,8 @@ pub struct Storage {
     pub tile_rows: u32,
     /// Rows of a tile in one stripe.
     pub rows_per_stripe: u32,
-    /// Region and index within it of each unit (batch · tiles + tile).
-    pub units: Vec<(Region, u32)>,
+    /// Its parts, by first row and then first chunk.
+    pub units: Vec<Unit>,
 }
 
 /// Where a vector lies.
@@ -113,22 +147,42 @@ impl Storage {
 
     /// Where the vector of a row (over all batches) and chunk lies.
     pub fn locate(&self, row: u32, chunk: u32) -> Location {
-        let (batch, row) = (row / self.rows, row % self.rows);
-        let (tile, in_tile) = (row / self.tile_rows, row % self.tile_rows);
-        let (region, index) = self.units[(batch * self.tiles() + tile) as usize];
-        let stripe = in_tile / self.rows_per_stripe;
-        let word = (index * self.chunks + chunk) * self.rows_per_stripe + in_tile % self.rows_per_stripe;
-        Location { region, stripe, word }
+        let unit = &self.units[self.unit(row, chunk)];
+        let (stripe, in_stripe) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
+        Location { region: unit.region, stripe, word: unit.block(chunk) + in_stripe }
+    }
+
+    /// Index of the unit of a row and chunk.
+    fn unit(&self, row: u32, chunk: u32) -> usize {
+        let after = self.units.partition_point(|unit| unit.row <= row);
+        let first = self.units[after - 1].row;
+        let from = self.units[..after].partition_point(|unit| unit.row < first);
+        from + self.units[from..after].partition_point(|unit| unit.chunk <= chunk) - 1
+    }
+
+    /// The only unit of an array that lies in one piece.
+    pub fn whole(region: Region, rows: u32, chunks: u32) -> Vec<Unit> {
+        vec![Unit { region, word: 0, row: 0, rows, chunk: 0, chunks, per_stripe: rows.max(1) }]
+    }
+
+    /// Puts the array into one region in one piece.
+    pub fn lie(&mut self, region: Region) {
+        self.units = Storage::whole(region, self.batches * self.rows, self.chunks);
+    }
+
+    /// The region of an array that lies in one piece.
+    pub fn region(&self) -> Region {
+        self.units[0].region
     }
 
     /// Regions it lies in, and the words it takes in each.
     pub fn regions(&self) -> Vec<(Region, u32)> {
         let mut regions: Vec<(Region, u32)> = Vec::new();
-        for &(region, index) in &self.units {
-            let words = (index + 1) * self.chunks * self.rows_per_stripe;
-            match regions.iter_mut().find(|(r, _)| *r == region) {
+        for unit in &self.units {
+            let words = unit.word + unit.words();
+            match regions.iter_mut().find(|(region, _)| *region == unit.region) {
                 Some((_, most)) => *most = (*most).max(words),
-                None => regions.push((region, words)),
+                None => regions.push((unit.region, words)),
             }
         }
         regions

@@ -69,7 +69,7 @@ fn longest_path(kernels: &Kernels, chip: &Chip) -> u64 {
                 loaded = start + i64::from(chip.latency.install);
             }
             Some(MxmRole::Stream(..)) => start = start.max(loaded),
-            None => {}
+            Some(MxmRole::Conveyor(_)) | None => {}
         }
         for write in &flow.writes {
             let vectors = kernels.storages.arrays[write.storage].vectors() as usize;

@@ -1,19 +1,25 @@
-//! Addresses: each region of slices is an address space; arrays take ranges of it for as long as they live.
+//! Addresses: arrays take the same range of words in all slices of a region, for as long as they live. Regions may overlap.
 
 use std::collections::BTreeMap;
 
 use cranelift_entity::SecondaryMap;
-use isa::Chip;
+use isa::{Chip, Hemisphere};
 
 use crate::lower::storage::{Region, Role, Storage, StorageId, Storages};
 
 /// A free range.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
     start: u32,
     words: u32,
     /// Cycle from which it may be written.
     from: i64,
+}
+
+impl Block {
+    fn end(&self) -> u32 {
+        self.start + self.words
+    }
 }
 
 /// Addresses of arrays.
@@ -50,7 +56,8 @@ type Rank = (bool, i64, bool, bool, u32);
 pub struct Memory {
     words_per_slice: u32,
     words_per_bank: u32,
-    free: BTreeMap<Region, Vec<Block>>,
+    /// Free ranges of each slice, by start.
+    free: BTreeMap<(Hemisphere, u16), Vec<Block>>,
     bases: Bases,
     turn: u32,
     live_bytes: u64,
@@ -111,7 +118,8 @@ impl Memory {
         let array = &storages.arrays[id];
         let mut from = i64::MIN;
         for (region, words) in array.regions() {
-            let block = self.take(region, words, wanted, apart).ok_or(Full { storage: id, region, words })?;
+            let block = self.take(storages, region, words, wanted, apart);
+            let block = block.ok_or(Full { storage: id, region, words })?;
             from = from.max(block.from);
             self.bases.of[id].push((region, block.start));
         }
@@ -127,33 +135,51 @@ impl Memory {
         let array = &storages.arrays[id];
         self.live_bytes = self.live_bytes.saturating_sub(bytes(array, storages, self.lanes));
         for (region, words) in array.regions() {
-            if let Some(start) = self.bases.base(id, region) {
-                let blocks = self.free.entry(region).or_default();
-                blocks.push(Block { start, words, from });
-                blocks.sort_by_key(|block| block.start);
+            let Some(start) = self.bases.base(id, region) else { continue };
+            for slice in slices(storages, region) {
+                let blocks = self.free.entry(slice).or_default();
+                let at = blocks.partition_point(|block| block.start < start);
+                blocks.insert(at, Block { start, words, from });
             }
         }
     }
 
-    fn take(&mut self, region: Region, words: u32, wanted: i64, apart: &[(Region, u32)]) -> Option<Block> {
-        let all = Block { start: 0, words: self.words_per_slice, from: 0 };
-        self.free.entry(region).or_insert_with(|| vec![all]);
+    fn take(
+        &mut self,
+        storages: &Storages,
+        region: Region,
+        words: u32,
+        wanted: i64,
+        apart: &[(Region, u32)],
+    ) -> Option<Block> {
         self.turn += 1;
-        self.find(region, words, wanted, apart).or_else(|| {
-            self.join(region);
-            self.find(region, words, wanted, apart)
-        })
+        let block = self.find(storages, region, words, wanted, apart).or_else(|| {
+            for slice in slices(storages, region) {
+                self.free.entry(slice).and_modify(join);
+            }
+            self.find(storages, region, words, wanted, apart)
+        })?;
+        for slice in slices(storages, region) {
+            cut(self.free.entry(slice).or_default(), block.start, words);
+        }
+        Some(block)
     }
 
     /// The soonest free place; banks in turns, and within one bank if it can be.
-    fn find(&mut self, region: Region, words: u32, wanted: i64, apart: &[(Region, u32)]) -> Option<Block> {
+    fn find(
+        &mut self,
+        storages: &Storages,
+        region: Region,
+        words: u32,
+        wanted: i64,
+        apart: &[(Region, u32)],
+    ) -> Option<Block> {
         let bank = self.words_per_bank;
-        let blocks = self.free.get_mut(&region)?;
-        let mut best: Option<(Rank, usize)> = None;
-        for (index, block) in blocks.iter().enumerate() {
+        let mut best: Option<(Rank, Block)> = None;
+        for block in self.common(storages, region) {
             let boundary = (block.start / bank + 1) * bank;
             for start in [block.start, boundary] {
-                if start < block.start || start + words > block.start + block.words {
+                if start + words > block.end() {
                     continue;
                 }
                 let straddles = words > 0 && start / bank != (start + words - 1) / bank;
@@ -162,39 +188,76 @@ impl Memory {
                 let clash = apart.iter().any(|(other, used)| *other == region && banks.contains(used));
                 let key = (clash, block.from.max(wanted), straddles, other_bank, start);
                 if best.is_none_or(|(old, _)| key < old) {
-                    best = Some((key, index));
+                    best = Some((key, Block { start, words, from: block.from }));
                 }
             }
         }
-        let ((.., start), index) = best?;
-        let block = blocks.remove(index);
-        let mut rest = Vec::new();
-        if start > block.start {
-            rest.push(Block { start: block.start, words: start - block.start, from: block.from });
-        }
-        let end = start + words;
-        if end < block.start + block.words {
-            rest.push(Block { start: end, words: block.start + block.words - end, from: block.from });
-        }
-        blocks.splice(index..index, rest);
-        Some(Block { start, words, from: block.from })
+        best.map(|(_, block)| block)
     }
 
-    /// Joins neighbouring free blocks, at the price of waiting for the later one.
-    fn join(&mut self, region: Region) {
-        let Some(blocks) = self.free.get_mut(&region) else { return };
-        let mut joined: Vec<Block> = Vec::new();
-        for &block in blocks.iter() {
-            match joined.last_mut() {
-                Some(last) if last.start + last.words == block.start => {
-                    last.words += block.words;
-                    last.from = last.from.max(block.from);
-                }
-                _ => joined.push(block),
-            }
+    /// Ranges that are free in all slices of a region.
+    fn common(&mut self, storages: &Storages, region: Region) -> Vec<Block> {
+        let all = Block { start: 0, words: self.words_per_slice, from: 0 };
+        let mut common: Option<Vec<Block>> = None;
+        for slice in slices(storages, region) {
+            let own = self.free.entry(slice).or_insert_with(|| vec![all]);
+            common = Some(match common {
+                None => own.clone(),
+                Some(common) if common == *own => common,
+                Some(common) => intersection(&common, own),
+            });
         }
-        *blocks = joined;
+        common.unwrap_or_default()
     }
+}
+
+fn slices(storages: &Storages, region: Region) -> impl Iterator<Item = (Hemisphere, u16)> + use<> {
+    storages.plan.slices(region).map(move |slice| (region.hemisphere(), slice))
+}
+
+/// Ranges that are free in both lists.
+fn intersection(one: &[Block], other: &[Block]) -> Vec<Block> {
+    let mut both = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while let (Some(a), Some(b)) = (one.get(i), other.get(j)) {
+        let (start, end) = (a.start.max(b.start), a.end().min(b.end()));
+        if start < end {
+            both.push(Block { start, words: end - start, from: a.from.max(b.from) });
+        }
+        if a.end() <= b.end() { i += 1 } else { j += 1 }
+    }
+    both
+}
+
+/// Takes a range out of a list of blocks, each of which lies wholly inside or outside, or holds all of it.
+fn cut(blocks: &mut Vec<Block>, start: u32, words: u32) {
+    let end = start + words;
+    let mut rest = Vec::with_capacity(blocks.len() + 1);
+    for block in blocks.drain(..) {
+        if block.start < start {
+            rest.push(Block { words: block.end().min(start) - block.start, ..block });
+        }
+        if block.end() > end {
+            let from = block.start.max(end);
+            rest.push(Block { start: from, words: block.end() - from, ..block });
+        }
+    }
+    *blocks = rest;
+}
+
+/// Joins neighbouring free blocks, at the price of waiting for the later one.
+fn join(blocks: &mut Vec<Block>) {
+    let mut joined: Vec<Block> = Vec::new();
+    for &block in blocks.iter() {
+        match joined.last_mut() {
+            Some(last) if last.end() == block.start => {
+                last.words += block.words;
+                last.from = last.from.max(block.from);
+            }
+            _ => joined.push(block),
+        }
+    }
+    *blocks = joined;
 }
 
 fn bytes(array: &Storage, storages: &Storages, lanes: u64) -> u64 {

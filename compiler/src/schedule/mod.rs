@@ -4,6 +4,7 @@
 //! it needs is taken. Later flows fill the gaps that earlier ones leave. Ties go to the lowest number, so the schedule is a function of its input.
 
 pub mod timeline;
+mod planes;
 pub mod reservation;
 pub mod memory;
 pub mod bound;
@@ -13,13 +14,13 @@ use std::collections::BTreeMap;
 
 use cranelift_entity::SecondaryMap;
 use isa::Chip;
-use isa::place::Hemisphere;
 
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, MxmRole, WordRef};
+use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, WordRef};
 use crate::lower::storage::{Region, Role, StorageId, Storages};
 use memory::{Bases, Full, Memory};
-use reservation::{Demand, Fit, Reservations};
+use planes::Planes;
+use reservation::{Demand, Fit, Reservations, Spans};
 
 /// Where and when everything is.
 #[derive(Clone, Debug)]
@@ -32,19 +33,6 @@ pub struct Schedule {
     pub activation_bytes: u64,
 }
 
-/// The weights of a hemisphere's MXM, as far as they are scheduled.
-#[derive(Clone, Copy, Debug, Default)]
-struct Plane {
-    /// Cycle of the last IW.
-    installed: i64,
-    /// When what was loaded last is in the buffer.
-    loaded: i64,
-    /// When the array multiplies by what was installed last.
-    ready: i64,
-    /// End of the last activation.
-    idle: i64,
-}
-
 struct Scheduler<'a> {
     chip: &'a Chip,
     kernels: &'a Kernels,
@@ -52,7 +40,7 @@ struct Scheduler<'a> {
     memory: Memory,
     /// When each vector of an array can be read; never for those that are not written yet.
     available: SecondaryMap<StorageId, Vec<i64>>,
-    planes: BTreeMap<Hemisphere, Plane>,
+    planes: Planes,
     /// Flows that still read or write an array.
     pending: SecondaryMap<StorageId, u32>,
     last_use: SecondaryMap<StorageId, i64>,
@@ -63,10 +51,10 @@ pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
     let mut scheduler = Scheduler {
         chip,
         kernels,
-        reservations: Reservations::new(chip),
+        reservations: Reservations::new(chip, kernels.storages.plan.inner()),
         memory: Memory::new(chip),
         available: SecondaryMap::new(),
-        planes: Hemisphere::BOTH.into_iter().map(|h| (h, Plane::default())).collect(),
+        planes: Planes::new(chip),
         pending: SecondaryMap::new(),
         last_use: SecondaryMap::new(),
     };
@@ -105,7 +93,7 @@ impl Scheduler<'_> {
                 _ => return Err(self.bug(flow, "reads a vector that nothing wrote before it")),
             }
         }
-        earliest = earliest.max(self.plane_ready(flow));
+        earliest = earliest.max(flow.mxm.map_or(0, |role| self.planes.earliest(role)));
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
                 let apart = self.banks_read(flow);
@@ -142,35 +130,10 @@ impl Scheduler<'_> {
         banks.into_iter().collect()
     }
 
-    /// The cycle from which the planes allow a flow.
-    fn plane_ready(&self, flow: &Flow) -> i64 {
-        match flow.mxm {
-            Some(MxmRole::Load(hemisphere, _)) => self.planes[&hemisphere].installed,
-            Some(MxmRole::Install(hemisphere)) => {
-                let plane = self.planes[&hemisphere];
-                plane.loaded.max(plane.idle - i64::from(self.chip.latency.install))
-            }
-            Some(MxmRole::Stream(hemisphere, _)) => self.planes[&hemisphere].ready,
-            None => 0,
-        }
-    }
-
     fn commit(&mut self, flow: &Flow, start: i64) {
         let latency = &self.chip.latency;
-        match flow.mxm {
-            Some(MxmRole::Load(hemisphere, cycles)) => {
-                let plane = self.planes.entry(hemisphere).or_default();
-                plane.loaded = start + cycles - 1 + i64::from(latency.load);
-            }
-            Some(MxmRole::Install(hemisphere)) => {
-                let plane = self.planes.entry(hemisphere).or_default();
-                plane.installed = start;
-                plane.ready = start + i64::from(latency.install);
-            }
-            Some(MxmRole::Stream(hemisphere, cycles)) => {
-                self.planes.entry(hemisphere).or_default().idle = start + cycles;
-            }
-            None => {}
+        if let Some(role) = flow.mxm {
+            self.planes.commit(role, start);
         }
         for write in &flow.writes {
             let vectors = self.kernels.storages.arrays[write.storage].vectors() as usize;
@@ -196,34 +159,33 @@ impl Scheduler<'_> {
     }
 
     fn demand(&self, flow: &Flow) -> Result<Demand, Diagnostic> {
-        let mut queues: BTreeMap<isa::Queue, (i64, i64)> = BTreeMap::new();
-        // Per bank: reads and writes, each from the first dispatch to the last.
-        let mut banks: BTreeMap<reservation::Bank, [(i64, i64); 2]> = BTreeMap::new();
-        let none = (i64::MAX, i64::MIN);
+        let mut queues: BTreeMap<isa::Queue, Spans> = BTreeMap::new();
+        // Per bank: reads and writes.
+        let mut banks: BTreeMap<reservation::Bank, [Spans; 2]> = BTreeMap::new();
         for run in &flow.runs {
             let FlowQueue::Fixed(queue) = run.queue else { continue };
-            let span = queues.entry(queue).or_insert(none);
-            *span = (span.0.min(run.cycle), span.1.max(run.end()));
+            let spans = run.busy(LEAST_GAP);
             if let Some(word) = memory_word(&run.act) {
                 let (first, last) = self.addresses(flow, run, word)?;
                 let bank = |address: u32| (address / self.chip.mem.words_per_bank) as u8;
                 let port = usize::from(matches!(run.act, Act::Write(..) | Act::Scatter(..)));
                 for bank in bank(first)..=bank(last) {
-                    let span =
-                        &mut banks.entry((word.hemisphere, word.slice, bank)).or_insert([none; 2])[port];
-                    *span = (span.0.min(run.cycle), span.1.max(run.end()));
+                    banks.entry((word.hemisphere, word.slice, bank)).or_default()[port].extend(&spans);
                 }
             }
+            queues.entry(queue).or_default().extend(spans);
         }
-        if banks.values().any(|[read, write]| read.0.max(write.0) < read.1.min(write.1)) {
-            return Err(self.bug(flow, "reads and writes one bank at the same time"));
+        let mut both = Vec::new();
+        for (bank, [reads, writes]) in banks {
+            let (reads, writes) = (joined(reads), joined(writes));
+            if reads.iter().any(|read| writes.iter().any(|write| read.0.max(write.0) < read.1.min(write.1))) {
+                return Err(self.bug(flow, "reads and writes one bank at the same time"));
+            }
+            both.push((bank, joined([reads, writes].concat())));
         }
-        let banks = banks.into_iter().flat_map(|(bank, spans)| spans.map(|span| (bank, span)));
-        let banks: Vec<_> =
-            banks.filter(|(_, span)| *span != none).map(|(bank, (from, to))| (bank, from, to)).collect();
         Ok(Demand {
-            queues: queues.into_iter().map(|(queue, (from, to))| (queue, from, to)).collect(),
-            banks,
+            queues: queues.into_iter().map(|(queue, spans)| (queue, joined(spans))).collect(),
+            banks: both,
             alus: flow.alus.clone(),
             sxm: flow.sxm.clone(),
             streams: flow.streams.clone(),
@@ -248,6 +210,22 @@ impl Scheduler<'_> {
     fn bug(&self, flow: &Flow, what: &str) -> Diagnostic {
         Diagnostic::new(Kind::Bug, "schedule", format!("flow {} of {} {what}", flow.name, flow.node))
     }
+}
+
+/// Cycles between dispatches that others may use; shorter pauses of a run are not worth the looking.
+const LEAST_GAP: i64 = 8;
+
+/// Spans in order, with no two closer than [`LEAST_GAP`].
+fn joined(mut spans: Spans) -> Spans {
+    spans.sort_unstable();
+    let mut joined: Spans = Vec::new();
+    for (from, to) in spans {
+        match joined.last_mut() {
+            Some(last) if from - last.1 < LEAST_GAP => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 /// The word that a memory instruction names.

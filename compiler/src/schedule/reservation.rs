@@ -12,13 +12,16 @@ use crate::lower::flow::StreamUse;
 /// A SRAM bank.
 pub type Bank = (Hemisphere, u16, u8);
 
+/// Relative cycles (or slots) in which something is needed: sorted, disjoint, half open.
+pub type Spans = Vec<(i64, i64)>;
+
 /// What a flow needs, at cycles relative to its start.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
     /// Queues.
-    pub queues: Vec<(Queue, i64, i64)>,
+    pub queues: Vec<(Queue, Spans)>,
     /// Banks.
-    pub banks: Vec<(Bank, i64, i64)>,
+    pub banks: Vec<(Bank, Spans)>,
     /// ALUs, each another one.
     pub alus: Vec<(i64, i64)>,
     /// SXM queues, each another one.
@@ -43,7 +46,9 @@ pub struct Fit {
 /// The chip's reservation tables.
 pub struct Reservations {
     streams: u16,
-    slots: BTreeMap<(Direction, Hemisphere, u16), Timeline>,
+    /// MEM slices of a hemisphere that are the inner ones.
+    inner: i32,
+    slots: BTreeMap<(Direction, Zone, u16), Timeline>,
     queues: BTreeMap<Queue, Timeline>,
     banks: BTreeMap<Bank, Timeline>,
     alus: Vec<Timeline>,
@@ -51,13 +56,14 @@ pub struct Reservations {
 }
 
 impl Reservations {
-    /// Nothing is taken.
-    pub fn new(chip: &Chip) -> Reservations {
+    /// Nothing is taken. `inner` slices of each hemisphere, those nearest to the VXM, are a zone of the streams.
+    pub fn new(chip: &Chip, inner: u16) -> Reservations {
         let sxm = Hemisphere::BOTH
             .into_iter()
             .flat_map(|h| (0..chip.sxm.queues_per_hemisphere).map(move |n| ((h, n), Timeline::default())));
         Reservations {
             streams: chip.streams,
+            inner: inner.into(),
             slots: BTreeMap::new(),
             queues: BTreeMap::new(),
             banks: BTreeMap::new(),
@@ -71,14 +77,14 @@ impl Reservations {
         let mut start = earliest;
         loop {
             let mut next = start;
-            for &(queue, from, to) in &demand.queues {
-                if let Some(timeline) = self.queues.get(&queue) {
-                    next = next.max(timeline.next_free(from, to, start));
+            for (queue, spans) in &demand.queues {
+                if let Some(timeline) = self.queues.get(queue) {
+                    next = timeline.next_free_all(spans, next);
                 }
             }
-            for &(bank, from, to) in &demand.banks {
-                if let Some(timeline) = self.banks.get(&bank) {
-                    next = next.max(timeline.next_free(from, to, start));
+            for (bank, spans) in &demand.banks {
+                if let Some(timeline) = self.banks.get(bank) {
+                    next = timeline.next_free_all(spans, next);
                 }
             }
             if next > start {
@@ -141,9 +147,9 @@ impl Reservations {
             }
             let mut free = start;
             for number in base..base + use_.width {
-                for half in halves(use_) {
-                    if let Some(timeline) = self.slots.get(&(use_.direction, half, number)) {
-                        free = free.max(timeline.next_free(use_.from, use_.to, start));
+                for zone in self.zones(use_) {
+                    if let Some(timeline) = self.slots.get(&(use_.direction, zone, number)) {
+                        free = free.max(timeline.next_free_all(&use_.slots, start));
                     }
                 }
             }
@@ -160,11 +166,11 @@ impl Reservations {
     /// Takes everything that a fitted flow needs.
     pub fn take(&mut self, demand: &Demand, fit: &Fit) {
         let start = fit.start;
-        for &(queue, from, to) in &demand.queues {
-            self.queues.entry(queue).or_default().take(start + from, start + to);
+        for (queue, spans) in &demand.queues {
+            self.queues.entry(*queue).or_default().take_all(spans, start);
         }
-        for &(bank, from, to) in &demand.banks {
-            self.banks.entry(bank).or_default().take(start + from, start + to);
+        for (bank, spans) in &demand.banks {
+            self.banks.entry(*bank).or_default().take_all(spans, start);
         }
         for (&(from, to), &alu) in demand.alus.iter().zip(&fit.alus) {
             self.alus[usize::from(alu)].take(start + from, start + to);
@@ -174,21 +180,24 @@ impl Reservations {
         }
         for (use_, &base) in demand.streams.iter().zip(&fit.streams) {
             for number in base..base + use_.width {
-                for half in halves(use_) {
-                    let timeline = self.slots.entry((use_.direction, half, number)).or_default();
-                    timeline.take(start + use_.from, start + use_.to);
+                for zone in self.zones(use_) {
+                    let timeline = self.slots.entry((use_.direction, zone, number)).or_default();
+                    timeline.take_all(&use_.slots, start);
                 }
             }
         }
     }
+
+    /// Zones that values pass from their first put to their last take. A value that was taken may be replaced further on.
+    fn zones(&self, use_: &StreamUse) -> impl Iterator<Item = Zone> + use<> {
+        let zone = |position: i32| {
+            let outer = Zone::from(position.abs() > self.inner) + Zone::from(position != 0);
+            outer * position.signum() as Zone
+        };
+        let (from, to) = (zone(use_.from), 2 * use_.direction.sign() as Zone);
+        from.min(to)..=from.max(to)
+    }
 }
 
-/// Halves of the chip in which a stream is occupied.
-fn halves(use_: &StreamUse) -> impl Iterator<Item = Hemisphere> + use<> {
-    let downstream = match use_.direction {
-        Direction::East => Hemisphere::East,
-        Direction::West => Hemisphere::West,
-    };
-    let upstream = use_.both_halves.then(|| downstream.other());
-    [downstream].into_iter().chain(upstream)
-}
+/// A part of the row of slices: 0 is the VXM, ±1 the inner MEM slices, ±2 the outer ones and all beyond; east is positive.
+type Zone = i8;

@@ -20,6 +20,25 @@ impl Timeline {
         start
     }
 
+    /// The earliest start >= `start` at which all of some spans are free.
+    pub fn next_free_all(&self, spans: &[(i64, i64)], start: i64) -> i64 {
+        let mut start = start;
+        loop {
+            let next = spans.iter().fold(start, |at, &(from, to)| self.next_free(from, to, at));
+            if next == start {
+                return start;
+            }
+            start = next;
+        }
+    }
+
+    /// Takes spans that are free.
+    pub fn take_all(&mut self, spans: &[(i64, i64)], start: i64) {
+        for &(from, to) in spans {
+            self.take(start + from, start + to);
+        }
+    }
+
     /// Takes an interval that is free.
     pub fn take(&mut self, from: i64, to: i64) {
         let at = self.taken.partition_point(|&(begin, _)| begin < from);

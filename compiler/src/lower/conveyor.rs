@@ -1,0 +1,350 @@
+//! Many tiles of constant weights through one site, one right after the other: a single rigid flow.
+//!
+//! While a tile's rows arrive on all streams of the site, the tile before it multiplies. Activations come on the streams of the last stripe, in
+//! cycles in which no weights do.
+
+use std::collections::BTreeMap;
+
+use isa::Chip;
+use isa::instruction::AccMode;
+use isa::place::{MxmPort, Queue, Slice};
+
+use super::arrays::Arrays;
+use super::compress::Item;
+use super::floorplan::position;
+use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, MxmRole, StreamRef, WordRef};
+use super::pass::emit;
+use super::storage::{Storage, StorageId, Unit};
+use super::tiling::Site;
+use crate::graph::NodeId;
+
+/// A tile on its way: from which unit, which chunk, into which accumulators, and when.
+#[derive(Clone, Debug)]
+struct Window {
+    unit: Unit,
+    chunk: u32,
+    /// First accumulator.
+    accumulator: u32,
+    /// Whether it begins the sums, and whether it ends them.
+    ends: (bool, bool),
+    /// First LW.
+    load: i64,
+    /// Each ABC.
+    vectors: Vec<i64>,
+}
+
+/// Where the sums of a unit go.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The array.
+    pub storage: StorageId,
+    /// Chunk of it.
+    pub chunk: u32,
+}
+
+/// Everything about a product that its conveyors share.
+pub struct Belt<'a> {
+    /// The machine.
+    pub chip: &'a Chip,
+    /// Arrays.
+    pub arrays: &'a Arrays,
+    /// The product.
+    pub node: NodeId,
+    /// Weights.
+    pub weights: StorageId,
+    /// Activations.
+    pub left: StorageId,
+}
+
+impl Belt<'_> {
+    /// The flow of one site: `units` in order, with the rows of activations and results of each, and where its sums go. `by_chunk` takes all
+    /// units' first chunks first, and so on.
+    pub fn flow(
+        &self,
+        site: Site,
+        units: &[(Unit, Vec<(u32, u32)>, Target)],
+        by_chunk: bool,
+    ) -> Flow {
+        let mut flow = Flow::new(self.node, "conveyor");
+        let windows = self.windows(units, by_chunk);
+        let streams = self.weights(&mut flow, site, &windows);
+        let sums = self.products(&mut flow, site, &windows, units, streams);
+        self.results(&mut flow, site, units, sums);
+        let last = &windows[windows.len() - 1];
+        let cycles = self.cycles();
+        flow.mxm = Some(MxmRole::Conveyor(Conveyor {
+            hemisphere: site.hemisphere,
+            plane: site.plane,
+            paired: site.paired,
+            load: windows[0].load,
+            install: self.install(&windows[0]),
+            installed: self.install(last),
+            idle: last.vectors.last().map_or(0, |abc| abc + cycles),
+        }));
+        flow
+    }
+
+    fn storage(&self, id: StorageId) -> &Storage {
+        &self.arrays.storages.arrays[id]
+    }
+
+    fn bytes(&self) -> usize {
+        self.storage(self.weights).element.bytes()
+    }
+
+    /// Cycles that an activation keeps the site busy.
+    fn cycles(&self) -> i64 {
+        self.bytes() as i64
+    }
+
+    fn stripes(&self) -> i64 {
+        i64::from(self.arrays.storages.plan.stripes)
+    }
+
+    fn install(&self, window: &Window) -> i64 {
+        window.load + i64::from(window.unit.per_stripe) - 1 + i64::from(self.chip.latency.load)
+    }
+
+    /// Tiles in order, as close as the streams and the site allow.
+    fn windows(&self, units: &[(Unit, Vec<(u32, u32)>, Target)], by_chunk: bool) -> Vec<Window> {
+        let window = |index: usize, chunk: u32| {
+            let (unit, rows, _) = &units[index];
+            Window {
+                unit: *unit,
+                chunk,
+                accumulator: if by_chunk { index as u32 * rows.len() as u32 } else { 0 },
+                ends: (chunk == unit.chunk, chunk + 1 == unit.chunk + unit.chunks),
+                load: 0,
+                vectors: vec![0; rows.len()],
+            }
+        };
+        let mut windows = Vec::new();
+        if by_chunk {
+            let last = units.iter().map(|(unit, ..)| unit.chunk + unit.chunks).max().unwrap_or(0);
+            for chunk in 0..last {
+                let has = |unit: &Unit| (unit.chunk..unit.chunk + unit.chunks).contains(&chunk);
+                let with = (0..units.len()).filter(|&index| has(&units[index].0));
+                windows.extend(with.map(|index| window(index, chunk)));
+            }
+        } else {
+            for (index, (unit, ..)) in units.iter().enumerate() {
+                windows.extend((unit.chunk..unit.chunk + unit.chunks).map(|chunk| window(index, chunk)));
+            }
+        }
+        for at in 1..=windows.len() {
+            let mut load = windows[at - 1].load + i64::from(windows[at - 1].unit.per_stripe);
+            while !self.fits(&mut windows, at, load) {
+                load += 1;
+            }
+        }
+        windows
+    }
+
+    /// Puts window `at` at a load, if the activations of the one before then find their cycles.
+    fn fits(&self, windows: &mut [Window], at: usize, load: i64) -> bool {
+        let cycles = self.cycles();
+        let ready = |window: &Window| self.install(window) + i64::from(self.chip.latency.install);
+        let (before, after) = windows.split_at_mut(at);
+        let index = before.len() - 1;
+        let end = match after.first_mut() {
+            Some(next) => {
+                next.load = load;
+                ready(next)
+            }
+            None => i64::MAX,
+        };
+        // Weights on the last stripe, of this window and those around it.
+        let last = |window: &Window| {
+            let rows = i64::from(window.unit.rows) - (self.stripes() - 1) * i64::from(window.unit.per_stripe);
+            (window.load, window.load + rows.max(0))
+        };
+        let near = before.len().saturating_sub(4);
+        let taken: Vec<(i64, i64)> = before[near..].iter().chain(after.first()).map(last).collect();
+        let idle = index.checked_sub(1).and_then(|index| before[index].vectors.last()).map_or(i64::MIN, |&abc| abc + cycles);
+        let mut cycle = ready(&before[index]).max(idle);
+        for vector in 0..before[index].vectors.len() {
+            while let Some(&(_, free)) = taken.iter().find(|(from, to)| (*from..*to).contains(&cycle)) {
+                cycle = free;
+            }
+            if cycle + cycles > end {
+                return false;
+            }
+            before[index].vectors[vector] = cycle;
+            cycle += cycles;
+        }
+        true
+    }
+
+    /// Weights from SRAM into the buffer and the array. Returns the streams.
+    fn weights(&self, flow: &mut Flow, site: Site, windows: &[Window]) -> usize {
+        let plan = &self.arrays.storages.plan;
+        let (hemisphere, bytes) = (site.hemisphere, self.bytes());
+        let mxm = i64::from(Slice::Mxm(isa::Hemisphere::East).position(self.chip));
+        let region = windows[0].unit.region;
+        let nearest = plan.slices(self.storage(self.left).region()).start;
+        let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
+        let last = &windows[windows.len() - 1];
+        let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + i64::from(last.unit.per_stripe));
+        let width = plan.stripes * bytes as u16;
+        let stream = flow.stream(hemisphere.outward(), width, path, (windows[0].load - mxm, end - mxm));
+        let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
+        let mut loads: BTreeMap<(u32, u32), Vec<Item>> = BTreeMap::new();
+        for window in windows {
+            let (rows, per_stripe) = (window.unit.rows, window.unit.per_stripe);
+            for row in 0..per_stripe.min(rows) {
+                let count = (rows - row).div_ceil(per_stripe);
+                let item = Item::once(window.load + i64::from(row), row);
+                loads.entry((count, per_stripe)).or_default().push(item);
+            }
+        }
+        for ((count, per_stripe), items) in loads {
+            emit(flow, queue(MxmPort::Load), items, |row, _| {
+                Act::Lw(StreamRef(stream, 0), count as u8, row as u16, per_stripe as u16)
+            });
+        }
+        let installs = windows.iter().map(|window| Item::once(self.install(window), 0)).collect();
+        emit(flow, queue(MxmPort::Install), installs, |_, _| Act::Iw);
+        let read = i64::from(self.chip.latency.read);
+        for stripe in 0..u32::from(plan.stripes) {
+            for byte in 0..bytes {
+                let slice = plan.slice(region, stripe, bytes, byte);
+                let start = -(mxm - 1 - i64::from(slice)) - read;
+                let items = windows.iter().flat_map(|window| {
+                    let per_stripe = window.unit.per_stripe;
+                    let count = window.unit.rows.saturating_sub(stripe * per_stripe).min(per_stripe);
+                    let word = window.unit.block(window.chunk);
+                    (0..count).map(move |row| Item::once(start + window.load + i64::from(row), word + row))
+                });
+                let to = StreamRef(stream, (stripe as usize * bytes + byte) as u16);
+                emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
+                    Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to)
+                });
+            }
+        }
+        stream
+    }
+
+    /// Activations, and the sums of their products. Returns the streams of the sums, with the cycles in which they are put on them.
+    fn products(
+        &self,
+        flow: &mut Flow,
+        site: Site,
+        windows: &[Window],
+        units: &[(Unit, Vec<(u32, u32)>, Target)],
+        streams: usize,
+    ) -> Sums {
+        let plan = &self.arrays.storages.plan;
+        let (hemisphere, bytes) = (site.hemisphere, self.bytes());
+        let mxm = i64::from(Slice::Mxm(hemisphere).position(self.chip).abs());
+        let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
+        let left = self.storage(self.left);
+        let to = (u32::from(plan.stripes) as usize - 1) * bytes;
+        let read = i64::from(self.chip.latency.read);
+        let rows_of = |window: &Window| {
+            let own = units.iter().find(|(unit, ..)| *unit == window.unit);
+            own.map(|(_, rows, _)| rows.as_slice()).unwrap_or_default()
+        };
+        let first = plan.slices(left.region()).start + if bytes == 1 { u16::from(site.plane) } else { 0 };
+        for byte in 0..bytes {
+            let slice = first + byte as u16;
+            let start = -(mxm - 1 - i64::from(slice)) - read;
+            let items = windows.iter().flat_map(|window| {
+                let vectors = window.vectors.iter().zip(rows_of(window));
+                vectors.map(move |(abc, (row, _))| Item::once(start + abc, left.locate(*row, window.chunk).word))
+            });
+            let to = StreamRef(streams, (to + byte) as u16);
+            emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
+                Act::Read(WordRef { storage: self.left, hemisphere, slice, word }, to)
+            });
+        }
+        let start = -(mxm - 1 - i64::from(first)) - read;
+        let mut reads: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
+        for window in windows {
+            for (abc, (row, _)) in window.vectors.iter().zip(rows_of(window)) {
+                let span = reads.entry(left.vector(*row, window.chunk)).or_insert((i64::MAX, i64::MIN));
+                *span = (span.0.min(start + abc), span.1.max(start + abc));
+            }
+        }
+        for (vector, (first, last)) in reads {
+            flow.reads.extend([first, last].map(|cycle| Access { storage: self.left, vector, cycle }));
+        }
+        let abcs = windows.iter().flat_map(|window| &window.vectors).map(|&abc| Item::once(abc, 0)).collect();
+        emit(flow, queue(MxmPort::Stream), abcs, |_, _| Act::Abc(StreamRef(streams, to as u16)));
+        let arrival = i64::from(self.chip.latency.product) + i64::from(self.chip.stagger());
+        let mut sums = Sums { stream: flow.streams.len(), puts: Vec::new() };
+        let mut acts: BTreeMap<(bool, bool), Vec<Item>> = BTreeMap::new();
+        for window in windows {
+            for (at, abc) in window.vectors.iter().enumerate() {
+                let item = Item::once(abc + arrival, window.accumulator + at as u32);
+                acts.entry(window.ends).or_default().push(item);
+            }
+            if window.ends.1 {
+                let emitted = arrival + i64::from(self.chip.latency.accumulate);
+                sums.puts.push((window.unit, window.vectors.iter().map(|abc| abc + emitted).collect()));
+            }
+        }
+        for ((first, last), items) in acts {
+            let mode = if first { AccMode::Start } else { AccMode::Add };
+            let emits = last.then_some(StreamRef(sums.stream, 0));
+            emit(flow, queue(MxmPort::Accumulate), items, |address, _| Act::Acc(address as u16, mode, emits));
+        }
+        sums
+    }
+
+    /// Sums on their way into SRAM.
+    fn results(&self, flow: &mut Flow, site: Site, units: &[(Unit, Vec<(u32, u32)>, Target)], sums: Sums) {
+        let plan = &self.arrays.storages.plan;
+        let hemisphere = site.hemisphere;
+        let mxm = Slice::Mxm(hemisphere).position(self.chip);
+        let mut items: BTreeMap<(StorageId, u16, usize), Vec<Item>> = BTreeMap::new();
+        let (mut slots, mut end) = (Vec::new(), mxm);
+        for (unit, puts) in &sums.puts {
+            let Some((_, rows, target)) = units.iter().find(|(own, ..)| own == unit) else { continue };
+            let array = self.storage(target.storage);
+            let region = array.region();
+            let distance = |slice| i64::from((mxm - position(self.chip, region.hemisphere(), slice)).abs());
+            let far = plan.slices(region).max_by_key(|slice| distance(*slice)).unwrap_or(0);
+            let to = position(self.chip, region.hemisphere(), far);
+            end = if (to - mxm).abs() > (end - mxm).abs() { to } else { end };
+            for (put, (_, row)) in puts.iter().zip(rows) {
+                slots.push((put + i64::from(mxm.abs()), put + i64::from(mxm.abs()) + 1));
+                let word = array.locate(*row, target.chunk).word;
+                for (byte, slice) in plan.slices(region).enumerate() {
+                    let item = Item::once(put + distance(slice), word);
+                    items.entry((target.storage, slice, byte)).or_default().push(item);
+                }
+                let vector = array.vector(*row, target.chunk);
+                flow.writes.push(Access { storage: target.storage, vector, cycle: put + distance(far) });
+            }
+        }
+        let stream = flow.streams_in(hemisphere.inward(), 4, (mxm, end), merged(slots));
+        debug_assert_eq!(stream, sums.stream, "the sums' streams are named before they are added");
+        for ((storage, slice, byte), items) in items {
+            let half = self.storage(storage).region().hemisphere();
+            emit(flow, FlowQueue::Fixed(Queue::MemWrite(half, slice)), items, |word, _| {
+                let word = WordRef { storage, hemisphere: half, slice, word };
+                Act::Write(word, StreamRef(stream, byte as u16))
+            });
+        }
+    }
+}
+
+/// Sums that leave the accumulators: streams, and for each unit when each vector does.
+struct Sums {
+    stream: usize,
+    puts: Vec<(Unit, Vec<i64>)>,
+}
+
+/// Slots as intervals, near ones as one.
+fn merged(mut slots: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    const NEAR: i64 = 4;
+    slots.sort_unstable();
+    let mut merged: Vec<(i64, i64)> = Vec::new();
+    for (from, to) in slots {
+        match merged.last_mut() {
+            Some(last) if from - last.1 <= NEAR => last.1 = last.1.max(to),
+            _ => merged.push((from, to)),
+        }
+    }
+    merged
+}

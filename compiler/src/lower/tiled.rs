@@ -1,0 +1,153 @@
+//! Products with constant weights: a conveyor for each site, and the addition of the sums of tiles that were cut along k.
+
+use std::collections::BTreeMap;
+
+use isa::instruction::VxmOp;
+use isa::place::Hemisphere;
+use isa::{Chip, Element};
+
+use super::alu::{AluProgram, Value};
+use super::arrays::{Arrays, Forms};
+use super::conveyor::{Belt, Target};
+use super::flow::Flow;
+use super::pass::{Feed, Pass};
+use super::storage::{Region, Role, Storage, StorageId, Unit};
+use super::tiling::Site;
+use crate::diagnostic::Diagnostic;
+use crate::graph::NodeId;
+
+/// For each batch of the weights: rows of the activations and of the result.
+pub type Sharing = BTreeMap<u32, Vec<(u32, u32)>>;
+
+/// A product with constant weights.
+pub struct Tiled<'a> {
+    /// The machine.
+    pub chip: &'a Chip,
+    /// The product.
+    pub node: NodeId,
+    /// Weights.
+    pub weights: StorageId,
+    /// Activations in each hemisphere.
+    pub left: [StorageId; 2],
+    /// The result.
+    pub out: StorageId,
+}
+
+/// A unit with its rows and where its sums go.
+type Work = (Unit, Vec<(u32, u32)>, Target);
+
+impl Tiled<'_> {
+    /// The flows, in an order in which each comes after what it depends on.
+    pub fn flows(&self, arrays: &mut Arrays, sharing: &Sharing) -> Result<Vec<Flow>, Diagnostic> {
+        let most = usize::from(self.chip.mxm.accumulators);
+        let blocks = sharing.values().map(|rows| rows.len().div_ceil(most)).max().unwrap_or(0);
+        let mut flows = Vec::new();
+        for block in 0..blocks {
+            let of_block: Sharing = sharing
+                .iter()
+                .filter_map(|(batch, rows)| Some((*batch, rows.chunks(most).nth(block)?.to_vec())))
+                .collect();
+            flows.extend(self.block(arrays, &of_block)?);
+        }
+        Ok(flows)
+    }
+
+    /// As many activations as there are accumulators.
+    fn block(&self, arrays: &mut Arrays, sharing: &Sharing) -> Result<Vec<Flow>, Diagnostic> {
+        let (work, parts) = self.work(arrays, sharing);
+        let weights = &arrays.storages.arrays[self.weights];
+        let tiles = weights.rows.div_ceil(self.chip.mxm.rows.into());
+        let mut sites: BTreeMap<Region, Vec<Work>> = BTreeMap::new();
+        for own in work {
+            sites.entry(own.0.region).or_default().push(own);
+        }
+        let mut flows = Vec::new();
+        for (region, mut work) in sites {
+            let Some(site) = Site::of(region) else { continue };
+            work.sort_by_key(|(unit, ..)| unit.word);
+            let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
+            let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left };
+            // What has more of k than of rows may begin before all of k is there; else results come early.
+            let sums: usize = work.iter().map(|(_, rows, _)| rows.len()).sum();
+            let by_chunk = weights.chunks > tiles && sums <= usize::from(self.chip.mxm.accumulators);
+            flows.push(belt.flow(site, &work, by_chunk));
+        }
+        for (chunk, (storages, rows)) in parts {
+            flows.push(self.addition(arrays, chunk, &storages, &rows)?);
+        }
+        Ok(flows)
+    }
+
+    /// What each unit multiplies, and the arrays of partial sums: by chunk of the result, with its rows.
+    #[allow(clippy::type_complexity, reason = "two lists")]
+    fn work(
+        &self,
+        arrays: &mut Arrays,
+        sharing: &Sharing,
+    ) -> (Vec<Work>, BTreeMap<(u32, u32), (Vec<StorageId>, Vec<u32>)>) {
+        let weights = arrays.storages.arrays[self.weights].clone();
+        let lanes = u32::from(self.chip.mxm.rows);
+        let mut work = Vec::new();
+        let mut parts: BTreeMap<(u32, u32), (Vec<StorageId>, Vec<u32>)> = BTreeMap::new();
+        for unit in &weights.units {
+            let (batch, row) = (unit.row / weights.rows, unit.row % weights.rows);
+            let Some(rows) = sharing.get(&batch) else { continue };
+            let chunk = row / lanes;
+            if unit.chunks == weights.chunks {
+                work.push((*unit, rows.clone(), Target { storage: self.out, chunk }));
+                continue;
+            }
+            let (storages, results) = parts.entry((batch, chunk)).or_default();
+            let storage = self.partial(arrays, storages, rows.len() as u32);
+            storages.push(storage);
+            *results = rows.iter().map(|(_, row)| *row).collect();
+            let own = rows.iter().enumerate().map(|(at, (left, _))| (*left, at as u32)).collect();
+            work.push((*unit, own, Target { storage, chunk: 0 }));
+        }
+        (work, parts)
+    }
+
+    /// An array for the sums of a part, in other slices than its fellows and the result.
+    fn partial(&self, arrays: &mut Arrays, fellows: &[StorageId], rows: u32) -> StorageId {
+        let groups = arrays.storages.plan.groups;
+        let regions = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n)));
+        let place = |id: StorageId| arrays.storages.arrays[id].region();
+        let taken: Vec<Region> = fellows.iter().copied().chain([self.out]).map(place).collect();
+        let clashes = |region: &Region| taken.iter().filter(|other| *other == region).count();
+        let region = regions.min_by_key(clashes).unwrap_or(Region::Group(Hemisphere::East, 0));
+        arrays.storages.arrays.push(Storage {
+            node: self.node,
+            element: Element::F32,
+            role: Role::Temporary,
+            columns: self.chip.lanes,
+            broadcast: false,
+            chunks: 1,
+            batches: 1,
+            rows,
+            tile_rows: rows,
+            rows_per_stripe: rows,
+            units: Storage::whole(region, rows, 1),
+        })
+    }
+
+    /// Adds the sums of a tile's parts.
+    fn addition(
+        &self,
+        arrays: &Arrays,
+        (_, chunk): (u32, u32),
+        parts: &[StorageId],
+        rows: &[u32],
+    ) -> Result<Flow, Diagnostic> {
+        let space: Vec<(u32, u32)> = rows.iter().map(|&row| (row, chunk)).collect();
+        let vectors: Vec<(u32, u32)> = (0..rows.len() as u32).map(|row| (row, 0)).collect();
+        let feeds: Vec<Feed> =
+            parts.iter().map(|&storage| Feed { storage, vectors: vectors.clone() }).collect();
+        let mut program = AluProgram::default();
+        let mut sum = Value::Input(0);
+        for part in 1..parts.len() {
+            sum = program.push(VxmOp::Add, sum, Some(Value::Input(part)));
+        }
+        let pass = Pass { chip: self.chip, arrays, node: self.node, name: "add", space: &space };
+        pass.flow(&feeds, &program, &[(Forms { plain: Some(self.out), ..Forms::default() }, sum)])
+    }
+}

@@ -1,0 +1,205 @@
+//! How the planes share the work of a product with constant weights.
+//!
+//! Weight rows are cut into tiles of as many rows as a plane has; a tile's result is one chunk of the product's columns. Whole tiles go to
+//! the sites (planes, or pairs of planes) in turns. The tiles that are left over are cut along k, so that every site gets an equal share; the
+//! sums of such a tile's parts are added afterwards.
+
+use isa::Chip;
+use isa::place::Hemisphere;
+
+use super::storage::{Region, Unit};
+
+/// Cycles that cutting the last tiles along k must save to be worth the addition afterwards.
+const WORTH_CUTTING: u32 = 24;
+
+/// What multiplies: a plane, or two that are one for binary16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Which half.
+    pub hemisphere: Hemisphere,
+    /// The plane, or the first of two.
+    pub plane: u8,
+    /// Whether two planes are one.
+    pub paired: bool,
+}
+
+impl Site {
+    /// All sites for elements of a number of bytes.
+    pub fn all(chip: &Chip, bytes: usize) -> Vec<Site> {
+        let paired = bytes > 1;
+        let planes = if paired { 1 } else { chip.mxm.planes_per_hemisphere.min(2) };
+        let of_plane = |plane| Hemisphere::BOTH.map(|hemisphere| Site { hemisphere, plane, paired });
+        (0..planes).flat_map(of_plane).collect()
+    }
+
+    /// Where its weights lie, in one of the sets.
+    pub fn region(self, set: u16) -> Region {
+        if self.paired {
+            Region::Set(self.hemisphere, set)
+        } else {
+            Region::Strip(self.hemisphere, set, self.plane)
+        }
+    }
+
+    /// The site whose weights lie in a region.
+    pub fn of(region: Region) -> Option<Site> {
+        match region {
+            Region::Set(hemisphere, _) => Some(Site { hemisphere, plane: 0, paired: true }),
+            Region::Strip(hemisphere, _, plane) => Some(Site { hemisphere, plane, paired: false }),
+            Region::Group(..) | Region::Pair(..) => None,
+        }
+    }
+}
+
+/// Weights of a product: [batches, rows, chunks of k].
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    /// Batches.
+    pub batches: u32,
+    /// Rows of a batch.
+    pub rows: u32,
+    /// Chunks of k.
+    pub chunks: u32,
+}
+
+/// A tile, or some chunks of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    row: u32,
+    rows: u32,
+    chunk: u32,
+    chunks: u32,
+}
+
+/// How activations and weight rows take turns on the streams of a site.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Weight rows that arrive together.
+    pub stripes: u32,
+    /// Activation vectors per tile.
+    pub vectors: u32,
+    /// Cycles that a vector keeps the plane busy.
+    pub cycles: u32,
+}
+
+impl Pace {
+    /// Rows in a stripe, and about the cycles that a tile of some rows takes. Activations share the last stripe's streams, or have them
+    /// to themselves.
+    pub fn tile(&self, rows: u32) -> (u32, u32) {
+        let busy = self.vectors * self.cycles;
+        let shared = rows.div_ceil(self.stripes).max(1);
+        let last = rows.saturating_sub((self.stripes - 1) * shared);
+        let with_shared = shared.max(if last == 0 { busy } else { last + busy });
+        let alone = rows.div_ceil(self.stripes - 1).max(1);
+        let with_alone = alone.max(busy);
+        if with_alone < with_shared { (alone, with_alone) } else { (shared, with_shared) }
+    }
+}
+
+/// Cuts the weights: for each site, what it does, in the order of its words. `load` is what the sites have to do already.
+pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &Pace) -> Vec<Unit> {
+    let parts = parts(weights, tile_rows, sites.len(), pace);
+    let mut units = Vec::new();
+    for (site, parts) in sites.iter().zip(parts) {
+        let mut word = 0;
+        for part in parts {
+            let unit = Unit {
+                region: site.region(set),
+                word,
+                row: part.row,
+                rows: part.rows,
+                chunk: part.chunk,
+                chunks: part.chunks,
+                per_stripe: pace.tile(part.rows).0,
+            };
+            word += unit.words();
+            units.push(unit);
+        }
+    }
+    units.sort_by_key(|unit| (unit.row, unit.chunk));
+    units
+}
+
+fn parts(weights: Weights, tile_rows: u32, sites: usize, pace: &Pace) -> Vec<Vec<Part>> {
+    let mut tiles = Vec::new();
+    for batch in 0..weights.batches {
+        for first in (0..weights.rows).step_by(tile_rows as usize) {
+            let rows = tile_rows.min(weights.rows - first);
+            tiles.push(Part { row: batch * weights.rows + first, rows, chunk: 0, chunks: weights.chunks });
+        }
+    }
+    let cost = |part: &Part| pace.tile(part.rows).1 * part.chunks;
+    let whole = tiles.len() / sites * sites;
+    let (whole, rest) = tiles.split_at(whole);
+    let uncut = rest.iter().map(cost).max().unwrap_or(0);
+    let total: u32 = rest.iter().map(cost).sum();
+    let mut shares = vec![Vec::new(); sites];
+    if uncut >= total.div_ceil(sites as u32) + WORTH_CUTTING {
+        // Cut parts come first, so that their sums are added while the whole tiles are at work.
+        for (share, parts) in shares.iter_mut().zip(cut(rest, sites, total, cost)) {
+            share.extend(parts);
+        }
+    }
+    for (at, tile) in whole.iter().enumerate() {
+        shares[at % sites].push(*tile);
+    }
+    if shares.iter().map(|share| share.iter().map(|part| part.chunks * part.rows).sum::<u32>()).sum::<u32>()
+        < weights.batches * weights.rows * weights.chunks
+    {
+        for (share, tile) in shares.iter_mut().zip(rest) {
+            share.push(*tile);
+        }
+    }
+    shares
+}
+
+/// Cuts tiles along k into as many shares of about equal cost.
+fn cut(tiles: &[Part], sites: usize, total: u32, cost: impl Fn(&Part) -> u32) -> Vec<Vec<Part>> {
+    let mut shares: Vec<Vec<Part>> = vec![Vec::new(); sites];
+    let mut done = 0;
+    for tile in tiles {
+        let one = cost(&Part { chunks: 1, ..*tile });
+        for chunk in 0..tile.chunks {
+            // By the middle of the chunk's cost.
+            let middle = u64::from(2 * done + one) * sites as u64 / u64::from(2 * total.max(1));
+            let share = &mut shares[(middle as usize).min(sites - 1)];
+            match share.last_mut() {
+                Some(part) if part.row == tile.row => part.chunks += 1,
+                _ => share.push(Part { chunk, chunks: 1, ..*tile }),
+            }
+            done += one;
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(rows: u32, chunks: u32) -> Vec<Vec<(u32, u32, u32, u32)>> {
+        let pace = Pace { stripes: 32, vectors: 1, cycles: 1 };
+        let parts = parts(Weights { batches: 1, rows, chunks }, 320, 4, &pace);
+        let tuple = |part: &Part| (part.row, part.rows, part.chunk, part.chunks);
+        parts.iter().map(|share| share.iter().map(tuple).collect()).collect()
+    }
+
+    #[test]
+    fn whole_tiles_go_round_and_the_rest_is_cut_along_k() {
+        // 4096 rows are twelve tiles and 256 rows; 13 chunks of these are 3, 4, 3 and 3.
+        let shares = shares(4096, 13);
+        let cut: Vec<u32> = shares.iter().map(|share| share[0].3).collect();
+        assert_eq!(cut.iter().sum::<u32>(), 13);
+        assert!(cut.iter().all(|&chunks| chunks == 3 || chunks == 4), "{cut:?}");
+        for (site, share) in shares.iter().enumerate() {
+            assert_eq!(share[0].0, 3840);
+            let whole: Vec<u32> = share[1..].iter().map(|part| part.0).collect();
+            assert_eq!(whole, [0, 4, 8].map(|tile| (tile + site as u32) * 320));
+        }
+    }
+
+    #[test]
+    fn what_gains_little_is_not_cut() {
+        assert_eq!(shares(400, 2), [vec![(0, 320, 0, 2)], vec![(320, 80, 0, 2)], vec![], vec![]]);
+    }
+}

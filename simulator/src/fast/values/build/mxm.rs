@@ -144,7 +144,7 @@ impl Plane {
             self.flush(tape);
         }
         tape.ops.push(Op::Pack { tile: number & !PACKED, rows: tape.numbers.len() as u32 });
-        tape.numbers.push(u32::from(format == Format::F16));
+        tape.numbers.push(format as u32);
         tape.numbers.extend(words);
         Some(Tile { number, format })
     }

@@ -90,7 +90,7 @@ fn second_plane(rng: &mut Rng, chip: &Chip, program: &mut ChipProgram) {
         return;
     }
     if let Instruction::Mxm(Mxm::Lw { format, .. } | Mxm::Abc { format, .. }) = &mut run.instruction {
-        *format = Format::I8;
+        *format = *rng.pick(&[Format::I8, Format::F8]);
     }
     if port == MxmPort::Load && rng.chance(50) {
         run.cycle = run.cycle.saturating_sub(1);

@@ -9,11 +9,11 @@ use super::rng::Rng;
 
 /// One of them; nothing where the program has no such instruction.
 pub fn damage(rng: &mut Rng, chip: &Chip, program: &mut ChipProgram) {
-    match rng.below(8) {
+    match rng.below(10) {
         0 => outward(rng, program),
         1 | 6 => crowd(rng, program),
         2 => install(rng, program),
-        7 => swap(rng, chip, program),
+        7..=9 => swap(rng, chip, program),
         3 => second_plane(rng, chip, program),
         4 => read_early(rng, chip, program),
         _ => window(rng, program),

@@ -83,7 +83,7 @@ impl Maker {
         let switch = state.format.is_none() || self.rng.chance(10);
         let pairs = chip.mxm.planes_per_hemisphere >= 2;
         let byte = *self.rng.pick(&[Format::I8, Format::F8]);
-        let other = if pairs && self.rng.chance(40) { Format::F16 } else { byte };
+        let other = if pairs && self.rng.chance(50) { Format::F16 } else { byte };
         let format = if switch { other } else { state.format.unwrap_or(Format::I8) };
         let plane =
             if format == Format::F16 { 0 } else { self.rng.below(chip.mxm.planes_per_hemisphere.into()) };

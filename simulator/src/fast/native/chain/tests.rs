@@ -281,7 +281,7 @@ fn every_f8_number_both_ways() {
     // All words but for their lowest bits, of which it only matters whether there are any.
     for start in (0..1u32 << 17).step_by(8) {
         for lane in 0..16 {
-            let word = (start + lane as u32 / 2) << 15 | lane as u32 % 2;
+            let word = ((start + lane as u32 / 2) << 15) | (lane as u32 % 2);
             word.to_le_bytes().iter().enumerate().for_each(|(i, byte)| arena.set(8, 4 * lane + i, *byte));
         }
         // SAFETY: words 8 to 11 are read, 12 and 16 to 19 written.

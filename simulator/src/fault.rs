@@ -51,7 +51,7 @@ pub enum FaultKind {
     TooManyLoadStreams,
     /// A weight row arrived in the buffer where one was waiting for IW.
     BufferOverwritten,
-    /// IW with an empty buffer, or with rows still on their way.
+    /// IW with an empty buffer.
     WeightsNotLoaded,
     /// ABC while the array held no weights.
     WeightsNotInstalled,
@@ -369,11 +369,6 @@ impl Dispatch {
     pub(crate) fn product_dropped(&self, cycle: u64) -> Raised {
         let detail = "the product of this ABC arrives, and no ACC takes it";
         self.fault_in(cycle, FaultKind::ProductDropped, detail)
-    }
-
-    pub(crate) fn rows_on_their_way(&self, loaded: u64) -> Raised {
-        let detail = format!("the rows of the LW of cycle {loaded} are still on their way");
-        self.fault(FaultKind::WeightsNotLoaded, detail)
     }
 
     pub(crate) fn empty_buffer(&self) -> Raised {

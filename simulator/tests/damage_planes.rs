@@ -35,10 +35,10 @@ fn weights() {
             "east.mxm0.stream",
         ),
         (
-            "early IW",
-            |d| d.runs(install(East))[0].cycle -= 1,
+            "IW before all rows",
+            |d| d.runs(install(East))[0].cycle = 12,
             FaultKind::WeightsNotLoaded,
-            22,
+            12,
             "east.mxm0.install",
         ),
         (

@@ -234,10 +234,12 @@ fn all_weights_reach_the_planes_in_46_cycles() {
     assert_eq!((loads[0].cycle, loads.last().unwrap().cycle), (7, 42));
     let done = 42 + u64::from(chip.latency.load);
     assert_eq!(done, 46);
+    let product = |plane: usize, row: usize| -> i32 {
+        (0..LANES).map(|k| i32::from(weight(plane, row, k)) * (k % 5) as i32).sum()
+    };
     let correct = |machine: &Machine| {
         for plane in 0..4 {
-            let sum = |row| (0..LANES).map(|k| i32::from(weight(plane, row, k)) * (k % 5) as i32).sum();
-            let y: Vec<i32> = (0..ROWS).map(sum).collect();
+            let y: Vec<i32> = (0..ROWS).map(|row| product(plane, row)).collect();
             assert_eq!(machine.read(&format!("y{plane}")), Ok(Array::I32(y)), "plane {plane}");
         }
     };
@@ -246,11 +248,18 @@ fn all_weights_reach_the_planes_in_46_cycles() {
     let weights: usize = 2 * loads.iter().map(|load| load.count * LANES).sum::<usize>();
     assert_eq!(weights, 409_600);
     assert!(run(&chip, &program, correct).is_ok());
-    // IW is refused as long as rows are on their way: they are all there in this cycle, and not before.
-    assert_eq!(
-        run(&chip, &all_planes(&chip, done - 1), |_| ()),
-        Err((FaultKind::WeightsNotLoaded, done - 1))
-    );
+    // They are all there in this cycle, and not before: an IW a cycle earlier misses the last, whose products are zero then.
+    let incomplete = |machine: &Machine| {
+        for plane in 0..4 {
+            let y = |row| if row < ROWS - 8 { product(plane, row) } else { 0 };
+            assert_eq!(
+                machine.read(&format!("y{plane}")),
+                Ok(Array::I32((0..ROWS).map(y).collect())),
+                "plane {plane}"
+            );
+        }
+    };
+    assert!(run(&chip, &all_planes(&chip, done - 1), incomplete).is_ok());
 }
 
 /// A full vector takes 20 cycles of stagger, the instruction's own, and a cycle a hop: from the cycle in which one slice reads it until
@@ -347,25 +356,17 @@ fn tiles(chip: &Chip, count: u32, period: u32) -> ChipProgram {
     program
 }
 
-/// Published: 20,480 bytes of weights a cycle, which is 18.43 TB/s. Within a tile that is what the planes take. From tile to tile they cannot:
-/// rows are on their way for `load` = 4 cycles, and an IW that installs some of them must wait for all, so that a tile's first LW is 4
-/// cycles after the last one of the tile before. So it is 20 cycles of every 23.
+/// Published: 20,480 bytes of weights a cycle, which is 18.43 TB/s: all planes take as much as the streams carry, tile after tile.
 #[test]
 fn weights_stream_into_all_planes() {
     let (chip, count) = (v1(), 40);
-    let bytes_of_a_tile = 4 * ROWS * LANES;
-    let one = tiles(&chip, 1, 23);
-    assert!(run(&chip, &one, |_| ()).is_ok());
-    let (first, last) = first_and_last(&one, MxmPort::Load);
-    assert_eq!(bytes_of_a_tile as u64 / (last - first + 1), 20_480);
+    let program = tiles(&chip, count, 20);
+    assert!(run(&chip, &program, |_| ()).is_ok());
+    let (first, last) = first_and_last(&program, MxmPort::Load);
+    let cycles = last - first + 1;
+    assert_eq!(cycles, 20 * u64::from(count));
+    let bytes = u64::from(count) * (4 * ROWS * LANES) as u64;
+    assert_eq!(bytes / cycles, 20_480);
+    assert_eq!(chip.peaks().load_bytes_per_second / chip.clock_hz, 20_480.0);
     assert!((20_480.0 * chip.clock_hz / 18.43e12 - 1.0).abs() < 1e-3);
-    let many = tiles(&chip, count, 23);
-    assert!(run(&chip, &many, |_| ()).is_ok());
-    let (first, last) = first_and_last(&many, MxmPort::Load);
-    assert_eq!(last - first + 1, u64::from(count) * 23 - 3);
-    let bytes_a_cycle = f64::from(count) * bytes_of_a_tile as f64 / (last - first + 1) as f64;
-    assert!((bytes_a_cycle / 20_480.0 - 0.87).abs() < 0.005, "{bytes_a_cycle}");
-    // One cycle less, and IW meets rows of the next tile on their way.
-    let fault = run(&chip, &tiles(&chip, count, 22), |_| ());
-    assert_eq!(fault, Err((FaultKind::WeightsNotLoaded, 60 + 19 + 4)));
 }

@@ -359,8 +359,9 @@ pub enum Mxm {
         /// I8, F8 or F16.
         format: Format,
     },
-    /// Moves the buffer into the array, and empties it: rows that were not loaded since are zero. Every LW of the tile must have been at
-    /// t − d_load or before; LW from t on fills the next tile. The array holds the new weights from t + d_install on.
+    /// Moves the buffer into the array, and empties it: rows that were not loaded since are zero. The tile is what LWs at t − d_load or
+    /// before loaded; rows still on their way belong to the next tile, so LWs need not pause between tiles. The array holds the new weights
+    /// from t + d_install on.
     Iw,
     /// Takes an activation vector at t and multiplies it by the weights held at t (a swap during a two-cycle F16 vector is a fault). The product
     /// is at the accumulators in cycle t + d_product + stagger.

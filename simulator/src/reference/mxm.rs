@@ -287,11 +287,8 @@ impl Plane {
         self.streaming.filter(f16).is_some_and(|abc| abc.cycle + 1 == cycle)
     }
 
-    /// IW: empties the buffer. Rows of this cycle's LW arrive later, and belong to the next tile.
+    /// IW: empties the buffer. Rows that arrive later belong to the next tile.
     fn unload(&mut self, by: &Dispatch) -> Result<Tile, Raised> {
-        if let Some(late) = self.loading.iter().find(|rows| rows.by.cycle < by.cycle) {
-            return Err(by.rows_on_their_way(late.by.cycle));
-        }
         self.buffer.loaded.fill(false);
         self.buffer.tile.take().ok_or_else(|| by.empty_buffer())
     }

@@ -300,9 +300,6 @@ impl Plane {
 
     /// IW: empties the buffer.
     fn unload(&mut self, by: &Dispatch) -> Result<Format, Raised> {
-        if let Some(late) = self.loading.iter().find(|rows| rows.by.cycle < by.cycle) {
-            return Err(by.rows_on_their_way(late.by.cycle));
-        }
         self.loaded.fill(0);
         self.buffer.take().ok_or_else(|| by.empty_buffer())
     }

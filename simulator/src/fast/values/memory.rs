@@ -32,9 +32,10 @@ pub(crate) struct Places {
     alus: Word,
     /// Cycles that an ALU's results are kept.
     pub(crate) depth: u64,
-    /// Per plane, weight rows that wait for IW: two words a row.
+    /// Per plane, weight rows that wait for IW: two words a row, as many times as a row can be on its way at once.
     staging: Word,
     rows: u32,
+    pub(crate) row_places: u32,
     /// Per plane, its accumulators, wide.
     accumulators: Word,
     accumulators_per_plane: u32,
@@ -62,7 +63,8 @@ impl Places {
         let alus = buffers.end;
         let staging = alus + u32::from(chip.vxm.alus) * depth as u32 * WIDE;
         let rows = u32::from(chip.mxm.rows);
-        let accumulators = staging + planes * rows * 2;
+        let row_places = u32::from(d.load) + 1;
+        let accumulators = staging + planes * rows * 2 * row_places;
         let accumulators_per_plane = u32::from(chip.mxm.accumulators);
         let products = accumulators + planes * accumulators_per_plane * WIDE;
         let product_ring = u32::from(d.product) + u32::from(chip.stagger()) + 2;
@@ -76,6 +78,7 @@ impl Places {
             depth,
             staging,
             rows,
+            row_places,
             accumulators,
             accumulators_per_plane,
             products,
@@ -105,8 +108,8 @@ impl Places {
     }
 
     /// Where the vectors of a weight row wait.
-    pub(crate) fn row(&self, plane: usize, row: u16) -> Word {
-        self.staging + (plane as u32 * self.rows + u32::from(row)) * 2
+    pub(crate) fn row(&self, plane: usize, row: u16, place: u32) -> Word {
+        self.staging + ((plane as u32 * self.rows + u32::from(row)) * self.row_places + place) * 2
     }
 
     /// An accumulator.

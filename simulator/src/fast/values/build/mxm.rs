@@ -25,7 +25,7 @@ pub(super) struct Planes {
 /// One plane.
 #[derive(Default)]
 struct Plane {
-    /// Rows loaded since the last IW.
+    /// Rows loaded and not installed, with those still on their way.
     rows: Vec<Row>,
     /// Tiles on their way into the array.
     installing: VecDeque<(u64, Tile)>,
@@ -42,7 +42,11 @@ struct Plane {
 
 /// A weight row, and where its vectors lie.
 struct Row {
+    /// When it is in the buffer.
+    due: u64,
     row: u16,
+    /// Where its vectors wait, if not where they were read: rows of the next tile may come before IW.
+    place: u32,
     words: [Word; 2],
     format: Format,
     constant: bool,
@@ -99,7 +103,7 @@ impl Planes {
             for row in plane.rows.iter_mut().filter(|row| !row.constant) {
                 for (offset, word) in row.words.iter_mut().enumerate() {
                     if any(*word) {
-                        let to = places.row(index, row.row) + offset as u32;
+                        let to = places.row(index, row.row, row.place) + offset as u32;
                         tape.ops.push(Op::Copy { from: *word, to });
                         *word = to;
                     }
@@ -120,16 +124,23 @@ impl Plane {
         }
     }
 
-    /// The tile of the rows that were loaded, which waits for them no longer.
-    fn unload(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, index: usize) -> Option<Tile> {
-        let format = self.rows.first()?.format;
+    /// Where the vectors of a row of the next tile may wait, while the same row of this tile still does.
+    fn place(&self, row: u16, places: u32) -> u32 {
+        let waiting = self.rows.iter().rev().find(|waiting| waiting.row == row);
+        waiting.map_or(0, |waiting| (waiting.place + 1) % places)
+    }
+
+    /// The tile of the rows that are in the buffer, which waits for them no longer.
+    fn unload(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, index: usize, cycle: u64) -> Option<Tile> {
+        let there = self.rows.partition_point(|row| row.due <= cycle);
+        let rows: Vec<Row> = self.rows.drain(..there).collect();
+        let format = rows.first()?.format;
         let mut words = vec![NO_ROW; 2 * usize::from(shop.chip.mxm.rows)];
-        for row in &self.rows {
+        for row in &rows {
             let at = 2 * usize::from(row.row);
             words.get_mut(at..at + 2)?.copy_from_slice(&row.words);
         }
-        let constant = shop.tiles.has_room() && self.rows.iter().all(|row| row.constant);
-        self.rows.clear();
+        let constant = shop.tiles.has_room() && rows.iter().all(|row| row.constant);
         if constant {
             let number = shop.tiles.constant(format, &words);
             shop.tiles.prepare(number, shop.memory);
@@ -170,7 +181,7 @@ impl Builder {
                 Some(())
             }
             Mxm::Iw => {
-                let tile = self.planes.planes[index].unload(shop, tape, index)?;
+                let tile = self.planes.planes[index].unload(shop, tape, index, by.cycle)?;
                 let due = by.cycle + u64::from(shop.chip.latency.install);
                 self.planes.planes[index].installing.push_back((due, tile));
                 Some(())
@@ -210,11 +221,13 @@ impl Builder {
         for (word, stream) in words.iter_mut().zip(adjacent(first, format.streams())) {
             *word = self.take_anywhere(shop.chip, by, stream)?;
         }
+        let due = by.cycle + u64::from(shop.chip.latency.load);
+        let place = self.planes.planes[index].place(row, shop.memory.places.row_places);
         let mut constant = true;
         for (offset, word) in words[..usize::from(format.streams())].iter_mut().enumerate() {
             if *word >= shop.memory.places.buffers.start {
                 // What is on the streams only is gone when IW comes.
-                let to = shop.memory.places.row(index, row) + offset as u32;
+                let to = shop.memory.places.row(index, row, place) + offset as u32;
                 tape.ops.push(Op::Copy { from: *word, to });
                 *word = to;
                 constant = false;
@@ -223,7 +236,7 @@ impl Builder {
                 constant = false;
             }
         }
-        self.planes.planes[index].rows.push(Row { row, words, format, constant });
+        self.planes.planes[index].rows.push(Row { due, row, place, words, format, constant });
         Some(())
     }
 

@@ -1,13 +1,13 @@
 //! The host's arrays, and how their elements look in SRAM.
 
-use isa::{Element, numeric};
+use isa::{Element, Format, numeric};
 
 /// An array of the host, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Array {
-    /// For ports of F32, F16 and F16Low.
+    /// For ports of F32, F16, F16Low and F8.
     F32(Vec<f32>),
-    /// For ports of I32.
+    /// For ports of I32 and I8.
     I32(Vec<i32>),
     /// For ports of Mask.
     Bool(Vec<bool>),
@@ -51,6 +51,13 @@ impl Array {
             (Array::F32(values), Element::F16Low) => {
                 Ok(values.iter().map(|x| half(numeric::split_f16(*x).1)).collect())
             }
+            (Array::F32(values), Element::F8) => {
+                Ok(values.iter().map(|x| [numeric::to_f8(*x), 0, 0, 0]).collect())
+            }
+            (Array::I32(values), Element::I8) => {
+                let saturated = |x: &i32| numeric::narrow(Format::I8, *x as u32).to_le_bytes();
+                Ok(values.iter().map(saturated).collect())
+            }
             (Array::I32(values), Element::I32) => Ok(values.iter().map(|x| x.to_le_bytes()).collect()),
             (Array::Bool(values), Element::Mask) => {
                 Ok(values.iter().map(|x| if *x { [0xff; 4] } else { [0; 4] }).collect())
@@ -67,6 +74,8 @@ impl Array {
             Element::F16 => Array::F32(bytes.iter().map(|b| numeric::join_f16(half(b), 0)).collect()),
             Element::F16Low => Array::F32(bytes.iter().map(|b| numeric::join_f16(0, half(b))).collect()),
             Element::I32 => Array::I32(bytes.iter().map(|b| i32::from_le_bytes(*b)).collect()),
+            Element::F8 => Array::F32(bytes.iter().map(|b| numeric::from_f8(b[0])).collect()),
+            Element::I8 => Array::I32(bytes.iter().map(|b| i32::from(b[0] as i8)).collect()),
             Element::Mask => Array::Bool(bytes.iter().map(|b| *b != [0; 4]).collect()),
         }
     }
@@ -98,7 +107,23 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_saturated_and_rounded() {
+        let through = |array: Array, element| Array::decode(element, &array.encode(element).unwrap());
+        let integers = Array::I32(vec![0, -1, 127, 128, -128, -129, i32::MAX, i32::MIN]);
+        let saturated = Array::I32(vec![0, -1, 127, 127, -128, -128, 127, -128]);
+        assert_eq!(through(integers, Element::I8), saturated);
+        let numbers = Array::F32(vec![0.0, -1.0, 1.0625, 1.07, 500.0, f32::NEG_INFINITY, 1e-9]);
+        assert_eq!(
+            through(numbers, Element::F8),
+            Array::F32(vec![0.0, -1.0, 1.0, 1.125, 448.0, -448.0, 0.0])
+        );
+        assert!(matches!(through(Array::F32(vec![f32::NAN]), Element::F8), Array::F32(x) if x[0].is_nan()));
+    }
+
+    #[test]
     fn types_must_agree() {
+        assert!(Array::F32(vec![1.0]).encode(Element::I8).is_err());
+        assert!(Array::I32(vec![1]).encode(Element::F8).is_err());
         assert!(Array::I32(vec![1]).encode(Element::F32).is_err());
         assert_eq!(Array::Bool(vec![true, false]).encode(Element::Mask).unwrap(), [[0xff; 4], [0; 4]]);
     }

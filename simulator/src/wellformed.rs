@@ -124,10 +124,10 @@ fn check_vxm(vxm: &Vxm) -> Result<(), String> {
 
 fn check_mxm(chip: &Chip, mxm: &Mxm, plane: u8, port: MxmPort) -> Result<(), String> {
     let (right, format) = match mxm {
-        Mxm::Lw { format, .. } => (MxmPort::Load, *format),
-        Mxm::Iw => (MxmPort::Install, Format::I8),
-        Mxm::Abc { format, .. } => (MxmPort::Stream, *format),
-        Mxm::Acc { .. } => (MxmPort::Accumulate, Format::I8),
+        Mxm::Lw { format, .. } => (MxmPort::Load, Some(*format)),
+        Mxm::Iw => (MxmPort::Install, None),
+        Mxm::Abc { format, .. } => (MxmPort::Stream, Some(*format)),
+        Mxm::Acc { .. } => (MxmPort::Accumulate, None),
     };
     if port != right {
         return Err(format!("{mxm:?} belongs in the queue {right}"));
@@ -135,8 +135,12 @@ fn check_mxm(chip: &Chip, mxm: &Mxm, plane: u8, port: MxmPort) -> Result<(), Str
     if matches!(mxm, Mxm::Lw { count: 0, .. }) {
         return Err("LW of no vectors".to_owned());
     }
+    let Some(format) = format else { return Ok(()) };
+    if let Some(problem) = chip.mxm.refuses(&chip.name, format) {
+        return Err(format!("`{}`: {problem}", Instruction::Mxm(*mxm)));
+    }
     match format {
-        Format::I8 => Ok(()),
+        Format::I8 | Format::F8 => Ok(()),
         Format::F16 if plane == 0 && chip.mxm.planes_per_hemisphere >= 2 => Ok(()),
         Format::F16 => Err("F16 work belongs in plane 0, which forms a pair with plane 1".to_owned()),
         Format::I32 | Format::F32 => Err(format!("the MXM does not multiply {format}")),

@@ -135,21 +135,26 @@ fn what_is_written() {
 }
 
 /// A row loaded in cycle 16, IW, a vector in the given cycle, and ACC.
-fn product(iw: u64, abc: u64, acc: u64) -> Draft {
+fn product(format: Format, iw: u64, abc: u64, acc: u64) -> Draft {
     let mut draft = memory();
     feed(&mut draft);
-    draft.at(16, load(East), Mxm::Lw { stream: e(0), count: 4, row: 0, row_stride: 1, format: Format::I8 });
+    draft.at(16, load(East), Mxm::Lw { stream: e(0), count: 4, row: 0, row_stride: 1, format });
     draft.at(iw, install(East), Mxm::Iw);
     // East.mem1 at 2 is four hops from the MXM.
     draft.read(abc - 9, East, 1, 0, e(12));
-    draft.at(abc, activate(East), Mxm::Abc { stream: e(12), format: Format::I8 });
+    draft.at(abc, activate(East), Mxm::Abc { stream: e(12), format });
     draft.at(acc, accumulate(East), Mxm::Acc { address: 0, mode: AccMode::Start, emit: Some(w(8)) }).clone()
 }
 
 #[test]
 fn what_the_planes_do() {
-    let lw = Mxm::Lw { stream: e(0), count: 4, row: 0, row_stride: 1, format: Format::I8 };
-    let abc = Mxm::Abc { stream: e(12), format: Format::I8 };
+    [Format::I8, Format::F8].into_iter().for_each(what_the_planes_do_in);
+}
+
+fn what_the_planes_do_in(format: Format) {
+    let product = |iw, abc, acc| product(format, iw, abc, acc);
+    let lw = Mxm::Lw { stream: e(0), count: 4, row: 0, row_stride: 1, format };
+    let abc = Mxm::Abc { stream: e(12), format };
     let acc = Mxm::Acc { address: 0, mode: AccMode::Start, emit: Some(w(8)) };
     let products = table(abc);
     let earliest = |cycles: Vec<u64>| cycles.first().copied();

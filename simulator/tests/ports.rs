@@ -136,6 +136,26 @@ fn masks_and_integers() {
 }
 
 #[test]
+fn bytes_are_rounded_as_their_format_says() {
+    for &engine in ENGINES {
+        let part = |address, slice| vec![placement(1, 3, address, vec![vec![(West, slice)]])];
+        let mut ports = vec![
+            port("i", PortKind::Input, Element::I8, &[3], part(0, 2)),
+            port("f", PortKind::State, Element::F8, &[3], part(1, 3)),
+        ];
+        // The same bytes, seen in the other format.
+        ports.push(port("codes", PortKind::Output, Element::I8, &[3], part(1, 3)));
+        let mut machine = machine(engine, ports);
+        assert_eq!(machine.read("f"), Ok(Array::F32(vec![0.0; 3])), "state is zero at first");
+        machine.write("i", &Array::I32(vec![-129, 127, 1000])).unwrap();
+        machine.write("f", &Array::F32(vec![1.0, 1.0625, -1e9])).unwrap();
+        assert_eq!(machine.read("i"), Ok(Array::I32(vec![-128, 127, 127])));
+        assert_eq!(machine.read("f"), Ok(Array::F32(vec![1.0, 1.0, -448.0])));
+        assert_eq!(machine.read("codes"), Ok(Array::I32(vec![0x38, 0x38, -2])));
+    }
+}
+
+#[test]
 fn wrong_names_types_and_sizes() {
     for &engine in ENGINES {
         let part = |address| vec![placement(1, 3, address, vec![WORD.to_vec()])];

@@ -43,7 +43,9 @@ fn matrices() {
         .map(|n| (0..LANES).map(|k| weight(n, k) * (activation(0, k) + activation(1, k))).sum())
         .collect();
     assert_eq!(after(&matrix(Format::I8), "y"), Ok(Array::I32(y.clone())));
-    assert_eq!(after(&matrix(Format::F16), "y"), Ok(Array::F32(y.iter().map(|y| *y as f32).collect())));
+    for format in [Format::F8, Format::F16] {
+        assert_eq!(after(&matrix(format), "y"), Ok(Array::F32(y.iter().map(|y| *y as f32).collect())));
+    }
 }
 
 #[test]

@@ -77,9 +77,9 @@ pub(crate) fn decoder(chip: &Chip, file: &Path, context: usize) -> Model {
         let length = port.shape.iter().product::<u32>() as usize;
         let value = if port.name == POSITION { context as i32 - 1 } else { 1 };
         let array = match port.element {
-            Element::I32 => Array::I32(vec![value; length]),
+            Element::I32 | Element::I8 => Array::I32(vec![value; length]),
             Element::Mask => Array::Bool(vec![true; length]),
-            Element::F32 | Element::F16 | Element::F16Low => Array::F32(vec![1.0; length]),
+            Element::F32 | Element::F16 | Element::F16Low | Element::F8 => Array::F32(vec![1.0; length]),
         };
         // Several ports of one name are one input.
         if inputs.iter().all(|(name, _)| *name != port.name) {

@@ -317,6 +317,8 @@ pub fn format(element: Element) -> Format {
         Element::F32 => Format::F32,
         Element::I32 | Element::Mask => Format::I32,
         Element::F16 | Element::F16Low => Format::F16,
+        Element::I8 => Format::I8,
+        Element::F8 => Format::F8,
     }
 }
 

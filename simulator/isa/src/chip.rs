@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::stream::Format;
+
 mod field;
 mod load;
 mod peaks;
@@ -60,6 +62,8 @@ pub struct MxmUnits {
     pub load_streams_per_plane: u16,
     /// Accumulators (vectors of 32-bit sums) per plane.
     pub accumulators: u16,
+    /// Formats that the planes multiply in: some of [`Format::OF_PLANES`], in that order, at least one.
+    pub formats: Vec<Format>,
 }
 
 /// The VXM.
@@ -108,6 +112,17 @@ pub struct Latency {
     pub sxm: u16,
     /// Send and Receive.
     pub c2c: u16,
+}
+
+impl MxmUnits {
+    /// Why the planes cannot multiply in this format; none if they can. `chip` is the chip's name.
+    pub fn refuses(&self, chip: &str, format: Format) -> Option<String> {
+        if self.formats.contains(&format) {
+            return None;
+        }
+        let names: Vec<String> = self.formats.iter().map(Format::to_string).collect();
+        Some(format!("the planes of {chip} multiply in {}, not in {format}", names.join(", ")))
+    }
 }
 
 impl Chip {

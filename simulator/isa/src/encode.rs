@@ -61,8 +61,8 @@ pub(crate) mod opcode {
 pub(crate) const PORT_KINDS: [PortKind; 3] = [PortKind::Input, PortKind::Output, PortKind::State];
 
 /// Element types in the order of their codes.
-pub(crate) const ELEMENTS: [Element; 5] =
-    [Element::F32, Element::F16, Element::F16Low, Element::I32, Element::Mask];
+pub(crate) const ELEMENTS: [Element; 7] =
+    [Element::F32, Element::F16, Element::F16Low, Element::I32, Element::Mask, Element::I8, Element::F8];
 
 /// The program as a file.
 pub fn encode(program: &Program) -> Vec<u8> {

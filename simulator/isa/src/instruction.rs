@@ -339,7 +339,8 @@ pub enum AccMode {
 }
 
 /// Matrix. A plane is `rows` weight rows by `lanes`; row n and lane k hold the weight from input k to output n, so
-/// the product of an activation vector x is y[n] = sum over k of w[n][k] x[k], and y[n] leaves in lane n. Formats I8 and F16. With F16, planes 0 and 1 of
+/// the product of an activation vector x is y[n] = sum over k of w[n][k] x[k], and y[n] leaves in lane n. Formats I8, F8 and F16,
+/// as far as the chip has them. In I8 and F8 each plane works by itself. With F16, planes 0 and 1 of
 /// the hemisphere work as one array: its instructions stand in plane 0's queues, plane 1's queues must be idle, each weight
 /// row arrives on two streams, and an activation vector keeps the array busy for two cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -355,7 +356,7 @@ pub enum Mxm {
         row: u16,
         /// Rows from one vector to the next.
         row_stride: u16,
-        /// I8 or F16.
+        /// I8, F8 or F16.
         format: Format,
     },
     /// Moves the buffer into the array, and empties it: rows that were not loaded since are zero. The tile is what LWs at t − d_load or
@@ -367,7 +368,7 @@ pub enum Mxm {
     Abc {
         /// First stream of the group.
         stream: Stream,
-        /// I8 or F16; must be the weights' format.
+        /// I8, F8 or F16; must be the weights' format.
         format: Format,
     },
     /// Takes the product that arrives in cycle t (none: a fault; a product that nobody takes: a fault). `emit` puts the

@@ -1,7 +1,8 @@
 //! Arithmetic, bit by bit: what the ALUs, the formats on streams, and the matrix planes compute.
 //!
 //! Every result is a function of the operand bits alone, the same on any host. To that end each operation that can make a
-//! NaN makes this one: [`NAN`] (on an F16 group: `0x7e00`). Pass, the integer and the bitwise operations copy bits as they are.
+//! NaN makes this one: [`NAN`] (on an F16 group: `0x7e00`). Pass, the integer and the bitwise operations copy bits as they are. F8 has one
+//! NaN of each sign, and its conversions keep the sign.
 
 use half::f16;
 
@@ -87,15 +88,18 @@ fn min(x: f32, y: f32) -> u32 {
 pub fn widen(format: Format, bits: u32) -> u32 {
     match format {
         Format::I8 => bits as u8 as i8 as i32 as u32,
+        Format::F8 => from_f8(bits as u8).to_bits(),
         Format::F16 => self::bits(f16::from_bits(bits as u16).to_f32()),
         Format::I32 | Format::F32 => bits,
     }
 }
 
-/// The stream group's bytes, in the low bits, for an ALU's result: I8 saturates an integer, F16 rounds an f32 to nearest even.
+/// The stream group's bytes, in the low bits, for an ALU's result: I8 saturates an integer; F8 and F16 round an f32 to nearest even, and F8
+/// saturates it.
 pub fn narrow(format: Format, word: u32) -> u32 {
     match format {
         Format::I8 => u32::from((word as i32).clamp(-128, 127) as u8),
+        Format::F8 => u32::from(to_f8(f32::from_bits(word))),
         Format::F16 => u32::from(to_f16(f32::from_bits(word)).to_bits()),
         Format::I32 | Format::F32 => word,
     }
@@ -104,6 +108,40 @@ pub fn narrow(format: Format, word: u32) -> u32 {
 /// Nearest binary16, ties to even; overflow gives infinity.
 fn to_f16(value: f32) -> f16 {
     if value.is_nan() { f16::from_bits(0x7e00) } else { f16::from_f32(value) }
+}
+
+/// The greatest number of F8.
+pub const F8_MOST: f32 = 448.0;
+
+/// The number with these bits of F8 (sign, four bits of exponent with bias 7, three of mantissa), exactly; a NaN keeps its sign.
+pub fn from_f8(bits: u8) -> f32 {
+    let sign = u32::from(bits & 0x80) << 24;
+    let magnitude = match bits & 0x7f {
+        0x7f => NAN,
+        // Subnormal: multiples of 2^-9.
+        small @ 0..8 => (f32::from(small) / 512.0).to_bits(),
+        // Exponents of F8 lie 120 lower than those of f32.
+        normal => (u32::from(normal) << 20) + (120 << 23),
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// The nearest F8 number, ties to even, at most ±[`F8_MOST`]; a NaN keeps its sign.
+pub fn to_f8(value: f32) -> u8 {
+    let sign = u8::from(value.is_sign_negative()) << 7;
+    if value.is_nan() {
+        return sign | 0x7f;
+    }
+    let magnitude = value.abs().min(F8_MOST);
+    let code = if magnitude < 1.0 / 64.0 {
+        // Exact up to the rounding: 512 is a power of two. 8 is the code of the least normal number.
+        (magnitude * 512.0).round_ties_even() as u32
+    } else {
+        // A carry into the exponent is as it should be.
+        let bits = magnitude.to_bits();
+        ((bits + 0x7_ffff + (bits >> 20 & 1)) >> 20) - (120 << 3)
+    };
+    sign | code as u8
 }
 
 /// Splits an f32 into binary16 parts, as bits: `high = f16(x)` and `low = f16((x − high) × 2^11)`. The low part is 0 where the high part is not
@@ -134,142 +172,30 @@ pub fn dot_f16(weights: &[u16], activations: &[u16]) -> u32 {
     bits(sum as f32)
 }
 
+/// A plane's product for one output, F8: as [`dot_f16`]. Here the sum in f64 is exact whatever the order, as all products are multiples of
+/// 2^-18 below 2^18, and so the result is the exact sum, rounded once. The bits of an f32.
+pub fn dot_f8(weights: &[u8], activations: &[u8]) -> u32 {
+    let mut sum = 0.0;
+    for (&weight, &activation) in weights.iter().zip(activations) {
+        sum += f64::from(from_f8(weight)) * f64::from(from_f8(activation));
+    }
+    bits(sum as f32)
+}
+
 /// A plane's product for one output, I8: exact, modulo 2^32. The bits of an i32.
 pub fn dot_i8(weights: &[i8], activations: &[i8]) -> u32 {
     let products = weights.iter().zip(activations).map(|(&w, &x)| i32::from(w) * i32::from(x));
     products.fold(0i32, i32::wrapping_add) as u32
 }
 
-/// What ACC makes of its accumulator and a product: f32 addition for F16, i32 addition modulo 2^32 for I8. `format` is that of the
+/// What ACC makes of its accumulator and a product: f32 addition for F8 and F16, i32 addition modulo 2^32 for I8. `format` is that of the
 /// activations.
 pub fn accumulate(format: Format, sum: u32, product: u32) -> u32 {
     match format {
-        Format::F16 | Format::F32 => alu(VxmOp::Add, sum, product),
+        Format::F8 | Format::F16 | Format::F32 => alu(VxmOp::Add, sum, product),
         Format::I8 | Format::I32 => alu(VxmOp::IntAdd, sum, product),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INF: f32 = f32::INFINITY;
-
-    #[test]
-    fn float_operations() {
-        let check = |op, a: f32, b: f32, expected: f32| {
-            let result = alu(op, a.to_bits(), b.to_bits());
-            assert_eq!(result, bits(expected), "{op:?} {a} {b}: {} not {expected}", f32::from_bits(result));
-        };
-        let nan = f32::from_bits(0xffa0_1234); // negative, signalling, with a payload
-        check(VxmOp::Add, INF, -INF, f32::NAN);
-        check(VxmOp::Add, nan, 1.0, f32::NAN);
-        check(VxmOp::Mul, 0.0, -INF, f32::NAN);
-        check(VxmOp::Sub, 1.0, 1.0, 0.0);
-        check(VxmOp::Max, nan, 1.0, f32::NAN);
-        check(VxmOp::Max, 1.0, nan, f32::NAN);
-        check(VxmOp::Min, nan, -INF, f32::NAN);
-        check(VxmOp::Max, -0.0, 0.0, 0.0);
-        check(VxmOp::Max, 0.0, -0.0, 0.0);
-        check(VxmOp::Min, 0.0, -0.0, -0.0);
-        check(VxmOp::Max, -3.0, -2.0, -2.0);
-        check(VxmOp::Min, -3.0, -2.0, -3.0);
-        check(VxmOp::Relu, -0.0, 9.0, 0.0);
-        check(VxmOp::Relu, nan, 9.0, f32::NAN);
-        check(VxmOp::Relu, 2.5, 9.0, 2.5);
-        check(VxmOp::Exp, 0.0, 9.0, 1.0);
-        check(VxmOp::Exp, -INF, 9.0, 0.0);
-        check(VxmOp::Exp, 89.0, 9.0, INF);
-        check(VxmOp::Exp, 1.0, 9.0, std::f32::consts::E);
-        check(VxmOp::Tanh, INF, 9.0, 1.0);
-        check(VxmOp::Tanh, -0.0, 9.0, -0.0);
-        check(VxmOp::Rsqrt, 0.0, 9.0, INF);
-        check(VxmOp::Rsqrt, -0.0, 9.0, -INF);
-        check(VxmOp::Rsqrt, -1.0, 9.0, f32::NAN);
-        check(VxmOp::Rsqrt, 0.25, 9.0, 2.0);
-        check(VxmOp::RoundF16, 2049.0, 9.0, 2048.0);
-        check(VxmOp::RoundF16, 2051.0, 9.0, 2052.0);
-        check(VxmOp::RoundF16, 65519.9, 9.0, 65504.0);
-        check(VxmOp::RoundF16, 65520.0, 9.0, INF);
-        check(VxmOp::RoundF16, nan, 9.0, f32::NAN);
-        assert_eq!(alu(VxmOp::Pass, nan.to_bits(), 0), 0xffa0_1234);
-    }
-
-    #[test]
-    fn masks_integers_and_conversions() {
-        let check = |op, a: u32, b: u32, expected: u32| {
-            assert_eq!(alu(op, a, b), expected, "{op:?} {a:#x} {b:#x}");
-        };
-        let f = f32::to_bits;
-        check(VxmOp::Less, f(-0.0), f(0.0), 0);
-        check(VxmOp::Less, f(-1.0), f(0.0), u32::MAX);
-        check(VxmOp::Equal, f(-0.0), f(0.0), u32::MAX);
-        check(VxmOp::Equal, NAN, NAN, 0);
-        check(VxmOp::IntAdd, u32::MAX, 2, 1);
-        check(VxmOp::IntSub, 0, 1, u32::MAX);
-        check(VxmOp::IntMul, 0x8000_0001, 2, 2);
-        check(VxmOp::IntMax, u32::MAX, 0, 0);
-        check(VxmOp::IntMin, u32::MAX, 0, u32::MAX);
-        check(VxmOp::IntLess, i32::MIN as u32, 0, u32::MAX);
-        check(VxmOp::IntEqual, 7, 7, u32::MAX);
-        check(VxmOp::And, 12, 10, 8);
-        check(VxmOp::Or, 12, 10, 14);
-        check(VxmOp::Xor, 12, 10, 6);
-        check(VxmOp::ShiftLeft, 1, 33, 2);
-        check(VxmOp::ShiftRight, 0x8000_0000, 31, 1);
-        check(VxmOp::ShiftRightSigned, 0x8000_0000, 31, u32::MAX);
-        check(VxmOp::ToInt, f(2.5), 0, 2);
-        check(VxmOp::ToInt, f(-3.5), 0, -4i32 as u32);
-        check(VxmOp::ToInt, f(3e9), 0, i32::MAX as u32);
-        check(VxmOp::ToInt, f(-INF), 0, i32::MIN as u32);
-        check(VxmOp::ToInt, NAN, 0, 0);
-        check(VxmOp::ToFloat, 16_777_217, 0, f(16_777_216.0));
-        check(VxmOp::ToFloat, 16_777_219, 0, f(16_777_220.0));
-    }
-
-    #[test]
-    fn formats_on_streams() {
-        for (format, word, narrow_bits, wide) in [
-            (Format::I8, 127, 127, 127),
-            (Format::I8, 128, 127, 127),
-            (Format::I8, -129i32 as u32, 0x80, -128i32 as u32),
-            (Format::F16, 1.0f32.to_bits(), 0x3c00, 1.0f32.to_bits()),
-            (Format::F16, 1e9f32.to_bits(), 0x7c00, INF.to_bits()),
-            (Format::F16, 2f32.powi(-25).to_bits(), 0, 0),
-            (Format::F16, 2f32.powi(-24).to_bits(), 1, 2f32.powi(-24).to_bits()),
-            (Format::F16, 0xff80_0001, 0x7e00, NAN),
-            (Format::I32, 0x8000_0000, 0x8000_0000, 0x8000_0000),
-            (Format::F32, 0xff80_0001, 0xff80_0001, 0xff80_0001),
-        ] {
-            assert_eq!(narrow(format, word), narrow_bits, "{format:?} {word:#x}");
-            assert_eq!(widen(format, narrow_bits), wide, "{format:?} {narrow_bits:#x}");
-        }
-        assert_eq!(widen(Format::I8, 0x1234_56ff), u32::MAX, "only the low byte counts");
-        assert_eq!(widen(Format::F16, 0xfe55), NAN);
-    }
-
-    #[test]
-    fn split_keeps_22_bits() {
-        for value in [1.0f32, -std::f32::consts::PI, 1e-3, 65000.0, 0.333_333_34, -0.0, 6.2e-5] {
-            let (high, low) = split_f16(value);
-            let back = join_f16(high, low);
-            assert!((back - value).abs() <= value.abs() * 2f32.powi(-22), "{value} {back}");
-        }
-        assert_eq!(split_f16(1e9), (0x7c00, 0));
-        assert_eq!(split_f16(f32::NAN), (0x7e00, 0));
-        assert_eq!(join_f16(0x7c00, 0), INF);
-    }
-
-    #[test]
-    fn products_round_once_and_integers_wrap() {
-        let half = |value: f32| f16::from_f32(value).to_bits();
-        // 2^30 + 2^-20 · 2 − 2^30: an f32 sum would lose the small terms.
-        let weights = [half(32768.0), half(2f32.powi(-10)), half(2f32.powi(-10)), half(-32768.0)];
-        let inputs = [half(32768.0), half(2f32.powi(-10)), half(2f32.powi(-10)), half(32768.0)];
-        assert_eq!(dot_f16(&weights, &inputs), 2f32.powi(-19).to_bits());
-        assert_eq!(dot_f16(&[half(INF)], &[0]), NAN);
-        assert_eq!(dot_i8(&[-128, 127], &[-128, 127]), 16384 + 16129);
-        assert_eq!(accumulate(Format::I8, i32::MAX as u32, 1), i32::MIN as u32);
-        assert_eq!(accumulate(Format::F16, 1.0f32.to_bits(), 2.0f32.to_bits()), 3.0f32.to_bits());
-    }
-}
+mod tests;

@@ -26,6 +26,10 @@ pub enum Element {
     I32,
     /// 4 bytes, all ones for true.
     Mask,
+    /// 1 byte; the host's i32 is saturated.
+    I8,
+    /// 1 byte, [`crate::Format::F8`]; the host's f32 is rounded to nearest even and saturated.
+    F8,
 }
 
 impl Element {
@@ -34,6 +38,7 @@ impl Element {
         match self {
             Element::F32 | Element::I32 | Element::Mask => 4,
             Element::F16 | Element::F16Low => 2,
+            Element::I8 | Element::F8 => 1,
         }
     }
 }

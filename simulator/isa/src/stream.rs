@@ -54,6 +54,9 @@ pub struct Stream {
 pub enum Format {
     /// Signed byte, one stream. In an ALU: a 32-bit integer; as a result: saturated.
     I8,
+    /// The 8-bit float e4m3fn of the Open Compute Project, one stream: no infinities, NaN is S.1111.111, the greatest number 448, the least
+    /// 2^-9. In an ALU: f32; as a result: rounded to nearest even, saturated to ±448, NaN stays NaN.
+    F8,
     /// IEEE binary16, two streams. In an ALU: f32; as a result: rounded to nearest even (overflow gives infinity).
     F16,
     /// 32-bit integer, four streams.
@@ -66,9 +69,17 @@ impl Format {
     /// Streams (bytes per lane) that one value takes.
     pub fn streams(self) -> u8 {
         match self {
-            Format::I8 => 1,
+            Format::I8 | Format::F8 => 1,
             Format::F16 => 2,
             Format::I32 | Format::F32 => 4,
+        }
+    }
+
+    /// The format of sums of products in this format.
+    pub fn sums(self) -> Format {
+        match self {
+            Format::I8 | Format::I32 => Format::I32,
+            Format::F8 | Format::F16 | Format::F32 => Format::F32,
         }
     }
 }
@@ -108,13 +119,17 @@ impl FromStr for Stream {
 
 impl Format {
     /// Every format, in the order of its code.
-    pub const ALL: [Format; 4] = [Format::I8, Format::F16, Format::I32, Format::F32];
+    pub const ALL: [Format; 5] = [Format::I8, Format::F16, Format::I32, Format::F32, Format::F8];
+
+    /// The formats that a matrix plane may multiply in; which of them it does, its chip says.
+    pub const OF_PLANES: [Format; 3] = [Format::I8, Format::F8, Format::F16];
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Format::I8 => "i8",
+            Format::F8 => "f8",
             Format::F16 => "f16",
             Format::I32 => "i32",
             Format::F32 => "f32",

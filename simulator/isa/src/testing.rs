@@ -6,11 +6,12 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::encode::ELEMENTS;
 use crate::instruction::{AccMode, Operand, Window};
 use crate::place::MxmPort;
 use crate::{
-    C2c, ChipProgram, Direction, Element, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Placement, Port,
-    PortKind, Program, Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm, Vxm, instruction::VxmOp,
+    C2c, ChipProgram, Direction, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Placement, Port, PortKind,
+    Program, Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm, Vxm, instruction::VxmOp,
 };
 
 fn hemisphere() -> impl Strategy<Value = Hemisphere> + Clone {
@@ -180,7 +181,7 @@ fn port() -> impl Strategy<Value = Port> {
                 },
             );
     let kind = select(&[PortKind::Input, PortKind::Output, PortKind::State]);
-    let element = select(&[Element::F32, Element::F16, Element::F16Low, Element::I32, Element::Mask]);
+    let element = select(&ELEMENTS);
     (any::<String>(), kind, element, vec(any::<u32>(), 0..4), vec(placement, 0..3))
         .prop_map(|(name, kind, element, shape, parts)| Port { name, kind, element, shape, parts })
 }

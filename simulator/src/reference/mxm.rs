@@ -59,6 +59,8 @@ struct Buffer {
 /// A product of one activation vector with the weights.
 struct Product {
     by: Dispatch,
+    /// That of the weights and activations.
+    format: Format,
     sums: Sums,
 }
 
@@ -210,14 +212,14 @@ impl MxmSlice {
         let vector = registers.take_group(by, stream, format, self.position)?;
         let sums = tile.multiply(&decode(format, vector, self.chip.lanes));
         let sums = match format {
-            Format::F16 | Format::F32 => {
+            Format::F8 | Format::F16 | Format::F32 => {
                 Sums::F32(sums.into_iter().map(|sum| canonical(sum as f32)).collect())
             }
             Format::I8 | Format::I32 => Sums::I32(sums.into_iter().map(|sum| sum as i32).collect()),
         };
         let due = by.cycle + u64::from(self.chip.latency.product) + u64::from(self.chip.stagger());
         plane.streaming = Some(*by);
-        plane.products.send(due, Product { by: *by, sums });
+        plane.products.send(due, Product { by: *by, format, sums });
         Ok(())
     }
 
@@ -265,7 +267,7 @@ impl Plane {
             || self.buffer.tile.as_ref().is_some_and(f16)
             || self.installing.iter().any(|(_, tile)| f16(tile))
             || self.array.as_deref().is_some_and(f16)
-            || self.products.iter().chain(&self.arrived).any(|product| matches!(product.sums, Sums::F32(_)))
+            || self.products.iter().chain(&self.arrived).any(|product| product.format == Format::F16)
     }
 
     /// Rows or products are here that other work would lose.

@@ -7,10 +7,10 @@ const BLOCK: usize = 8;
 
 /// Weights as the array multiplies by them.
 pub(crate) struct Tile {
-    /// I8 or F16.
+    /// I8, F8 or F16.
     pub(crate) format: Format,
     lanes: usize,
-    /// Row after row. Both formats are exact in f32.
+    /// Row after row. All formats are exact in f32.
     weights: Vec<f32>,
 }
 
@@ -28,7 +28,7 @@ impl Tile {
     }
 
     /// For every row, the sum over the lanes of weight × activation. Each product is exact in f64; the products are added in f64 in
-    /// the order of the lanes, so a sum is rounded (to f32) once, up to f64's own rounding; I8 sums are exact.
+    /// the order of the lanes, so a sum is rounded (to f32) once, up to f64's own rounding; I8 and F8 sums are exact.
     pub(crate) fn multiply(&self, activations: &[f32]) -> Vec<f64> {
         let mut sums = Vec::with_capacity(self.weights.len() / self.lanes);
         let mut blocks = self.weights.chunks_exact(BLOCK * self.lanes);
@@ -51,11 +51,15 @@ impl Tile {
     }
 }
 
-/// Vectors of I8 (one stream each) or F16 (two streams each: low bytes, then high bytes) as numbers.
+/// Vectors of I8 or F8 (one stream each) or F16 (two streams each: low bytes, then high bytes) as numbers.
 pub(crate) fn decode(format: Format, bytes: &[u8], lanes: usize) -> Vec<f32> {
-    // The wider formats are refused before a program runs.
-    if format != Format::F16 {
-        return bytes.iter().map(|byte| f32::from(*byte as i8)).collect();
+    match format {
+        Format::F16 => {}
+        Format::F8 => return bytes.iter().map(|byte| f8_to_f32(*byte)).collect(),
+        // The wider formats are refused before a program runs.
+        Format::I8 | Format::I32 | Format::F32 => {
+            return bytes.iter().map(|byte| f32::from(*byte as i8)).collect();
+        }
     }
     let mut numbers = vec![0.0; bytes.len() / 2];
     for (numbers, bytes) in numbers.chunks_mut(lanes).zip(bytes.chunks(2 * lanes)) {
@@ -76,9 +80,27 @@ fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(scaled | special | u32::from(bits & 0x8000) << 16)
 }
 
+/// The F8 number with these bits. Without branches, as above.
+fn f8_to_f32(bits: u8) -> f32 {
+    let magnitude = u32::from(bits & 0x7f) << 20;
+    // Exponents of F8 lie 120 lower than those of binary32, and the product makes subnormals normal.
+    let scaled = (f32::from_bits(magnitude) * f32::from_bits((127 + 120) << 23)).to_bits();
+    let special = if bits & 0x7f == 0x7f { 0x7fc0_0000 } else { 0 };
+    f32::from_bits(scaled | special | u32::from(bits & 0x80) << 24)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_f8_converts_exactly() {
+        for bits in 0..=u8::MAX {
+            let (ours, theirs) = (f8_to_f32(bits), isa::numeric::from_f8(bits));
+            assert!(ours == theirs || ours.is_nan() && theirs.is_nan(), "{bits:02x}: {ours} {theirs}");
+            assert_eq!(ours.is_sign_negative(), theirs.is_sign_negative());
+        }
+    }
 
     #[test]
     fn every_f16_converts_exactly() {

@@ -30,7 +30,13 @@ pub fn tiny() -> Chip {
         lanes_per_superlane: 16,
         streams: 32,
         mem: MemUnits { slices_per_hemisphere: 4, banks: 2, words_per_bank: 64 },
-        mxm: MxmUnits { planes_per_hemisphere: 2, rows: 32, load_streams_per_plane: 4, accumulators: 8 },
+        mxm: MxmUnits {
+            planes_per_hemisphere: 2,
+            rows: 32,
+            load_streams_per_plane: 4,
+            accumulators: 8,
+            formats: Format::OF_PLANES.to_vec(),
+        },
         vxm: VxmUnits { alus: 4, forward_depth: 12 },
         sxm: SxmUnits { queues_per_hemisphere: 2 },
         c2c: C2cUnits { links_per_hemisphere: 1 },
@@ -249,6 +255,7 @@ pub fn activation(v: usize, k: usize) -> i32 {
 fn bytes_of(format: Format, value: i32) -> [u8; 2] {
     match format {
         Format::F16 => half::f16::from_f32(value as f32).to_le_bytes(),
+        Format::F8 => [isa::numeric::to_f8(value as f32), 0],
         _ => [value as u8, 0],
     }
 }
@@ -295,7 +302,7 @@ pub fn matrix(format: Format) -> Draft {
         // From the MXM at 6, through the slices at 4, 3, 2, 1.
         draft.write(last + 9 + 2 + byte, East, 3 - byte as u16, 70, w(12 + byte as u8));
     }
-    let element = if format == Format::F16 { Element::F32 } else { Element::I32 };
+    let element = if format == Format::I8 { Element::I32 } else { Element::F32 };
     draft.port("y", PortKind::Output, element, 1, 70, &[3, 2, 1, 0].map(|slice| (East, slice)));
     draft
 }
@@ -362,6 +369,7 @@ pub fn all() -> BTreeMap<&'static str, Draft> {
     BTreeMap::from([
         ("vector", vector()),
         ("matrix i8", matrix(Format::I8)),
+        ("matrix f8", matrix(Format::F8)),
         ("matrix f16", matrix(Format::F16)),
         ("permute", permute()),
         ("indexed", indexed()),

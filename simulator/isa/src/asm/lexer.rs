@@ -123,6 +123,8 @@ pub(super) enum Token<'a> {
     Zero,
     #[token("i8")]
     I8,
+    #[token("f8")]
+    F8,
     #[token("f16")]
     F16,
     #[token("f16low")]

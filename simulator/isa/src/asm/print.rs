@@ -119,6 +119,8 @@ fn port(out: &mut String, port: &Port) -> fmt::Result {
         Element::F16Low => "f16low",
         Element::I32 => "i32",
         Element::Mask => "mask",
+        Element::I8 => "i8",
+        Element::F8 => "f8",
     };
     let shape = Commas(&port.shape);
     writeln!(out, "\n  port {kind} {} {element} [{shape}] {{", Quoted(&port.name))?;

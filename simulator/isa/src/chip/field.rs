@@ -1,5 +1,7 @@
 //! The table of a description's fields: name, unit, range, and how to reach the field in a [`Chip`].
 
+use crate::stream::Format;
+
 use super::{C2cUnits, Chip, Latency, MemUnits, MxmUnits, SxmUnits, VxmUnits};
 
 /// One field of a description file.
@@ -8,12 +10,26 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     /// Unit of the value.
     pub(super) unit: &'static str,
+    /// What its value is.
+    pub(super) kind: Kind,
+}
+
+/// What a field's value is.
+pub(super) enum Kind {
+    /// A number.
+    Number(Number),
+    /// The formats of the matrix planes, a list of names.
+    Formats,
+}
+
+/// A field that is a number.
+pub(super) struct Number {
     /// Least value allowed.
     pub(super) least: f64,
     /// Greatest value allowed.
     pub(super) most: f64,
     /// Reads the field.
-    pub(super) get: fn(&Chip) -> f64,
+    get: fn(&Chip) -> f64,
     /// Writes the field; the value is in range, and whole unless it is the clock.
     pub(super) set: fn(&mut Chip, f64),
 }
@@ -23,18 +39,60 @@ impl Field {
     pub(super) fn whole(&self) -> bool {
         self.unit != "Hz"
     }
+
+    /// Gives a chip the value that another has.
+    pub(super) fn copy(&self, from: &Chip, to: &mut Chip) {
+        match &self.kind {
+            Kind::Number(number) => (number.set)(to, (number.get)(from)),
+            Kind::Formats => to.mxm.formats.clone_from(&from.mxm.formats),
+        }
+    }
+
+    /// The value with its unit, for people.
+    pub(super) fn amount(&self, chip: &Chip) -> String {
+        match &self.kind {
+            Kind::Number(number) => format!("{} {}", (number.get)(chip), self.unit),
+            Kind::Formats => chip.mxm.formats.iter().copied().map(format_name).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// What a file must give, in words.
+    pub(super) fn wanted(&self) -> String {
+        match self.kind {
+            Kind::Number(_) => format!("a number of {}", self.unit),
+            Kind::Formats => format!("a list of {}, of {}", self.unit, format_names()),
+        }
+    }
+}
+
+/// How a description names a format of the planes.
+pub(super) fn format_name(format: Format) -> String {
+    format.to_string().to_uppercase()
+}
+
+/// All names of formats that planes may have.
+pub(super) fn format_names() -> String {
+    Format::OF_PLANES.map(format_name).join(", ")
 }
 
 macro_rules! fields {
-    ($($name:literal $unit:literal $least:literal to $most:literal => $($path:ident).+;)*) => {
-        &[$(Field {
-            name: $name,
-            unit: $unit,
+    ($($name:literal $unit:literal $($least:literal to $most:literal => $($path:ident).+)?;)*) => {
+        &[$(Field { name: $name, unit: $unit, kind: kind!($($least $most $($path).+)?) }),*]
+    };
+}
+
+/// A field without a range is the list of formats.
+macro_rules! kind {
+    () => {
+        Kind::Formats
+    };
+    ($least:literal $most:literal $($path:ident).+) => {
+        Kind::Number(Number {
             least: $least as f64,
             most: $most as f64,
             get: |chip| chip.$($path).+ as f64,
             set: |chip, value| chip.$($path).+ = value as _,
-        }),*]
+        })
     };
 }
 
@@ -51,6 +109,7 @@ pub(super) const FIELDS: &[Field] = fields! {
     "mxm.rows" "rows" 1 to 4096 => mxm.rows;
     "mxm.load_streams_per_plane" "streams" 2 to 252 => mxm.load_streams_per_plane;
     "mxm.accumulators" "vectors per plane" 1 to 65535 => mxm.accumulators;
+    "mxm.formats" "formats";
     "vxm.alus" "ALUs per lane" 1 to 64 => vxm.alus;
     "vxm.forward_depth" "cycles" 1 to 255 => vxm.forward_depth;
     "sxm.queues_per_hemisphere" "queues" 1 to 64 => sxm.queues_per_hemisphere;
@@ -84,7 +143,13 @@ pub(super) fn blank(name: &str) -> Chip {
         lanes_per_superlane: 0,
         streams: 0,
         mem: MemUnits { slices_per_hemisphere: 0, banks: 0, words_per_bank: 0 },
-        mxm: MxmUnits { planes_per_hemisphere: 0, rows: 0, load_streams_per_plane: 0, accumulators: 0 },
+        mxm: MxmUnits {
+            planes_per_hemisphere: 0,
+            rows: 0,
+            load_streams_per_plane: 0,
+            accumulators: 0,
+            formats: Vec::new(),
+        },
         vxm: VxmUnits { alus: 0, forward_depth: 0 },
         sxm: SxmUnits { queues_per_hemisphere: 0 },
         c2c: C2cUnits { links_per_hemisphere: 0 },

@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Chip;
-use super::field::{FIELDS, Field, TABLES, blank, find};
+use super::field::{FIELDS, Field, Kind, Number, TABLES, blank, find, format_name, format_names};
 use crate::nearest::nearest;
+use crate::stream::Format;
 
 /// The descriptions that come with the program, by name.
 const PRESETS: &[(&str, &str)] = &[
@@ -133,7 +134,7 @@ impl Loader<'_> {
         };
         base.name = name.to_string();
         for field in FIELDS.iter().filter(|field| self.spans.contains_key(field.name)) {
-            (field.set)(&mut base, (field.get)(&self.chip));
+            field.copy(&self.chip, &mut base);
             base.sources.extend(self.chip.sources.remove_entry(field.name));
         }
         self.chip = base;
@@ -145,13 +146,13 @@ impl Loader<'_> {
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return self.error(name, Some(key), format!("no such field{hint}"));
         };
-        let (number, unit, source) = match value.get_ref() {
+        let (content, unit, source) = match value.get_ref() {
             DeValue::Table(parts) => {
-                let mut number = None;
+                let mut content = None;
                 let (mut unit, mut source) = (None, None);
                 for (part, value) in parts {
                     match part.get_ref().as_ref() {
-                        "value" => number = Some(value),
+                        "value" => content = Some(value),
                         "unit" => unit = Some(value),
                         "source" => source = Some(value),
                         other => self.error(
@@ -161,10 +162,10 @@ impl Loader<'_> {
                         ),
                     }
                 }
-                let Some(number) = number else {
+                let Some(content) = content else {
                     return self.error(name, Some(value.span()), "has no `value`".to_string());
                 };
-                (number, unit, source)
+                (content, unit, source)
             }
             _ => (value, None, None),
         };
@@ -172,8 +173,11 @@ impl Loader<'_> {
         let source =
             self.string(field, "source", source).unwrap_or_else(|| "given without source".to_string());
         self.chip.sources.insert(field.name, source);
-        self.spans.insert(field.name, number.span());
-        self.number(field, number, scale);
+        self.spans.insert(field.name, content.span());
+        match &field.kind {
+            Kind::Number(range) => self.number(field, range, content, scale),
+            Kind::Formats => self.formats(field, content),
+        }
     }
 
     fn string(&mut self, field: &Field, part: &str, value: Option<&Spanned<DeValue<'_>>>) -> Option<String> {
@@ -200,7 +204,37 @@ impl Loader<'_> {
         }
     }
 
-    fn number(&mut self, field: &Field, value: &Spanned<DeValue<'_>>, scale: f64) {
+    fn formats(&mut self, field: &Field, value: &Spanned<DeValue<'_>>) {
+        let Some(names) = value.get_ref().as_array() else {
+            return self.error(field.name, Some(value.span()), format!("must be {}", field.wanted()));
+        };
+        if names.is_empty() {
+            let message = format!("is empty: planes multiply in some format, of {}", format_names());
+            return self.error(field.name, Some(value.span()), message);
+        }
+        let mut given = Vec::new();
+        for name in names {
+            let known = name
+                .get_ref()
+                .as_str()
+                .and_then(|text| Format::OF_PLANES.into_iter().find(|format| format_name(*format) == text));
+            match known {
+                Some(format) if given.contains(&format) => {
+                    self.error(field.name, Some(name.span()), format!("names {} twice", format_name(format)));
+                }
+                Some(format) => given.push(format),
+                None => {
+                    let shown = self.text.get(name.span()).unwrap_or_default();
+                    let message = format!("{shown} is no format of planes; there are {}", format_names());
+                    self.error(field.name, Some(name.span()), message);
+                }
+            }
+        }
+        self.chip.mxm.formats =
+            Format::OF_PLANES.into_iter().filter(|format| given.contains(format)).collect();
+    }
+
+    fn number(&mut self, field: &Field, range: &Number, value: &Spanned<DeValue<'_>>, scale: f64) {
         let number = match value.get_ref() {
             DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
                 .ok()
@@ -210,16 +244,16 @@ impl Loader<'_> {
             _ => None,
         };
         let Some(number) = number.map(|number| number * scale) else {
-            return self.error(field.name, Some(value.span()), format!("must be a number of {}", field.unit));
+            return self.error(field.name, Some(value.span()), format!("must be {}", field.wanted()));
         };
-        let (least, most, unit) = (field.least, field.most, field.unit);
+        let (least, most, unit) = (range.least, range.most, field.unit);
         if field.whole() && number.fract() != 0.0 {
             self.error(field.name, Some(value.span()), format!("must be a whole number of {unit}"));
         } else if !(least..=most).contains(&number) {
             let range = if least == most { format!("{most}") } else { format!("{least} to {most}") };
             self.error(field.name, Some(value.span()), format!("is {number} {unit}, must be {range}"));
         } else {
-            (field.set)(&mut self.chip, number);
+            (range.set)(&mut self.chip, number);
         }
     }
 
@@ -229,8 +263,8 @@ impl Loader<'_> {
                 FIELDS.iter().filter(|field| !self.chip.sources.contains_key(field.name)).collect();
             for field in missing {
                 let message = format!(
-                    "missing: give a number of {}, or begin the file with `base = \"lp30\"` and write only what differs",
-                    field.unit
+                    "missing: give {}, or begin the file with `base = \"lp30\"` and write only what differs",
+                    field.wanted()
                 );
                 self.error(field.name, None, message);
             }
@@ -322,6 +356,24 @@ mod tests {
     }
 
     #[test]
+    fn formats_are_a_set() {
+        let text = "base = \"tsp-v1\"\n[mxm]\nformats = [\"F8\", \"I8\"]\n";
+        let chip = Chip::parse("mine", text).unwrap();
+        assert_eq!(chip.mxm.formats, [Format::I8, Format::F8]);
+        assert_eq!(chip.mxm.refuses("mine", Format::F8), None);
+        let refused = chip.mxm.refuses("mine", Format::F16).unwrap();
+        assert_eq!(refused, "the planes of mine multiply in i8, f8, not in f16");
+        for (preset, formats) in [
+            ("tsp-v1", &[Format::I8, Format::F16][..]),
+            ("lp30", &Format::OF_PLANES),
+            ("lp30-narrow", &Format::OF_PLANES),
+            ("lp30-wide", &Format::OF_PLANES),
+        ] {
+            assert_eq!(Chip::preset(preset).unwrap().mxm.formats, formats, "{preset}");
+        }
+    }
+
+    #[test]
     fn every_problem_is_listed_with_its_field_and_line() {
         let check = |text: &str, expected: &[&str]| {
             let errors = Chip::parse("bad", text).expect_err(text);
@@ -357,6 +409,26 @@ mod tests {
             &[
                 "line 3: mem.words_per_bank: makes 1374389534720 bytes of SRAM, at most 17179869184 are supported",
             ],
+        );
+        check(
+            "base = \"lp30\"\n[mxm]\nformats = [\"I8\", \"f16\", 8, \"F32\", \"I8\"]\n",
+            &[
+                "line 3: mxm.formats: \"f16\" is no format of planes; there are I8, F8, F16",
+                "line 3: mxm.formats: 8 is no format of planes; there are I8, F8, F16",
+                "line 3: mxm.formats: \"F32\" is no format of planes; there are I8, F8, F16",
+                "line 3: mxm.formats: names I8 twice",
+            ],
+        );
+        check(
+            "base = \"lp30\"\n[mxm]\nformats = { value = [], unit = \"format\" }\n",
+            &[
+                "line 3: mxm.formats: is empty: planes multiply in some format, of I8, F8, F16",
+                "line 3: mxm.formats: the unit is \"formats\", not \"format\"",
+            ],
+        );
+        check(
+            "base = \"lp30\"\n[mxm]\nformats = \"I8\"\n",
+            &["line 3: mxm.formats: must be a list of formats, of I8, F8, F16"],
         );
         check("mem = 3\nbase = \"lp30\"\n", &["line 1: mem: must be a table: [mem]"]);
         assert_eq!(Chip::parse("empty", "").unwrap_err().len(), FIELDS.len());

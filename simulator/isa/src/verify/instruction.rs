@@ -227,12 +227,12 @@ impl Operands<'_> {
     }
 
     fn operand_format(&mut self, plane: u8, format: Format) {
-        match format {
-            Format::I8 => {}
-            Format::F16 => self.require(plane == 0, || {
+        if let Some(problem) = self.chip.mxm.refuses(&self.chip.name, format) {
+            self.problem(problem);
+        } else if format == Format::F16 {
+            self.require(plane == 0, || {
                 "f16 works both planes as one: its instructions stand in plane 0's queues".to_string()
-            }),
-            Format::I32 | Format::F32 => self.problem(format!("a plane multiplies i8 and f16, not {format}")),
+            });
         }
     }
 

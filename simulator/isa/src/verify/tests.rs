@@ -1,7 +1,7 @@
 //! Each rule is broken once, in a program that is otherwise well formed.
 
 use super::*;
-use crate::asm;
+use crate::{Format, asm};
 
 /// What is said of a chip with these lines in it; the places are cut off.
 fn problems(body: &str) -> Vec<String> {
@@ -99,7 +99,9 @@ fn each_rule_of_runs_is_enforced() {
         "@0: LW f16 s0e -> row 0 by 1",
         "f16 works both planes as one: its instructions stand in plane 0's queues",
     );
-    load("@0: LW i32 s0e -> row 0 by 1", "a plane multiplies i8 and f16, not i32");
+    load("@0: LW i32 s0e -> row 0 by 1", "the planes of tsp-v1 multiply in i8, f16, not in i32");
+    load("@0: LW f8 s0e -> row 0 by 1", "the planes of tsp-v1 multiply in i8, f16, not in f8");
+    check("west.mxm0.stream", "@0: ABC f8 s0e", "the planes of tsp-v1 multiply in i8, f16, not in f8");
     check("east.mxm0.stream", "@0: IW", "the instruction is not one of this queue");
     let sum = "s28e leads out of the chip; sums leave the east planes inward";
     check("east.mxm0.accumulate", "@0: ACC add 0 -> s28e", sum);
@@ -120,6 +122,24 @@ fn each_rule_of_runs_is_enforced() {
     switch("@0: Rotate 2, s0e -> s16e", "rotates 2 streams, 3 or 4 are possible");
     switch("@0: Transpose s17e -> s0e", "16 streams from s17e on go beyond the 32 of a direction");
     assert_eq!(problems("queue west.c2c8 { }"), ["chip 0, west.c2c8: the chip has no such queue"]);
+}
+
+#[test]
+fn a_chip_that_has_f8_takes_it_and_others_name_the_instruction() {
+    let text = "program \"lp30\" nodes { n0 \"\" } chip 0 {
+        queue east.mxm1.load { @0: LW f8 s0e x32 -> row 0 by 1 }
+        queue east.mxm1.stream { @9: ABC f8 s3e }
+    }";
+    let program = asm::parse(text).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    assert_eq!(verify(&program, &Chip::preset("lp30").unwrap()), Ok(()));
+    let mut chip = Chip::preset("lp30").unwrap();
+    chip.mxm.formats = vec![Format::I8];
+    let refused = |run: &str| format!("chip 0, {run}: the planes of lp30 multiply in i8, not in f8");
+    let expected = [
+        "east.mxm1.load, run 0 (@0: LW f8 s0e x32 -> row 0 by 1)",
+        "east.mxm1.stream, run 0 (@9: ABC f8 s3e)",
+    ];
+    assert_eq!(verify(&program, &chip), Err(expected.map(refused).to_vec()));
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn bytes(seed: usize, keep: u8, set: u8) -> Vec<u8> {
 #[test]
 #[ignore = "prints times"]
 fn tiles() {
-    for format in [Format::F16, Format::I8] {
+    for format in Format::OF_PLANES {
         // Numbers from 1 to 4, of both signs.
         let planes: Vec<[Vec<u8>; 2]> =
             (0..LANES).map(|n| [bytes(n, 255, 0), bytes(n + 9, 0x87, 0x38)]).collect();

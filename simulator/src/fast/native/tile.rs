@@ -1,8 +1,8 @@
 //! Matrix tiles, multiplied by vector instructions of the host.
 //!
 //! The sums of many rows run side by side, each in the order of the lanes, as the reference has them: so the weights are packed
-//! transposed, in blocks of [`ROWS`] rows, a [`Line`] for each lane (F16) or pair of lanes (I8). The product of two binary16 numbers is
-//! exact in f64, so a fused multiplication and addition rounds as the reference's addition does.
+//! transposed, in blocks of [`ROWS`] rows, a [`Line`] for each lane (F16) or pair of lanes (I8, F8). The product of two binary16 numbers is
+//! exact in f64, so a fused multiplication and addition rounds as the reference's addition does. Sums of F8 are exact in f64 in any order.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ use kernels::Level;
 /// Rows of a block.
 const ROWS: usize = 32;
 
-/// The weights of a block of rows: of one lane in F16, of two lanes in I8, those of a row side by side.
+/// The weights of a block of rows: of one lane in F16, of two lanes in I8 and F8, those of a row side by side.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u16; ROWS]);
@@ -39,16 +39,18 @@ pub(crate) struct Tile {
     blocks: Vec<Option<u32>>,
     /// The blocks that are stored, one after another.
     lines: Vec<Line>,
-    /// No weight is an infinity or NaN.
+    /// No weight is an infinity or NaN, in F16.
     finite: bool,
+    /// The rows in which a weight is NaN, in F8.
+    wrong: Vec<u32>,
 }
 
 impl Tile {
-    /// `rows[n]`: the planes (low byte, high byte; I8 has one, and ignores the second) of weight row n, `lanes` bytes each, or none if
+    /// `rows[n]`: the planes (low byte, high byte; I8 and F8 have one, and ignore the second) of weight row n, `lanes` bytes each, or none if
     /// it was not loaded.
     pub(crate) fn pack(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) -> Tile {
-        let mut tile =
-            Tile { format, lanes, rows: 0, span: 0..0, blocks: Vec::new(), lines: Vec::new(), finite: true };
+        let (blocks, lines, wrong) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tile = Tile { format, lanes, rows: 0, span: 0..0, blocks, lines, finite: true, wrong };
         tile.repack(format, lanes, rows);
         tile.lines.shrink_to_fit();
         tile
@@ -80,6 +82,11 @@ impl Tile {
             }
             self.blocks.push((!found.zero).then_some(block));
         }
+        self.wrong.clear();
+        if format == Format::F8 {
+            self.wrong
+                .extend((0..).zip(rows).filter(|(_, row)| pack::has_nan(lanes, row)).map(|(row, _)| row));
+        }
     }
 
     /// Bytes it takes.
@@ -87,6 +94,7 @@ impl Tile {
         size_of::<Tile>()
             + self.blocks.capacity() * size_of::<Option<u32>>()
             + self.lines.capacity() * size_of::<Line>()
+            + self.wrong.capacity() * size_of::<u32>()
     }
 
     /// `vectors`: for each activation vector its planes; `products`: for each, one 32-bit result per row, as bits (f32 or i32).
@@ -110,6 +118,10 @@ impl Tile {
                 (Format::F16, 2) => self.halves::<2>(level, vectors, products),
                 (Format::F16, 4) => self.halves::<4>(level, vectors, products),
                 (Format::F16, _) => self.halves::<8>(level, vectors, products),
+                (Format::F8, 1) => self.quarters::<1>(level, vectors, products),
+                (Format::F8, 2) => self.quarters::<2>(level, vectors, products),
+                (Format::F8, 4) => self.quarters::<4>(level, vectors, products),
+                (Format::F8, _) => self.quarters::<8>(level, vectors, products),
                 (_, 1) => self.bytes_by::<1>(level, vectors, products),
                 (_, 2) => self.bytes_by::<2>(level, vectors, products),
                 (_, 4) => self.bytes_by::<4>(level, vectors, products),
@@ -157,6 +169,29 @@ impl Tile {
             }
             for (product, sums) in products.iter_mut().zip(&sums) {
                 product[first..end].copy_from_slice(&sums[..end - first]);
+            }
+        }
+    }
+
+    fn quarters<const V: usize>(&self, level: Level, vectors: &[[&[u8]; 2]], products: &mut [&mut [u32]]) {
+        let inputs = kernels::quarter_inputs::<V>(level, vectors, self.lanes);
+        let (met, values) = inputs.within(self.span.clone());
+        for (block, first) in self.blocks.iter().zip((0..self.rows).step_by(ROWS)) {
+            let end = self.rows.min(first + ROWS);
+            let mut sums = [[0; ROWS]; V];
+            if let Some(block) = block {
+                kernels::quarters(level, &self.lines(*block)[met.clone()], values, &mut sums);
+            }
+            for (product, sums) in products.iter_mut().zip(&sums) {
+                product[first..end].copy_from_slice(&sums[..end - first]);
+            }
+        }
+        // F8 has no infinities: a NaN comes of NaNs only, and the kernels take NaNs for numbers.
+        for (product, finite) in products.iter_mut().zip(inputs.finite) {
+            if finite {
+                self.wrong.iter().for_each(|row| product[*row as usize] = NAN);
+            } else {
+                product[..self.rows].fill(NAN);
             }
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct Plane {
     products: VecDeque<Due>,
     /// The product that arrives in this cycle.
     arrived: Option<Due>,
-    /// Format of each sum that was started.
+    /// Format of each sum that was started, I32 or F32.
     pub(super) accumulators: Vec<Option<Format>>,
 }
 
@@ -70,6 +70,7 @@ pub(super) struct Accumulated {
     pub(super) plane: usize,
     pub(super) address: u16,
     pub(super) mode: AccMode,
+    /// That of the sum.
     pub(super) format: Format,
 }
 
@@ -235,10 +236,10 @@ impl Planes {
             .ok_or_else(|| by.no_accumulator(address, count))?;
         match (mode, *accumulator) {
             (AccMode::Add, None) => return Err(by.not_started(address)),
-            (AccMode::Add, Some(old)) if old != product.format => return Err(by.sums_differ(address)),
-            _ => *accumulator = Some(product.format),
+            (AccMode::Add, Some(old)) if old != product.format.sums() => return Err(by.sums_differ(address)),
+            _ => *accumulator = Some(product.format.sums()),
         }
-        Ok(product.format)
+        Ok(product.format.sums())
     }
 
     /// Is this, in cycle `cycle`, what `other` is this many cycles later? `addressed` tells of which planes the accumulators do not count.

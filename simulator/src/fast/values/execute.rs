@@ -56,7 +56,8 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<Wa
             }
             Op::Pack { tile, rows } => {
                 let rows = &tape.numbers[rows as usize..][..1 + 2 * usize::from(shop.chip.mxm.rows)];
-                let format = if rows[0] == 1 { Format::F16 } else { Format::I8 };
+                let format = Format::OF_PLANES.into_iter().find(|format| *format as u32 == rows[0]);
+                let Some(format) = format else { continue };
                 shop.tiles.pack(tile, format, &rows[1..], shop.memory);
             }
             Op::Multiply { numbers } => {

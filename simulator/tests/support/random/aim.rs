@@ -9,11 +9,11 @@ use super::rng::Rng;
 
 /// One of them; nothing where the program has no such instruction.
 pub fn damage(rng: &mut Rng, chip: &Chip, program: &mut ChipProgram) {
-    match rng.below(8) {
+    match rng.below(10) {
         0 => outward(rng, program),
         1 | 6 => crowd(rng, program),
         2 => install(rng, program),
-        7 => swap(rng, chip, program),
+        7..=9 => swap(rng, chip, program),
         3 => second_plane(rng, chip, program),
         4 => read_early(rng, chip, program),
         _ => window(rng, program),
@@ -90,7 +90,7 @@ fn second_plane(rng: &mut Rng, chip: &Chip, program: &mut ChipProgram) {
         return;
     }
     if let Instruction::Mxm(Mxm::Lw { format, .. } | Mxm::Abc { format, .. }) = &mut run.instruction {
-        *format = Format::I8;
+        *format = *rng.pick(&[Format::I8, Format::F8]);
     }
     if port == MxmPort::Load && rng.chance(50) {
         run.cycle = run.cycle.saturating_sub(1);

@@ -1,18 +1,20 @@
 //! What a program uses, in words, so that a test can see that the random ones use everything.
 
 use isa::instruction::{AccMode, Operand};
-use isa::{Instruction, Mem, Mxm, Program, Queue, Run, Sxm};
+use isa::{Format, Instruction, Mem, Mxm, Program, Queue, Run, Sxm};
 
 /// Every feature that random legal programs must show, over all of them.
-pub const ALL: [&str; 30] = [
+pub const ALL: [&str; 33] = [
     "read",
     "write",
     "gather",
     "scatter",
     "lw i8",
+    "lw f8",
     "lw f16",
     "iw",
     "abc i8",
+    "abc f8",
     "abc f16",
     "plane 1",
     "plane 2",
@@ -27,6 +29,7 @@ pub const ALL: [&str; 30] = [
     "transpose",
     "forward",
     "immediate",
+    "f8 result",
     "operand twice",
     "rows far apart",
     "one level",
@@ -73,6 +76,9 @@ fn of_run(queue: Queue, run: &Run, found: &mut Vec<&'static str>) {
             if vxm.b == Some(vxm.a) {
                 found.push("operand twice");
             }
+            if matches!(vxm.result, Some((_, Format::F8))) {
+                found.push("f8 result");
+            }
             found.extend([Some(vxm.a), vxm.b].into_iter().flatten().map(|operand| match operand {
                 Operand::Alu { .. } => "forward",
                 Operand::Immediate(_) => "immediate",
@@ -93,10 +99,14 @@ fn of_run(queue: Queue, run: &Run, found: &mut Vec<&'static str>) {
 }
 
 fn of_plane(mxm: Mxm, run: &Run, found: &mut Vec<&'static str>) {
-    let f16 = |format| format == isa::Format::F16;
+    let named = |format, [i8, f8, f16]: [&'static str; 3]| match format {
+        Format::F8 => f8,
+        Format::F16 => f16,
+        _ => i8,
+    };
     match mxm {
         Mxm::Lw { format, row_stride, .. } => {
-            found.push(if f16(format) { "lw f16" } else { "lw i8" });
+            found.push(named(format, ["lw i8", "lw f8", "lw f16"]));
             if row_stride > 1 {
                 found.push("rows far apart");
             }
@@ -107,7 +117,7 @@ fn of_plane(mxm: Mxm, run: &Run, found: &mut Vec<&'static str>) {
                 found.push("tiles");
             }
         }
-        Mxm::Abc { format, .. } => found.push(if f16(format) { "abc f16" } else { "abc i8" }),
+        Mxm::Abc { format, .. } => found.push(named(format, ["abc i8", "abc f8", "abc f16"])),
         Mxm::Acc { mode, emit, .. } => {
             found.push(if mode == AccMode::Add { "add" } else { "start" });
             found.extend(emit.map(|_| "emit"));

@@ -1,7 +1,7 @@
 //! Small chips that differ in everything a program depends on.
 
-use isa::Chip;
 use isa::chip::{Latency, MemUnits, MxmUnits, SxmUnits, VxmUnits};
+use isa::{Chip, Format};
 
 use crate::support::tiny;
 
@@ -18,7 +18,13 @@ fn three_superlanes() -> Chip {
         lanes_per_superlane: 8,
         streams: 24,
         mem: MemUnits { slices_per_hemisphere: 5, banks: 4, words_per_bank: 32 },
-        mxm: MxmUnits { planes_per_hemisphere: 2, rows: 24, load_streams_per_plane: 2, accumulators: 3 },
+        mxm: MxmUnits {
+            planes_per_hemisphere: 2,
+            rows: 24,
+            load_streams_per_plane: 2,
+            accumulators: 3,
+            formats: Format::OF_PLANES.to_vec(),
+        },
         vxm: VxmUnits { alus: 6, forward_depth: 9 },
         sxm: SxmUnits { queues_per_hemisphere: 1 },
         latency: Latency {
@@ -45,7 +51,13 @@ fn quick() -> Chip {
         lanes_per_superlane: 16,
         streams: 64,
         mem: MemUnits { slices_per_hemisphere: 3, banks: 1, words_per_bank: 100 },
-        mxm: MxmUnits { planes_per_hemisphere: 1, rows: 20, load_streams_per_plane: 8, accumulators: 16 },
+        mxm: MxmUnits {
+            planes_per_hemisphere: 1,
+            rows: 20,
+            load_streams_per_plane: 8,
+            accumulators: 16,
+            formats: Format::OF_PLANES.to_vec(),
+        },
         vxm: VxmUnits { alus: 3, forward_depth: 3 },
         latency: Latency {
             read: 1,
@@ -71,7 +83,13 @@ fn single() -> Chip {
         lanes_per_superlane: 16,
         streams: 32,
         mem: MemUnits { slices_per_hemisphere: 4, banks: 2, words_per_bank: 50 },
-        mxm: MxmUnits { planes_per_hemisphere: 3, rows: 16, load_streams_per_plane: 16, accumulators: 5 },
+        mxm: MxmUnits {
+            planes_per_hemisphere: 3,
+            rows: 16,
+            load_streams_per_plane: 16,
+            accumulators: 5,
+            formats: Format::OF_PLANES.to_vec(),
+        },
         vxm: VxmUnits { alus: 8, forward_depth: 20 },
         latency: Latency { write: 12, read: 3, vxm: 2, ..tiny().latency },
         ..tiny()

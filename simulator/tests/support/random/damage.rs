@@ -324,15 +324,18 @@ fn instruction(rng: &mut Rng, instruction: &mut Instruction) {
 }
 
 fn plane(rng: &mut Rng, mxm: &mut Mxm) {
-    let other = |format: Format| if format == Format::I8 { Format::F16 } else { Format::I8 };
+    let other = |rng: &mut Rng, format: Format| {
+        let others: Vec<Format> = Format::OF_PLANES.into_iter().filter(|other| *other != format).collect();
+        *rng.pick(&others)
+    };
     match mxm {
         Mxm::Lw { count, row, row_stride, format, .. } => match rng.below(4) {
             0 => *count = 1 + rng.below(20) as u8,
             1 => *row += rng.range(0..4) as u16,
             2 => *row_stride = rng.below(5) as u16,
-            _ => *format = other(*format),
+            _ => *format = other(rng, *format),
         },
-        Mxm::Abc { format, .. } => *format = other(*format),
+        Mxm::Abc { format, .. } => *format = other(rng, *format),
         Mxm::Acc { address, mode, emit } => match rng.below(3) {
             0 => *address = rng.below(18) as u16,
             1 => *mode = if *mode == AccMode::Add { AccMode::Start } else { AccMode::Add },

@@ -108,6 +108,8 @@ fn ports(rng: &mut Rng, board: &mut Board) {
         ("i32", PortKind::State, Element::I32),
         ("mask", PortKind::Input, Element::Mask),
         ("state", PortKind::State, Element::F32),
+        ("i8", PortKind::Input, Element::I8),
+        ("f8", PortKind::State, Element::F8),
     ];
     for (place, (name, kind, element)) in kinds.into_iter().enumerate() {
         let address = region.start + place as u32;

@@ -106,9 +106,9 @@ fn write(rng: &mut Rng, machine: &mut Machine) {
         };
         let words: Vec<u32> = (0..length).map(|_| word()).collect();
         let array = match element {
-            Element::I32 => Array::I32(words.into_iter().map(|word| word as i32).collect()),
+            Element::I32 | Element::I8 => Array::I32(words.into_iter().map(|word| word as i32).collect()),
             Element::Mask => Array::Bool(words.into_iter().map(|word| word % 2 == 1).collect()),
-            Element::F32 | Element::F16 | Element::F16Low => {
+            Element::F32 | Element::F16 | Element::F16Low | Element::F8 => {
                 Array::F32(words.into_iter().map(f32::from_bits).collect())
             }
         };

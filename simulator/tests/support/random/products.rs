@@ -30,7 +30,7 @@ struct Plane {
     stream_from: Option<u64>,
     /// Everything is over.
     quiet_from: u64,
-    /// Accumulators that hold sums, and in which format.
+    /// Accumulators that hold sums, and in which format these are.
     sums: BTreeMap<u16, Format>,
 }
 
@@ -58,7 +58,7 @@ impl Planes {
         let mut from = 0;
         if self.format != Some(format) {
             from = self.planes.iter().map(|plane| plane.quiet_from).max().unwrap_or(0);
-            if format == Format::I8 && self.format == Some(Format::F16) {
+            if format != Format::F16 && self.format == Some(Format::F16) {
                 // Plane 0 is half of a pair until it holds other weights.
                 self.alone_from = None;
                 self.planes.iter_mut().skip(1).for_each(|plane| plane.stream_from = None);
@@ -81,8 +81,9 @@ impl Maker {
         let half = *self.rng.pick(&Hemisphere::BOTH);
         let state = &self.planes[side(half)];
         let switch = state.format.is_none() || self.rng.chance(10);
-        let other =
-            if chip.mxm.planes_per_hemisphere >= 2 && self.rng.chance(50) { Format::F16 } else { Format::I8 };
+        let pairs = chip.mxm.planes_per_hemisphere >= 2;
+        let byte = *self.rng.pick(&[Format::I8, Format::F8]);
+        let other = if pairs && self.rng.chance(50) { Format::F16 } else { byte };
         let format = if switch { other } else { state.format.unwrap_or(Format::I8) };
         let plane =
             if format == Format::F16 { 0 } else { self.rng.below(chip.mxm.planes_per_hemisphere.into()) };
@@ -126,8 +127,11 @@ impl Maker {
         let vectors = self.vectors(format);
         let span: u64 = vectors.iter().map(|(count, gap)| u64::from(count - 1) * u64::from(*gap)).sum();
         let apart = if format == Format::F16 { 2 } else { 1 };
-        let period =
-            (iw + 1 - first).saturating_sub(u64::from(d.load)).max(abc + span + apart - iw - install).max(span + apart).max(last - first + 1);
+        let period = (iw + 1 - first)
+            .saturating_sub(u64::from(d.load))
+            .max(abc + span + apart - iw - install)
+            .max(span + apart)
+            .max(last - first + 1);
         let tiles = (count > 1).then_some((count, period as u32 + self.rng.below(2) as u32));
         let tiled = |run: &Run| {
             let mut run = run.clone();
@@ -171,7 +175,7 @@ impl Maker {
         state.swap_from = iw_run.last_cycle() + install + apart;
         state.stream_from = Some(iw_run.last_cycle() + install);
         state.quiet_from = state.quiet_from.max(iw_run.last_cycle() + install + 1);
-        if plane == 0 && format == Format::I8 {
+        if plane == 0 && format != Format::F16 {
             let planes = &mut self.planes[side(half)];
             planes.alone_from = planes.alone_from.or(Some(iw + install));
         }
@@ -291,12 +295,13 @@ impl Maker {
                 _ => None,
             })
             .collect();
-        let mode =
-            if addresses.iter().all(|address| sums.get(address) == Some(&format)) && self.rng.chance(60) {
-                AccMode::Add
-            } else {
-                AccMode::Start
-            };
+        let mode = if addresses.iter().all(|address| sums.get(address) == Some(&format.sums()))
+            && self.rng.chance(60)
+        {
+            AccMode::Add
+        } else {
+            AccMode::Start
+        };
         let mut runs = Vec::new();
         match vectors.tiles {
             Some((count, interval)) if self.rng.chance(60) => {
@@ -316,7 +321,7 @@ impl Maker {
                 runs.push(first);
             }
         }
-        sums.extend(addresses.into_iter().map(|address| (address, format)));
+        sums.extend(addresses.into_iter().map(|address| (address, format.sums())));
         Some((runs, sums))
     }
 }

@@ -106,7 +106,8 @@ fn instruction(rng: &mut Rng, chip: &Chip, queue: Queue) -> Instruction {
             Instruction::Vxm(Vxm { op, a: operand(rng), b, result })
         }
         Queue::Mxm(_, plane, port) => {
-            let format = if plane == 0 && rng.chance(40) { Format::F16 } else { Format::I8 };
+            let byte = *rng.pick(&[Format::I8, Format::I8, Format::F8]);
+            let format = if plane == 0 && rng.chance(40) { Format::F16 } else { byte };
             let align = usize::from(format.streams());
             Instruction::Mxm(match port {
                 MxmPort::Load => Mxm::Lw {

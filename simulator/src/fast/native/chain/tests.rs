@@ -9,7 +9,7 @@ use crate::fast::native::{Library, stride};
 
 const LANES: usize = 48;
 const WORDS: usize = 256;
-const FORMATS: [Format; 4] = [Format::I8, Format::F16, Format::I32, Format::F32];
+const FORMATS: [Format; 5] = Format::ALL;
 
 /// An arena, and a supply of words in it and of bits to fill them with.
 struct Arena {
@@ -86,6 +86,8 @@ impl Arena {
             0 | 1 => EDGES[choice / 8 % EDGES.len()],
             2 => EDGES[choice / 8 % EDGES.len()].wrapping_add(random % 5).wrapping_sub(2),
             3 => u32::from(HALVES[choice / 8 % HALVES.len()]) | random & 0xffff_0000,
+            // Numbers that F8 has room for, subnormal or too large there, and ties between them.
+            4 if random % 2 == 1 => random & 0x87f8_0002 | 0x3800_0000,
             // Numbers that binary16 has room for, and ties between them.
             4 => random & 0x8fff_f000 | 0x3000_0000,
             5 => random & 0x9fff_ffff | 0x2000_0000,
@@ -194,10 +196,16 @@ fn node(op: VxmOp, a: Source, b: Source, result: Option<Format>, keep: bool) -> 
 #[test]
 fn every_operation_on_every_kind_of_operand() {
     let mut library = Library::new(LANES);
-    let kinds = [Source::Planes(Format::F16), Source::Planes(Format::I8), Source::Wide, Source::Immediate];
+    let kinds = [
+        Source::Planes(Format::F16),
+        Source::Planes(Format::I8),
+        Source::Wide,
+        Source::Immediate,
+        Source::Planes(Format::F8),
+    ];
     for op in VxmOp::ALL {
         for (seed, &a) in kinds.iter().enumerate() {
-            for &b in &kinds[..if op.operands() == 2 { 4 } else { 1 }] {
+            for &b in &kinds[..if op.operands() == 2 { kinds.len() } else { 1 }] {
                 let chain = Chain { nodes: vec![node(op, a, b, None, true)] };
                 (0..24).for_each(|round| check(&mut library, &chain, (seed + 10 * round) as u64, false));
             }
@@ -254,6 +262,38 @@ fn every_binary16_number_both_ways() {
 }
 
 #[test]
+fn every_f8_number_both_ways() {
+    let mut library = Library::new(LANES);
+    let f8 = Source::Planes(Format::F8);
+    let pass = |from| Chain { nodes: vec![node(VxmOp::Pass, from, from, Some(Format::F8), true)] };
+    let (widening, narrowing) = (library.chain(&pass(f8)), library.chain(&pass(Source::Wide)));
+    let mut arena = Arena::new(0);
+    for start in (0..=u8::MAX).step_by(16) {
+        (0..16).for_each(|lane| arena.set(0, lane, start + lane as u8));
+        // SAFETY: word 0 is read, 1 and 4 to 7 written.
+        unsafe { widening.call(arena.bytes.as_mut_ptr(), &[0, 1, 4]) };
+        for lane in 0..16 {
+            let code = start + lane as u8;
+            assert_eq!(arena.get(1, lane), code);
+            assert_eq!(arena.get_wide(4, lane), widen(Format::F8, code.into()), "{code:02x}");
+        }
+    }
+    // All words but for their lowest bits, of which it only matters whether there are any.
+    for start in (0..1u32 << 17).step_by(8) {
+        for lane in 0..16 {
+            let word = ((start + lane as u32 / 2) << 15) | (lane as u32 % 2);
+            word.to_le_bytes().iter().enumerate().for_each(|(i, byte)| arena.set(8, 4 * lane + i, *byte));
+        }
+        // SAFETY: words 8 to 11 are read, 12 and 16 to 19 written.
+        unsafe { narrowing.call(arena.bytes.as_mut_ptr(), &[8, 12, 16]) };
+        for lane in 0..16 {
+            let word = arena.get_wide(8, lane);
+            assert_eq!(u32::from(arena.get(12, lane)), narrow(Format::F8, word), "{word:#x}");
+        }
+    }
+}
+
+#[test]
 fn nodes_take_results_of_nodes() {
     let mut library = Library::new(LANES);
     let ops = VxmOp::ALL;
@@ -264,12 +304,12 @@ fn nodes_take_results_of_nodes() {
             let mut source = || match pick(5) {
                 0 => Source::Wide,
                 1 => Source::Immediate,
-                2 => Source::Planes(FORMATS[pick(4)]),
+                2 => Source::Planes(FORMATS[pick(5)]),
                 _ if index > 0 => Source::Node(pick(index.into()) as u8),
                 _ => Source::Planes(Format::F16),
             };
             let (a, b) = (source(), source());
-            let result = [None, Some(FORMATS[pick(4)])][pick(2)];
+            let result = [None, Some(FORMATS[pick(5)])][pick(2)];
             node(ops[pick(ops.len())], a, b, result, pick(2) == 0)
         });
         let chain = Chain { nodes: nodes.collect() };

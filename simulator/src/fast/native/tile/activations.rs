@@ -60,6 +60,32 @@ pub(super) fn halves<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize, skip:
     inputs
 }
 
+/// F8 vectors: of each pair of lanes the two activations, times 2^8, which the weights lack; a NaN is some number.
+#[inline(always)]
+pub(super) fn quarters<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize) -> Inputs<[f64; 2], V> {
+    let values = vec![[[0.0; 2]; V]; lanes.div_ceil(2)];
+    let mut inputs = Inputs { first: 0, values, finite: [true; V] };
+    for (vector, finite) in inputs.finite.iter_mut().enumerate() {
+        let plane = &vectors[vector][0][..lanes];
+        let mut special = 0;
+        for (values, pair) in inputs.values.iter_mut().zip(plane.chunks(2)) {
+            for (value, byte) in values[vector].iter_mut().zip(pair) {
+                special |= u8::from(byte & 0x7f == 0x7f);
+                *value = to_f64(as_half(*byte)) * 65536.0;
+            }
+        }
+        *finite = special == 0;
+    }
+    inputs.trim();
+    inputs
+}
+
+/// The bits of F8 where binary16 has its exponent and mantissa: its number, times 2^-8, but for NaN.
+#[inline(always)]
+pub(super) fn as_half(bits: u8) -> u16 {
+    u16::from(bits & 0x80) << 8 | u16::from(bits & 0x7f) << 7
+}
+
 /// I8 vectors: of each pair of lanes the two activations, as 16-bit integers in one word, the first in the low half.
 #[inline(always)]
 pub(super) fn bytes<const V: usize>(vectors: &[[&[u8]; 2]], lanes: usize) -> Inputs<i32, V> {

@@ -98,6 +98,41 @@ pub(super) fn halves<const V: usize>(
     }
 }
 
+/// F8 vectors as kernels take them.
+pub(super) fn quarter_inputs<const V: usize>(
+    level: Level,
+    vectors: &[[&[u8]; 2]],
+    lanes: usize,
+) -> Inputs<[f64; 2], V> {
+    match level {
+        Level::Portable => activations::quarters(vectors, lanes),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the host has the features, or it would not have the level.
+        Level::Avx2 => unsafe { super::x86::avx2::quarter_inputs(vectors, lanes) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { super::x86::avx512::quarter_inputs(vectors, lanes) },
+    }
+}
+
+/// F8: the products of one block of rows with some vectors, as bits of f32.
+pub(super) fn quarters<const V: usize>(
+    level: Level,
+    lines: &[Line],
+    inputs: &[[[f64; 2]; V]],
+    results: &mut [[u32; ROWS]; V],
+) {
+    match level {
+        Level::Portable => portable::quarters(lines, inputs, results),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the host has the features, or it would not have the level.
+        Level::Avx2 => unsafe { super::x86::avx2::quarters(lines, inputs, results) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { super::x86::avx512::quarters(lines, inputs, results) },
+    }
+}
+
 /// I8: the products of one block of rows with some vectors.
 pub(super) fn bytes<const V: usize>(
     level: Level,

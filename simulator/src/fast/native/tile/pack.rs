@@ -33,6 +33,14 @@ pub(super) fn span(format: Format, lanes: usize, rows: &[Option<[&[u8]; 2]>]) ->
     first / CHUNK * CHUNK..(last + 1).next_multiple_of(CHUNK).min(lanes)
 }
 
+/// Whether a row of F8 has a NaN.
+#[inline(always)]
+pub(super) fn has_nan(lanes: usize, row: &Option<[&[u8]; 2]>) -> bool {
+    let found =
+        |row: &[&[u8]; 2]| row[0][..lanes].iter().fold(0, |any, byte| any | u8::from(byte & 0x7f == 0x7f));
+    row.as_ref().map_or(0, found) != 0
+}
+
 /// Appends the lines of a block of at most [`ROWS`] rows, of the lanes `span`.
 #[inline(always)]
 pub(super) fn block(
@@ -52,7 +60,7 @@ pub(super) fn block(
     let mut seen = Seen::default();
     for (group, rows) in rows.chunks(SIDE).enumerate() {
         for start in span.clone().step_by(CHUNK) {
-            // The next columns of 16 lanes: for F16 two squares of them, for I8 one.
+            // The next columns of 16 lanes: for F16 two squares of them, for bytes one.
             let mut squares = [[[0u16; SIDE]; SIDE]; 2];
             for (index, row) in rows.iter().enumerate() {
                 let Some(row) = row else { continue };

@@ -1,6 +1,6 @@
 //! Products against `isa::numeric`, by all kernels that the host has.
 
-use isa::numeric::{dot_f16, dot_i8};
+use isa::numeric::{dot_f8, dot_f16, dot_i8};
 use isa::stream::Format;
 
 use super::Tile;
@@ -57,12 +57,29 @@ fn vector(random: &mut Random, kind: Kind, lanes: usize) -> Vec<u16> {
     (0..lanes).map(lane).collect()
 }
 
+/// Lanes of F8 in the low bytes, and anything in the high ones.
+fn quarters(random: &mut Random, kind: Kind, lanes: usize) -> Vec<u16> {
+    let lane = |_| {
+        let bits = random.next() as u16;
+        let number = if bits & 0x7f == 0x7f { bits ^ 1 } else { bits };
+        match kind {
+            Kind::Wild if bits.is_multiple_of(301) => bits | 0x7f,
+            Kind::Wild | Kind::Finite => number,
+            Kind::Tame => bits & 0xff87 | 0x38,
+            Kind::Sparse if bits.is_multiple_of(7) => number,
+            Kind::Sparse | Kind::Zero => bits & 0xff80,
+        }
+    };
+    (0..lanes).map(lane).collect()
+}
+
 fn planes(vector: &[u16]) -> [Vec<u8>; 2] {
     [0, 8].map(|shift| vector.iter().map(|bits| (bits >> shift) as u8).collect())
 }
 
 fn check(format: Format, lanes: usize, rows: usize, weights: Kind, inputs: Kind, batch: usize, seed: u64) {
     let mut random = Random(seed);
+    let vector = if format == Format::F8 { quarters } else { vector };
     let weights_of_rows: Vec<Option<Vec<u16>>> = (0..rows)
         .map(|row| (row % 5 != 3 && !(32..64).contains(&row)).then(|| vector(&mut random, weights, lanes)))
         .collect();
@@ -81,7 +98,12 @@ fn check(format: Format, lanes: usize, rows: usize, weights: Kind, inputs: Kind,
         let dot = |row: &Option<Vec<u16>>| {
             let row = row.as_ref().unwrap_or(&zeros);
             let small = |vector: &[u16]| vector.iter().map(|bits| *bits as i8).collect::<Vec<_>>();
-            if format == Format::F16 { dot_f16(row, vector) } else { dot_i8(&small(row), &small(vector)) }
+            let codes = |vector: &[u16]| vector.iter().map(|bits| *bits as u8).collect::<Vec<_>>();
+            match format {
+                Format::F16 => dot_f16(row, vector),
+                Format::F8 => dot_f8(&codes(row), &codes(vector)),
+                _ => dot_i8(&small(row), &small(vector)),
+            }
         };
         weights_of_rows.iter().map(dot).collect()
     };
@@ -98,7 +120,7 @@ fn check(format: Format, lanes: usize, rows: usize, weights: Kind, inputs: Kind,
 
 #[test]
 fn products_are_those_of_the_reference() {
-    for format in [Format::F16, Format::I8] {
+    for format in Format::OF_PLANES {
         for (lanes, rows) in [(32, 32), (48, 20), (320, 320), (17, 67), (1, 1)] {
             for weights in KINDS {
                 for inputs in KINDS {
@@ -119,6 +141,8 @@ fn zeros_times_infinities_are_nan() {
     for batch in [1, 2, 4, 8] {
         check(Format::F16, 32, 96, Kind::Zero, Kind::Wild, batch, 7);
         check(Format::F16, 320, 32, Kind::Wild, Kind::Zero, batch, 7);
+        check(Format::F8, 32, 96, Kind::Zero, Kind::Wild, batch, 7);
+        check(Format::F8, 320, 32, Kind::Wild, Kind::Zero, batch, 7);
     }
 }
 

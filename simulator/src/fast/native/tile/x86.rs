@@ -93,6 +93,59 @@ macro_rules! kernels {
             }
         }
 
+        /// F8 vectors as the kernel takes them.
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn quarter_inputs<const V: usize>(
+            vectors: &[[&[u8]; 2]],
+            lanes: usize,
+        ) -> Inputs<[f64; 2], V> {
+            activations::quarters(vectors, lanes)
+        }
+
+        /// F8: sums of one block of rows, rounded to f32.
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn quarters<const V: usize>(
+            lines: &[Line],
+            inputs: &[[[f64; 2]; V]],
+            results: &mut [[u32; ROWS]; V],
+        ) {
+            for start in (0..ROWS).step_by(SUMS.min(ROWS / WIDTH * V) / V * WIDTH) {
+                match SUMS.min(ROWS / WIDTH * V) / V {
+                    1 => quarters_of::<V, 1>(lines, inputs, results, start),
+                    2 => quarters_of::<V, 2>(lines, inputs, results, start),
+                    4 => quarters_of::<V, 4>(lines, inputs, results, start),
+                    _ => quarters_of::<V, 8>(lines, inputs, results, start),
+                }
+            }
+        }
+
+        /// The same of `N` vectors of rows from row `start` on.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn quarters_of<const V: usize, const N: usize>(
+            lines: &[Line],
+            inputs: &[[[f64; 2]; V]],
+            results: &mut [[u32; ROWS]; V],
+            start: usize,
+        ) {
+            let mut sums = [[zeros(); N]; V];
+            for (line, values) in lines.iter().zip(inputs) {
+                prefetch(line);
+                for n in 0..N {
+                    let [first, second] = widen_quarters(line, start + n * WIDTH);
+                    for v in 0..V {
+                        sums[v][n] = multiply_add(first, values[v][0], sums[v][n]);
+                        sums[v][n] = multiply_add(second, values[v][1], sums[v][n]);
+                    }
+                }
+            }
+            for (results, sums) in results.iter_mut().zip(sums) {
+                for (results, sum) in results[start..].chunks_exact_mut(WIDTH).zip(sums) {
+                    round(sum, results);
+                }
+            }
+        }
+
         /// I8: sums of one block of rows.
         #[target_feature(enable = $features)]
         pub(in super::super) fn bytes<const V: usize>(
@@ -138,6 +191,16 @@ macro_rules! kernels {
     };
 }
 
+/// The weights of two lanes, as [`activations::as_half`] makes them: those of the first, and those of the second.
+#[target_feature(enable = "sse2")]
+#[inline]
+fn as_halves(pairs: __m128i) -> [__m128i; 2] {
+    // The sign is shifted along, and what it leaves in the highest bit of the exponent is taken out.
+    let mask = _mm_set1_epi16(0xbf80_u16 as i16);
+    let first = _mm_srai_epi16::<1>(_mm_slli_epi16::<8>(pairs));
+    [_mm_and_si128(first, mask), _mm_and_si128(_mm_srai_epi16::<1>(pairs), mask)]
+}
+
 /// Vectors of 512 bits.
 pub(super) mod avx512 {
     use super::*;
@@ -159,6 +222,14 @@ pub(super) mod avx512 {
         // SAFETY: rows are taken by eights, which are 128 bits, aligned as the line is.
         let halves = unsafe { _mm_load_si128(from(line, row).cast()) };
         _mm512_cvtps_pd(_mm256_cvtph_ps(halves))
+    }
+
+    #[target_feature(enable = "avx512f,f16c")]
+    #[inline]
+    fn widen_quarters(line: &Line, row: usize) -> [__m512d; 2] {
+        // SAFETY: as above.
+        let pairs = unsafe { _mm_load_si128(from(line, row).cast()) };
+        as_halves(pairs).map(|halves| _mm512_cvtps_pd(_mm256_cvtph_ps(halves)))
     }
 
     #[target_feature(enable = "avx512f")]
@@ -227,6 +298,14 @@ pub(super) mod avx2 {
         // SAFETY: rows are taken by fours, which are 64 bits.
         let halves = unsafe { _mm_loadl_epi64(from(line, row).cast()) };
         _mm256_cvtps_pd(_mm_cvtph_ps(halves))
+    }
+
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    fn widen_quarters(line: &Line, row: usize) -> [__m256d; 2] {
+        // SAFETY: as above.
+        let pairs = unsafe { _mm_loadl_epi64(from(line, row).cast()) };
+        as_halves(pairs).map(|halves| _mm256_cvtps_pd(_mm_cvtph_ps(halves)))
     }
 
     #[target_feature(enable = "avx2,fma")]

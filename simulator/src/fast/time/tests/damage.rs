@@ -115,7 +115,7 @@ fn operand(run: &mut Run, rng: &mut Rng) {
             stream.number = stream.number.saturating_sub(1);
         }
     };
-    let other = |format: Format| if format == Format::I8 { Format::F16 } else { Format::I8 };
+    let other = |rng: &mut Rng| Format::OF_PLANES[rng.below(3) as usize];
     match &mut run.instruction {
         Instruction::Mem(Mem::Read { address, stream } | Mem::Write { address, stream }) => {
             match rng.below(5) {
@@ -142,7 +142,7 @@ fn operand(run: &mut Run, rng: &mut Rng) {
             (Operand::Stream(stream, _), ..) if rng.one_in(2) => nudge(stream, rng),
             (.., Some((stream, format))) if rng.one_in(2) => {
                 nudge(stream, rng);
-                *format = Format::ALL[rng.below(4) as usize];
+                *format = Format::ALL[rng.below(5) as usize];
             }
             (_, Some(b), _) => *b = Operand::Alu { alu: rng.below(4) as u8, delay: rng.below(13) as u8 },
             (_, _, result) => *result = None,
@@ -151,12 +151,12 @@ fn operand(run: &mut Run, rng: &mut Rng) {
             0 => *count += 1,
             1 => *row += 1,
             2 => *row_stride += 1,
-            3 => *format = other(*format),
+            3 => *format = other(rng),
             4 => *count = count.saturating_sub(1).max(1),
             _ => nudge(stream, rng),
         },
         Instruction::Mxm(Mxm::Abc { stream, format }) => match rng.below(2) {
-            0 => *format = other(*format),
+            0 => *format = other(rng),
             _ => nudge(stream, rng),
         },
         Instruction::Mxm(Mxm::Acc { address, mode, emit }) => match rng.below(4) {

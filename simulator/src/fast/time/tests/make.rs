@@ -24,7 +24,13 @@ pub(in crate::fast) fn chip(rng: &mut Rng) -> Chip {
         lanes_per_superlane: 2,
         streams: 20,
         mem: MemUnits { slices_per_hemisphere: SLICES, banks: 2, words_per_bank: BANK },
-        mxm: MxmUnits { planes_per_hemisphere: planes, rows: 4, load_streams_per_plane: 4, accumulators: 6 },
+        mxm: MxmUnits {
+            planes_per_hemisphere: planes,
+            rows: 4,
+            load_streams_per_plane: 4,
+            accumulators: 6,
+            formats: Format::OF_PLANES.to_vec(),
+        },
         vxm: VxmUnits { alus: 4, forward_depth: 12 },
         sxm: SxmUnits { queues_per_hemisphere: 2 },
         c2c: C2cUnits { links_per_hemisphere: 1 },
@@ -207,8 +213,8 @@ impl<'m> Maker<'m> {
     /// MEM → MXM → MEM, tile by tile.
     fn matrix(&mut self) {
         let half = self.half();
-        let f16 = self.rng.one_in(3);
-        let (format, width) = if f16 { (Format::F16, 2) } else { (Format::I8, 1) };
+        let format = Format::OF_PLANES[self.rng.below(3) as usize];
+        let (f16, width) = (format == Format::F16, format.streams());
         let plane = if f16 { 0 } else { self.rng.below(2) as u8 };
         let d = self.chip.latency.clone();
         let count = [1, 2, 4][self.rng.below(3) as usize];
@@ -367,7 +373,7 @@ pub(in crate::fast) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
             stride: rng.below(4) as u32,
         };
         let address = rng.below(85) as u32;
-        let format = Format::ALL[rng.below(2) as usize];
+        let format = Format::OF_PLANES[rng.below(3) as usize];
         let map = rng.below(5) as u16;
         let plane = rng.below(2) as u8;
         let streams = rng.within(1, 4) as u8;
@@ -381,7 +387,7 @@ pub(in crate::fast) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
             5..=7 => {
                 let operand = Operand::Alu { alu: rng.below(5) as u8, delay: rng.below(14) as u8 };
                 let a = if rng.one_in(2) { Operand::Immediate(1) } else { operand };
-                let result = if rng.one_in(2) { Some((b, Format::ALL[rng.below(4) as usize])) } else { None };
+                let result = if rng.one_in(2) { Some((b, Format::ALL[rng.below(5) as usize])) } else { None };
                 let vxm = Vxm { op: VxmOp::Pass, a, b: None, result };
                 (Queue::Vxm(rng.below(4) as u8), Instruction::Vxm(vxm))
             }

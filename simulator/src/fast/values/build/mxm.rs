@@ -131,13 +131,7 @@ impl Plane {
     }
 
     /// The tile of the rows that are in the buffer, which waits for them no longer.
-    fn unload(
-        &mut self,
-        shop: &mut Workshop<'_>,
-        tape: &mut Tape,
-        index: usize,
-        cycle: u64,
-    ) -> Option<Tile> {
+    fn unload(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, index: usize, cycle: u64) -> Option<Tile> {
         let there = self.rows.partition_point(|row| row.due <= cycle);
         let rows: Vec<Row> = self.rows.drain(..there).collect();
         let format = rows.first()?.format;
@@ -161,7 +155,7 @@ impl Plane {
             self.flush(tape);
         }
         tape.ops.push(Op::Pack { tile: number & !PACKED, rows: tape.numbers.len() as u32 });
-        tape.numbers.push(u32::from(format == Format::F16));
+        tape.numbers.push(format as u32);
         tape.numbers.extend(words);
         Some(Tile { number, format })
     }

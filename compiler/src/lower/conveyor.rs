@@ -158,7 +158,15 @@ impl Belt<'_> {
             let rows = i64::from(window.unit.rows) - (self.stripes() - 1) * i64::from(window.unit.per_stripe);
             (window.load, window.load + rows.max(0))
         };
-        let near = before.len().saturating_sub(4);
+        // Loading, installing and the next tile's loading: no more windows than that are under way at once.
+        let near = before.len().saturating_sub(usize::from(self.chip.latency.load + self.chip.latency.install) + 2);
+        if let Some(next) = after.first() {
+            let (from, to) = last(next);
+            let mut vectors = before[near..index].iter().flat_map(|window| &window.vectors);
+            if vectors.any(|abc| (from..to).contains(abc)) {
+                return false;
+            }
+        }
         let taken: Vec<(i64, i64)> = before[near..].iter().chain(after.first()).map(last).collect();
         let idle = index.checked_sub(1).and_then(|index| before[index].vectors.last()).map_or(i64::MIN, |&abc| abc + cycles);
         let mut cycle = ready(&before[index]).max(idle);
@@ -181,7 +189,7 @@ impl Belt<'_> {
         let (hemisphere, bytes) = (site.hemisphere, self.bytes());
         let mxm = i64::from(Slice::Mxm(isa::Hemisphere::East).position(self.chip));
         let region = windows[0].unit.region;
-        let nearest = plan.slices(self.storage(self.left).region()).start;
+        let nearest = plan.slices(region).start;
         let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
         let last = &windows[windows.len() - 1];
         let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + i64::from(last.unit.per_stripe));
@@ -245,6 +253,9 @@ impl Belt<'_> {
             own.map(|(_, rows, _)| rows.as_slice()).unwrap_or_default()
         };
         let first = plan.slices(left.region()).start + if bytes == 1 { u16::from(site.plane) } else { 0 };
+        let slots = windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1));
+        let way = [first, plan.inner() - 1].map(|slice| position(self.chip, hemisphere, slice));
+        flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), merged(slots.collect()));
         for byte in 0..bytes {
             let slice = first + byte as u16;
             let start = -(mxm - 1 - i64::from(slice)) - read;

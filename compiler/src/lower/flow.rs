@@ -24,6 +24,8 @@ pub struct StreamUse {
     pub to: i32,
     /// Slots, as sorted, disjoint, half-open intervals.
     pub slots: Vec<(i64, i64)>,
+    /// These streams of another use, on another part of their way.
+    pub of: Option<StreamRef>,
 }
 
 /// Reference to a stream of a flow: which use, and which stream of its group.
@@ -239,8 +241,14 @@ impl Flow {
         slots: Vec<(i64, i64)>,
     ) -> usize {
         let align = if width > 4 { 4 } else { width };
-        self.streams.push(StreamUse { direction, width, align, from, to, slots });
+        self.streams.push(StreamUse { direction, width, align, from, to, slots, of: None });
         self.streams.len() - 1
+    }
+
+    /// More use of streams that another use names: `width` of them, on an earlier part of the way.
+    pub fn lead(&mut self, of: StreamRef, width: u16, (from, to): (i32, i32), slots: Vec<(i64, i64)>) {
+        let direction = self.streams[of.0].direction;
+        self.streams.push(StreamUse { direction, width, align: 1, from, to, slots, of: Some(of) });
     }
 
     /// Adds a run.

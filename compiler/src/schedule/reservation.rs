@@ -133,6 +133,10 @@ impl Reservations {
 
     /// Wide groups from the bottom, narrow ones from the top, so that they stay out of each other's way.
     fn choose_stream(&self, demand: &Demand, fit: &Fit, use_: &StreamUse, start: i64) -> Option<(i64, u16)> {
+        if let Some(of) = use_.of {
+            let base = fit.streams[of.0] + of.1;
+            return Some((self.streams_free(use_, base, start), base));
+        }
         let last = self.streams.checked_sub(use_.width)? / use_.align * use_.align;
         let count = last / use_.align + 1;
         let candidates =
@@ -145,14 +149,7 @@ impl Reservations {
             if clash {
                 continue;
             }
-            let mut free = start;
-            for number in base..base + use_.width {
-                for zone in self.zones(use_) {
-                    if let Some(timeline) = self.slots.get(&(use_.direction, zone, number)) {
-                        free = free.max(timeline.next_free_all(&use_.slots, start));
-                    }
-                }
-            }
+            let free = self.streams_free(use_, base, start);
             if free == start {
                 return Some((free, base));
             }
@@ -161,6 +158,14 @@ impl Reservations {
             }
         }
         best
+    }
+
+    /// The earliest start from `start` on at which these streams may be free.
+    fn streams_free(&self, use_: &StreamUse, base: u16, start: i64) -> i64 {
+        let numbers = base..base + use_.width;
+        let lines = numbers.flat_map(|number| self.zones(use_).map(move |zone| (use_.direction, zone, number)));
+        let timelines = lines.filter_map(|line| self.slots.get(&line));
+        timelines.map(|timeline| timeline.next_free_all(&use_.slots, start)).max().unwrap_or(start)
     }
 
     /// Takes everything that a fitted flow needs.
@@ -194,7 +199,7 @@ impl Reservations {
             let outer = Zone::from(position.abs() > self.inner) + Zone::from(position != 0);
             outer * position.signum() as Zone
         };
-        let (from, to) = (zone(use_.from), 2 * use_.direction.sign() as Zone);
+        let (from, to) = (zone(use_.from), zone(use_.to));
         from.min(to)..=from.max(to)
     }
 }

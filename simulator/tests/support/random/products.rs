@@ -126,8 +126,11 @@ impl Maker {
         let vectors = self.vectors(format);
         let span: u64 = vectors.iter().map(|(count, gap)| u64::from(count - 1) * u64::from(*gap)).sum();
         let apart = if format == Format::F16 { 2 } else { 1 };
-        let period =
-            (iw + 1 - first).saturating_sub(u64::from(d.load)).max(abc + span + apart - iw - install).max(span + apart).max(last - first + 1);
+        let period = (iw + 1 - first)
+            .saturating_sub(u64::from(d.load))
+            .max(abc + span + apart - iw - install)
+            .max(span + apart)
+            .max(last - first + 1);
         let tiles = (count > 1).then_some((count, period as u32 + self.rng.below(2) as u32));
         let tiled = |run: &Run| {
             let mut run = run.clone();

@@ -131,13 +131,7 @@ impl Plane {
     }
 
     /// The tile of the rows that are in the buffer, which waits for them no longer.
-    fn unload(
-        &mut self,
-        shop: &mut Workshop<'_>,
-        tape: &mut Tape,
-        index: usize,
-        cycle: u64,
-    ) -> Option<Tile> {
+    fn unload(&mut self, shop: &mut Workshop<'_>, tape: &mut Tape, index: usize, cycle: u64) -> Option<Tile> {
         let there = self.rows.partition_point(|row| row.due <= cycle);
         let rows: Vec<Row> = self.rows.drain(..there).collect();
         let format = rows.first()?.format;

@@ -23,7 +23,7 @@ pub struct Dispatch {
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultKind {
-    /// A value was put on a stream register that already held one.
+    /// A value was put on a stream register that held one which nobody had taken.
     SlotOccupied,
     /// A value was taken from a stream register that held none.
     EmptySlot,
@@ -84,9 +84,10 @@ impl FaultKind {
     /// The kind in words, and what usually mends it.
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            FaultKind::SlotOccupied => {
-                ("two values in one slot", "put one of them on another stream, or in another cycle")
-            }
+            FaultKind::SlotOccupied => (
+                "value lost to another in its slot",
+                "take the first one further upstream, or put one of them on another stream, or in another cycle",
+            ),
             FaultKind::EmptySlot => (
                 "empty slot taken",
                 "nothing passes here in this cycle: check the producer's cycle, stream and direction",
@@ -267,7 +268,7 @@ impl Dispatch {
         self.fault(FaultKind::EmptySlot, format!("{stream} is empty at position {position}"))
     }
 
-    /// A put in cycle `cycle` where the value of `holder` is, dispatched in cycle `dispatched`.
+    /// A put in cycle `cycle` where the value of `holder` is, dispatched in cycle `dispatched`, which nobody has taken.
     pub(crate) fn slot_occupied(
         &self,
         cycle: u64,
@@ -276,7 +277,7 @@ impl Dispatch {
     ) -> Raised {
         let place = Place { queue: holder, bank: None };
         let detail = format!(
-            "{stream} at position {position} holds the value of {place}, dispatched in cycle {dispatched}"
+            "{stream} at position {position} holds the value of {place}, dispatched in cycle {dispatched}, which nobody has taken"
         );
         self.fault_in(cycle, FaultKind::SlotOccupied, detail)
     }

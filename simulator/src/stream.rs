@@ -3,6 +3,7 @@
 //! Each stream has one register of one byte per lane at every position of the row, and every value moves one register
 //! per cycle. To move them all, the registers are addressed relative to a head that turns: nothing is copied.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use isa::stream::{Direction, Format, Stream};
@@ -22,6 +23,9 @@ pub(crate) struct Registers {
     turn: usize,
     /// Who put the value that a register holds; none when it is empty.
     holders: Vec<Option<Dispatch>>,
+    /// Somebody has taken the value that a register holds, which may now be replaced. Whoever takes only looks at the registers: several do
+    /// in a cycle, and some take twice.
+    taken: Vec<Cell<bool>>,
     bytes: Vec<u8>,
 }
 
@@ -39,6 +43,7 @@ impl Registers {
             positions,
             turn: 0,
             holders: vec![None; count],
+            taken: vec![Cell::new(false); count],
             bytes: vec![0; count * chip.lanes],
         }
     }
@@ -93,6 +98,7 @@ impl Registers {
         if let Some(hole) = self.holders[first..first + count].iter().position(Option::is_none) {
             return Err(by.empty_slot(name(stream, hole), position));
         }
+        self.taken[first..first + count].iter().for_each(|taken| taken.set(true));
         Ok(&self.bytes[first * self.lanes..(first + count) * self.lanes])
     }
 
@@ -109,8 +115,8 @@ impl Registers {
         self.take(by, stream, count, position)
     }
 
-    /// Puts values on adjacent streams in cycle `cycle`. Every one of the registers must be empty, unless `merge`: then the bytes are ORed
-    /// into what is there.
+    /// Puts values on adjacent streams in cycle `cycle`. Each of the registers must be empty, or hold what somebody has taken, unless
+    /// `merge`: then the bytes are ORed into what nobody has taken. What is put nobody has taken yet.
     pub(crate) fn put(&mut self, cycle: u64, position: i32, output: &Output) -> Result<(), Raised> {
         let first = self.index(output.stream, position);
         let count = output.bytes.len() / self.lanes;
@@ -118,15 +124,18 @@ impl Registers {
             let held = first + stream;
             let register = &mut self.bytes[held * self.lanes..(held + 1) * self.lanes];
             let value = &output.bytes[stream * self.lanes..(stream + 1) * self.lanes];
-            match self.holders[held] {
-                None => register.copy_from_slice(value),
+            match self.holders[held].filter(|_| !self.taken[held].get()) {
+                None => {
+                    register.copy_from_slice(value);
+                    self.holders[held] = Some(output.by);
+                    self.taken[held].set(false);
+                }
                 Some(_) if output.merge => register.iter_mut().zip(value).for_each(|(old, new)| *old |= new),
                 Some(other) => {
                     let at = (name(output.stream, stream), position);
                     return Err(output.by.slot_occupied(cycle, at, (other.queue, other.cycle)));
                 }
             }
-            self.holders[held].get_or_insert(output.by);
         }
         Ok(())
     }
@@ -165,7 +174,7 @@ pub(crate) struct Output {
     pub(crate) stream: Stream,
     /// One vector per stream.
     pub(crate) bytes: Vec<u8>,
-    /// Gather's: joins a value that is there already.
+    /// Gather's: joins a value that is there already, and that nobody has taken.
     pub(crate) merge: bool,
 }
 

@@ -75,7 +75,7 @@ fn legal_programs_run_alike() {
             }
             unknown += u64::from(!values_known);
         }
-        features(&case.program).into_iter().for_each(|feature| *census.entry(feature).or_default() += 1);
+        features(&case).into_iter().for_each(|feature| *census.entry(feature).or_default() += 1);
     }
     eprintln!("{unknown} runs have unknown values; the programs show {census:?}");
     if is_whole() {

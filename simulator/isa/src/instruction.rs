@@ -7,8 +7,13 @@
 //!
 //! `t` below is the cycle in which the instruction leaves its queue, and `p` its slice's position. "Takes s at t" means: the value
 //! that passes p on stream s in cycle t; it travels on unharmed. "Puts s at t" means: a value appears on s at p in cycle t,
-//! visible from the next position on in cycle t + 1, and to p itself in cycle t. An empty slot that is taken, or an occupied slot that is
-//! put to (but for Gather), is a fault. `d_x` are the chip's latencies ([`crate::chip::Latency`]), all at least 1.
+//! visible from the next position on in cycle t + 1, and to p itself in cycle t. `d_x` are the chip's latencies
+//! ([`crate::chip::Latency`]), all at least 1.
+//!
+//! **Replacing.** A value travels on to the edge of the chip, or to where another one is put in its place. That is allowed once some
+//! instruction has taken the value in an earlier cycle, wherever; what takes further on gets the new value, which nobody has taken yet. A
+//! put onto a value that nobody has taken is a fault (but for Gather), since that value would be lost. Taking an empty slot is a fault.
+//! Within a cycle puts come before takes: who takes at p in the cycle of the put gets the new value, and comes too late to have taken the old.
 
 use crate::stream::{Format, Stream};
 
@@ -82,7 +87,8 @@ pub enum Mem {
     },
     /// Takes the I32 group `index` at t and uses the read port and the bank of its window at t. In each superlane the index is that of its
     /// first lane; a superlane whose index lies in the window reads its part of the word, any other reads zeros. At t + d_gather
-    /// the result is put, or, where the slot is occupied already, ORed into it. So gathers of disjoint windows may share a slot.
+    /// the result is put, or, where there is a value already that nobody has taken, ORed into it, which does not count as taking it. So
+    /// gathers of disjoint windows may share a slot. A value that has been taken is replaced, as by any other put.
     Gather {
         /// The indices that this slice holds; base and stride say where.
         window: Window,

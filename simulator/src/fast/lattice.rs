@@ -5,7 +5,7 @@
 
 mod common;
 
-pub(crate) use common::{count_common, first_common};
+pub(crate) use common::{count_common, each_common, first_common};
 use isa::Run;
 use isa::program::MAX_REPEATS;
 
@@ -152,6 +152,41 @@ impl Lattice {
     pub(crate) fn next(&self, x: i64) -> Option<i64> {
         let rank = self.rank(x);
         (rank < self.count()).then(|| self.nth(rank))
+    }
+
+    /// The same, `count` times, `interval` apart, which is more than it spans.
+    fn repeated(&self, count: i64, interval: i64) -> Lattice {
+        let within = self.levels().iter().rev().map(|level| (level.count, level.interval));
+        Lattice::from_innermost(self.base, within.chain(std::iter::once((count, interval))))
+    }
+
+    /// The elements from `first` to `last`, in disjoint pieces, in order.
+    fn between(&self, first: i64, last: i64) -> Vec<Lattice> {
+        let mut pieces = Vec::new();
+        self.cut_out(first, last, &mut pieces);
+        pieces
+    }
+
+    fn cut_out(&self, first: i64, last: i64, pieces: &mut Vec<Lattice>) {
+        if last < self.base || self.last < first {
+            return;
+        }
+        if first <= self.base && self.last <= last {
+            pieces.push(*self);
+            return;
+        }
+        // A point would lie within or without.
+        let Some(level) = self.levels().first().copied() else { return };
+        let iteration = |x: i64| ((x - self.base).div_euclid(level.interval)).clamp(0, level.count - 1);
+        let (from, to) = (iteration(first), iteration(last));
+        let body = |i: i64| self.body(self.base + i * level.interval);
+        body(from).cut_out(first, last, pieces);
+        if from + 1 < to {
+            pieces.push(body(from + 1).repeated(to - from - 1, level.interval));
+        }
+        if from < to {
+            body(to).cut_out(first, last, pieces);
+        }
     }
 
     /// The first `n` elements, in disjoint pieces.

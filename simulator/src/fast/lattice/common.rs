@@ -1,4 +1,4 @@
-//! What two lattices have in common: how many elements, and the first of them.
+//! What two lattices have in common: how many elements, the first of them, and all of them as lattices.
 //!
 //! Closed forms where one is a point or dense, where the outermost intervals agree (the same question about the bodies, twice), and for two
 //! single levels (the Chinese remainder theorem). Otherwise the iterations of one are gone through, as far as the other
@@ -73,6 +73,45 @@ pub(crate) fn first_common(a: &Lattice, b: &Lattice) -> Option<i64> {
         Some((first, last)) => (range.0..first + 1).chain(last + 1..range.1 + 1).find_map(at),
         None => (range.0..=range.1).find_map(at),
     }
+}
+
+/// Hands out all common elements, in disjoint pieces. `each` says whether what comes after the beginning of its piece still matters.
+pub(crate) fn each_common(a: &Lattice, b: &Lattice, each: &mut dyn FnMut(Lattice) -> bool) -> bool {
+    if a.last < b.base || b.last < a.base {
+        return true;
+    }
+    if a == b {
+        return each(*a);
+    }
+    if a.is_dense() {
+        return b.between(a.base, a.last).into_iter().all(each);
+    }
+    if b.is_dense() {
+        return a.between(b.base, b.last).into_iter().all(each);
+    }
+    let interval = a.levels[0].interval;
+    if interval == b.levels[0].interval {
+        // Either branch may have the first of them.
+        let mut on = true;
+        for Branch { pairs, offset, a, b } in aligned(a, b).into_iter().filter(|branch| branch.pairs > 0) {
+            on &= each_common(&a, &b, &mut |piece| each(piece.repeated(pairs, interval).shifted(offset)));
+        }
+        return on;
+    }
+    if a.depth == 1 && b.depth == 1 {
+        return Meeting::of(a, b).is_none_or(|meeting| each(meeting.lattice()));
+    }
+    let (outer, other) = order(a, b);
+    let interval = outer.levels[0].interval;
+    let Iterations { range, same } = Iterations::of(outer, other);
+    let body = |i: i64| outer.body(outer.base + i * interval);
+    let (first, last) = same.filter(|(first, last)| first < last).unwrap_or((range.1 + 1, range.1));
+    (range.0..first).all(|i| each_common(&body(i), other, each))
+        && (first > last
+            || each_common(&body(first), other, &mut |piece| {
+                each(piece.repeated(last - first + 1, interval))
+            }))
+        && (last + 1..range.1 + 1).all(|i| each_common(&body(i), other, each))
 }
 
 /// Iterations of two lattices with equal outermost intervals that lie over each other in one way.
@@ -158,6 +197,11 @@ impl Meeting {
 
     fn count(&self) -> i64 {
         ((self.last - self.first) / self.interval + 1) as i64
+    }
+
+    fn lattice(&self) -> Lattice {
+        // Of a single element the interval is of no interest, and may be too great.
+        Lattice::from_innermost(self.first as i64, std::iter::once((self.count(), self.interval as i64)))
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Lattice, count_common, first_common};
+use super::{Lattice, count_common, each_common, first_common};
 
 /// A well nested lattice, as its base and its levels.
 fn lattice() -> impl Strategy<Value = Lattice> {
@@ -43,6 +43,13 @@ proptest! {
             prop_assert_eq!(a.rank(x), list.iter().filter(|y| **y < x).count() as i64);
             prop_assert_eq!(a.next(x), list.iter().copied().find(|y| *y >= x));
         }
+        for last in a.first() - 2..a.last() + 3 {
+            for first in [a.first() - 1, (a.first() + last) / 2, last] {
+                let part: Vec<i64> = a.between(first, last).iter().flat_map(elements).collect();
+                let right: Vec<i64> = list.iter().copied().filter(|x| (first..=last).contains(x)).collect();
+                prop_assert_eq!(part, right);
+            }
+        }
         for n in 0..=a.count() {
             let mut prefix: Vec<i64> = a.prefix(n).iter().flat_map(elements).collect();
             prefix.sort();
@@ -57,6 +64,25 @@ proptest! {
             let common: Vec<i64> = elements(&a).into_iter().filter(|x| other.contains(x)).collect();
             prop_assert_eq!(count_common(&a, &b), common.len() as i64, "{:?} {:?}", a, b);
             prop_assert_eq!(first_common(&a, &b), common.first().copied());
+            let mut pieces = Vec::new();
+            let all = each_common(&a, &b, &mut |piece| {
+                pieces.push(piece);
+                true
+            });
+            prop_assert!(all);
+            let mut all: Vec<i64> = pieces.iter().flat_map(elements).collect();
+            all.sort();
+            prop_assert_eq!(all, common, "{:?} {:?} {:?}", a, b, pieces);
+            // Whoever wants no more after an element still gets all that come before it.
+            let (mut limit, mut least) = (i64::MAX, None);
+            each_common(&a, &b, &mut |piece| {
+                if piece.first() < limit {
+                    limit = piece.first();
+                    least = Some(limit);
+                }
+                false
+            });
+            prop_assert_eq!(least, first_common(&a, &b));
         }
     }
 }

@@ -32,6 +32,11 @@ impl<T: Hull> Hulls<T> {
         &self.items
     }
 
+    /// An item, to change anything but its ends.
+    pub(super) fn item_mut(&mut self, index: usize) -> &mut T {
+        &mut self.items[index]
+    }
+
     /// Calls `each` for every item that meets `first..=last`, in order.
     pub(super) fn meeting<'h>(&'h self, first: i64, last: i64, mut each: impl FnMut(&'h T)) {
         let end = self.items.partition_point(|item| item.first() <= last);

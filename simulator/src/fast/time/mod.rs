@@ -30,7 +30,7 @@ use mem::Found;
 use moment::Moment;
 use planes_run::{PlanesRun, Watch};
 use runs::{NEVER, Timeline};
-use streams::Puts;
+use streams::Traffic;
 
 use crate::fault::Raised;
 
@@ -58,9 +58,9 @@ fn check_watching(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>
     let timeline = Timeline::new(chip, program);
     let horizon = timeline.disorder.as_ref().map_or(NEVER, |fault| fault.cycle as i64);
     let horizon = operands::wrong_operand(&timeline, horizon);
-    let puts = Puts::new(&timeline, horizon);
-    let horizon = puts.collision(&timeline, horizon);
-    let horizon = puts.empty(&timeline, horizon);
+    let mut traffic = Traffic::new(&timeline, horizon);
+    let horizon = traffic.collision(&timeline, horizon);
+    let horizon = traffic.empty(&timeline, horizon);
     let horizon = vxm::forward_of_nothing(&timeline, horizon);
     let mut found = Found { horizon, depends: None };
     mem::check(&timeline, present, &mut found);
@@ -78,7 +78,7 @@ fn check_watching(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>
             planes.run(found.horizon);
             planes.planes
         });
-        let mut moment = Moment::new(&timeline, &puts, present, found.horizon);
+        let mut moment = Moment::new(&timeline, &traffic, present, found.horizon);
         fault = moment.first_fault(&mut planes);
         debug_assert!(fault.is_some() || depends_on_values, "nothing wrong in cycle {}", found.horizon);
         debug_assert!(depends_on_values || !moment.is_undecided(), "indices decide in {}", found.horizon);

@@ -14,7 +14,7 @@ use super::effects;
 use super::paths::Path;
 use super::planes::Planes;
 use super::runs::Timeline;
-use super::streams::Puts;
+use super::streams::{Held, Traffic};
 use super::world::{World, dispatch};
 use crate::fault::{Dispatch, Raised};
 use crate::image::mem_index;
@@ -23,7 +23,7 @@ use crate::stream::name;
 /// The chip in the cycle in question.
 pub(super) struct Moment<'t> {
     timeline: &'t Timeline<'t>,
-    puts: &'t Puts,
+    traffic: &'t Traffic,
     present: &'t [Vec<Range<u32>>],
     cycle: i64,
     /// What was put in this cycle: where, by what queue, dispatched when.
@@ -37,12 +37,12 @@ pub(super) struct Moment<'t> {
 impl<'t> Moment<'t> {
     pub(super) fn new(
         timeline: &'t Timeline<'t>,
-        puts: &'t Puts,
+        traffic: &'t Traffic,
         present: &'t [Vec<Range<u32>>],
         cycle: i64,
     ) -> Moment<'t> {
         let (fresh, reading) = (Vec::new(), Vec::new());
-        Moment { timeline, puts, present, cycle, fresh, reading, undecided: Cell::new(false) }
+        Moment { timeline, traffic, present, cycle, fresh, reading, undecided: Cell::new(false) }
     }
 
     /// The first fault of the cycle, given the planes as it begins.
@@ -102,19 +102,25 @@ impl<'t> Moment<'t> {
     fn put(&mut self, by: &Dispatch, position: i32, put: effects::Put) -> Result<(), Raised> {
         for offset in 0..put.count {
             let stream = name(put.stream, offset);
-            match self.holder(stream, position) {
-                None => self.fresh.push((stream, position, (by.queue, by.cycle))),
+            match self.held(stream, position) {
+                None | Some(Held { taken: true, .. }) => {
+                    self.fresh.push((stream, position, (by.queue, by.cycle)));
+                }
                 Some(_) if put.merge => {}
-                Some(holder) => return Err(by.slot_occupied(self.cycle as u64, (stream, position), holder)),
+                Some(Held { by: holder, .. }) => {
+                    return Err(by.slot_occupied(self.cycle as u64, (stream, position), holder));
+                }
             }
         }
         Ok(())
     }
 
-    /// Whose value is on a stream here.
-    fn holder(&self, stream: Stream, position: i32) -> Option<(Queue, u64)> {
+    /// The value that is on a stream here. What was put in this cycle nobody has taken before it.
+    fn held(&self, stream: Stream, position: i32) -> Option<Held> {
         let fresh = self.fresh.iter().find(|(on, at, _)| (*on, *at) == (stream, position));
-        fresh.map(|(.., by)| *by).or_else(|| self.puts.holder(self.timeline, stream, position, self.cycle))
+        fresh
+            .map(|&(.., by)| Held { by, taken: false })
+            .or_else(|| self.traffic.held(self.timeline, stream, position, self.cycle))
     }
 
     fn dispatch(&mut self, planes: &mut [Planes; 2], faults: &mut Vec<Raised>) {
@@ -196,7 +202,7 @@ impl World for Moment<'_> {
     }
 
     fn holds(&self, stream: Stream, position: i32) -> bool {
-        self.holder(stream, position).is_some()
+        self.held(stream, position).is_some()
     }
 
     fn dispatched(&self, alu: u8, cycle: u64) -> bool {

@@ -1,12 +1,13 @@
-//! The streams: which runs put values into which slots, where two of them collide, and who takes from an empty slot.
+//! The streams: which runs put values into which slots, where a value is lost to another, and who takes from an empty slot.
 //!
 //! A value stays in its slot as it moves, so a slot is put to twice exactly if the slots of two puts have one in common; the put further
-//! downstream comes later. A take finds what was put upstream of it, or at its own position, in its slot.
+//! downstream comes later. It finds the value of the other taken exactly if somebody between the two takes from the slot. A take finds what
+//! was put upstream of it, or at its own position, in its slot.
 
 use isa::stream::{Direction, Stream};
 use isa::{Queue, Slice};
 
-use super::super::lattice::{Lattice, first_common};
+use super::super::lattice::{Lattice, each_common, first_common};
 use super::cover::missing;
 use super::effects::{put, takes};
 use super::hulls::{Hull, Hulls};
@@ -25,6 +26,8 @@ struct Use {
     /// Cycles from the dispatch.
     delay: i32,
     merge: bool,
+    /// Has slots in common with other puts.
+    shared: bool,
 }
 
 impl Hull for Use {
@@ -48,10 +51,20 @@ impl Use {
     }
 }
 
-/// The puts of every stream.
-pub(super) struct Puts {
+/// The puts and takes of every stream.
+pub(super) struct Traffic {
     streams: usize,
-    by_stream: Vec<Hulls<Use>>,
+    puts: Vec<Hulls<Use>>,
+    takes: Vec<Hulls<Use>>,
+}
+
+/// The value in a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    /// Who put it, and when that was dispatched.
+    pub(super) by: (Queue, u64),
+    /// Somebody has taken it.
+    pub(super) taken: bool,
 }
 
 fn index(streams: usize, stream: Stream, offset: usize) -> Option<usize> {
@@ -86,6 +99,7 @@ fn uses(timeline: &Timeline<'_>, horizon: i64, puts: bool) -> Vec<Vec<Use>> {
                         downstream,
                         delay: delay as i32,
                         merge,
+                        shared: merge,
                     });
                 }
             };
@@ -101,35 +115,47 @@ fn uses(timeline: &Timeline<'_>, horizon: i64, puts: bool) -> Vec<Vec<Use>> {
     uses
 }
 
-impl Puts {
-    pub(super) fn new(timeline: &Timeline<'_>, horizon: i64) -> Puts {
-        let by_stream = uses(timeline, horizon, true).into_iter().map(Hulls::new).collect();
-        Puts { streams: timeline.chip.streams.into(), by_stream }
+impl Traffic {
+    pub(super) fn new(timeline: &Timeline<'_>, horizon: i64) -> Traffic {
+        let [puts, takes] = [true, false]
+            .map(|puts| uses(timeline, horizon, puts).into_iter().map(Hulls::new).collect::<Vec<_>>());
+        Traffic { streams: timeline.chip.streams.into(), puts, takes }
     }
 
-    /// The first cycle before `horizon` in which a value is put where another one is; else `horizon`.
-    pub(super) fn collision(&self, timeline: &Timeline<'_>, mut horizon: i64) -> i64 {
-        let mut active: Vec<Use> = Vec::new();
-        for puts in &self.by_stream {
+    /// The first cycle before `horizon` in which a value is put where another one is that nobody has taken; else `horizon`. Notes which puts
+    /// have slots in common up to there.
+    ///
+    /// All pairs of puts are looked at, and not only those with no third between them: where somebody takes between a third and the later,
+    /// somebody takes between the earlier and the later.
+    pub(super) fn collision(&mut self, timeline: &Timeline<'_>, mut horizon: i64) -> i64 {
+        let mut active: Vec<(usize, Use)> = Vec::new();
+        let mut sharing = Vec::new();
+        for (puts, takes) in self.puts.iter_mut().zip(&self.takes) {
             active.clear();
-            for put in puts.items() {
-                active.retain(|other| other.last >= put.first);
-                for other in &active {
-                    if let Some(cycle) = collision(timeline, other, put) {
-                        horizon = horizon.min(cycle);
+            for (index, put) in puts.items().iter().enumerate() {
+                active.retain(|(_, other)| other.last >= put.first);
+                for (other_index, other) in &active {
+                    let (up, down) =
+                        if other.downstream <= put.downstream { (other, put) } else { (put, other) };
+                    let Some(slot) = common(timeline, up, down) else { continue };
+                    if down.cycle(slot) < horizon {
+                        sharing.extend([index, *other_index]);
+                        horizon = lost(timeline, takes, up, down, slot, horizon);
                     }
                 }
-                active.push(*put);
+                active.push((index, *put));
             }
+            sharing.drain(..).for_each(|index| puts.item_mut(index).shared = true);
         }
         horizon
     }
 
-    /// The first cycle before `horizon` in which a slot is taken that nobody put to; else `horizon`. No collision may come before.
+    /// The first cycle before `horizon` in which a slot is taken that nobody put to; else `horizon`. [`Traffic::collision`] must have looked up
+    /// to there, and found nothing.
     pub(super) fn empty(&self, timeline: &Timeline<'_>, mut horizon: i64) -> i64 {
         let mut given = Vec::new();
-        for (takes, puts) in uses(timeline, horizon, false).iter().zip(&self.by_stream) {
-            for take in takes {
+        for (takes, puts) in self.takes.iter().zip(&self.puts) {
+            for take in takes.items() {
                 let limit = horizon - i64::from(take.downstream);
                 if take.first >= limit {
                     continue;
@@ -139,7 +165,7 @@ impl Puts {
                 puts.meeting(take.first, take.last.min(limit), |put| {
                     if put.downstream <= take.downstream {
                         given.push(put.slots(timeline));
-                        shared |= put.merge;
+                        shared |= put.shared;
                     }
                 });
                 if let Some(slot) = missing(&take.slots(timeline), limit, &mut given, shared) {
@@ -150,49 +176,92 @@ impl Puts {
         horizon
     }
 
-    /// Whose value is in a slot, by queue and cycle of dispatch, of those put before cycle `before`: that of the first to put.
-    pub(super) fn holder(
+    /// The value in a slot as cycle `before` begins, in which the slot is at `position`.
+    pub(super) fn held(
         &self,
         timeline: &Timeline<'_>,
         stream: Stream,
         position: i32,
         before: i64,
-    ) -> Option<(Queue, u64)> {
+    ) -> Option<Held> {
         let slot = stream.direction.slot(before, position);
-        let mut holder: Option<((i64, bool), (Queue, u64))> = None;
-        let puts = self.by_stream.get(index(self.streams, stream, 0)?)?;
-        puts.meeting(slot, slot, |put| {
-            let cycle = put.cycle(slot);
-            if cycle >= before || !put.slots(timeline).contains(slot) {
-                return;
-            }
-            let key = (cycle, put.merge);
-            if holder.as_ref().is_none_or(|(first, _)| key < *first) {
-                let queue = timeline.lines[put.line as usize].queue;
-                holder = Some((key, (queue, (cycle - i64::from(put.delay)) as u64)));
+        let index = index(self.streams, stream, 0)?;
+        let here = stream.direction.sign() as i32 * position;
+        let mut puts: Vec<&Use> = Vec::new();
+        self.puts.get(index)?.meeting(slot, slot, |put| {
+            if put.downstream < here && put.slots(timeline).contains(slot) {
+                puts.push(put);
             }
         });
-        holder.map(|(_, by)| by)
+        puts.sort_by_key(|put| (put.downstream, put.merge));
+        let taken_between = |from: &Use, to: i32| {
+            let mut taken = false;
+            self.takes.get(index).into_iter().for_each(|takes| {
+                takes.meeting(slot, slot, |take| {
+                    let between = from.downstream <= take.downstream && take.downstream < to;
+                    taken |= between && take.slots(timeline).contains(slot);
+                });
+            });
+            taken
+        };
+        let mut holder: Option<&Use> = None;
+        for put in puts {
+            // What joins leaves the value with the one that was there.
+            let joins = put.merge && holder.is_some_and(|held| !taken_between(held, put.downstream));
+            if !joins {
+                holder = Some(put);
+            }
+        }
+        holder.map(|put| {
+            let queue = timeline.lines[put.line as usize].queue;
+            let by = (queue, (put.cycle(slot) - i64::from(put.delay)) as u64);
+            Held { by, taken: taken_between(put, here) }
+        })
     }
 }
 
-/// The first cycle in which the later of two puts finds the value of the other.
-fn collision(timeline: &Timeline<'_>, a: &Use, b: &Use) -> Option<i64> {
-    let alone = match timeline.lines[a.line as usize].queue.slice() {
+/// The first slot that two puts have in common, if the one downstream must not find there what nobody has taken.
+fn common(timeline: &Timeline<'_>, up: &Use, down: &Use) -> Option<i64> {
+    let alone = match timeline.lines[up.line as usize].queue.slice() {
         // Different delays bring what one queue dispatched at different times together.
         Slice::Sxm(_) => false,
         // Reads and gathers of one queue may meet: the gather joins.
-        _ => a.line == b.line,
+        _ => up.line == down.line,
     };
     // Gathers come last, and join.
-    let joins = match a.downstream.cmp(&b.downstream) {
-        std::cmp::Ordering::Less => b.merge,
-        std::cmp::Ordering::Greater => a.merge,
-        std::cmp::Ordering::Equal => a.merge || b.merge,
-    };
+    let joins = down.merge || up.merge && up.downstream == down.downstream;
     if alone || joins {
         return None;
     }
-    let slot = first_common(&a.slots(timeline), &b.slots(timeline))?;
-    Some(a.cycle(slot).max(b.cycle(slot)))
+    first_common(&up.slots(timeline), &down.slots(timeline))
+}
+
+/// The first cycle before `horizon` in which `down` is put where nobody has taken what `up` put before; else `horizon`. `first` is the first
+/// slot that they have in common.
+fn lost(
+    timeline: &Timeline<'_>,
+    takes: &Hulls<Use>,
+    up: &Use,
+    down: &Use,
+    first: i64,
+    mut horizon: i64,
+) -> i64 {
+    let way = i64::from(down.downstream);
+    let mut given = Vec::new();
+    takes.meeting(first, up.last.min(down.last).min(horizon - way), |take| {
+        if up.downstream <= take.downstream && take.downstream < down.downstream {
+            given.push(take.slots(timeline));
+        }
+    });
+    if given.is_empty() {
+        return down.cycle(first);
+    }
+    each_common(&up.slots(timeline), &down.slots(timeline), &mut |part| {
+        // Takers of a slot may be many.
+        if let Some(slot) = missing(&part, horizon - way, &mut given.clone(), true) {
+            horizon = down.cycle(slot);
+        }
+        part.first() < horizon - way
+    });
+    horizon
 }

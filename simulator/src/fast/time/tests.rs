@@ -28,6 +28,24 @@ pub(super) fn present(chip: &Chip, program: &ChipProgram) -> Vec<Vec<Range<u32>>
     present
 }
 
+/// Of how many slots a value is replaced, on every stream and at every position, as the program is written.
+fn replaced(chip: &Chip, program: &ChipProgram) -> usize {
+    let mut slots: BTreeMap<(isa::Stream, i64), usize> = BTreeMap::new();
+    for (queue, runs) in &program.queues {
+        for run in runs.iter().filter(|run| run.instructions() < 10_000) {
+            let Some(put) = super::effects::put(chip, &run.instruction) else { continue };
+            let cycles = super::super::lattice::Lattice::of(run);
+            for cycle in (0..cycles.count()).map(|n| cycles.nth(n) + put.delay) {
+                let slot = put.stream.direction.slot(cycle, queue.slice().position(chip));
+                (0..put.count).for_each(|offset| {
+                    *slots.entry((crate::stream::name(put.stream, offset), slot)).or_default() += 1;
+                });
+            }
+        }
+    }
+    slots.values().filter(|puts| **puts > 1).count()
+}
+
 /// How a case ended.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Outcome {
@@ -83,6 +101,7 @@ fn compare(chip: &Chip, program: &ChipProgram, steps: &mut (u64, u64)) -> Result
 /// Compares random programs; says how many ended how.
 fn compare_many(cases: u64, seed: u64) -> BTreeMap<Outcome, u64> {
     let (mut outcomes, mut steps) = (BTreeMap::new(), (0, 0));
+    let mut replacing = 0;
     for case in 0..cases {
         let mut rng = Rng::new(seed + case);
         let chip = make::chip(&mut rng);
@@ -96,12 +115,16 @@ fn compare_many(cases: u64, seed: u64) -> BTreeMap<Outcome, u64> {
             damage::damage(&mut program, &mut rng);
         }
         match compare(&chip, &program, &mut steps) {
-            Ok(outcome) => *outcomes.entry(outcome).or_default() += 1,
+            Ok(outcome) => {
+                *outcomes.entry(outcome).or_default() += 1;
+                replacing += u64::from(outcome == Outcome::Sound && replaced(&chip, &program) > 0);
+            }
             Err(difference) => {
                 panic!("seed {}: {difference}\n{:#?}\n{:?}", seed + case, program.queues, chip.latency)
             }
         }
     }
+    assert!(replacing * 50 > cases, "{replacing} sound programs replace values");
     assert!(steps.1 * 10 < steps.0 * 9, "nothing was skipped: {steps:?}");
     outcomes
 }

@@ -57,8 +57,12 @@ impl Places {
         let d = &chip.latency;
         let slowest = [d.read, d.gather, d.vxm, d.accumulate, d.sxm].into_iter().max().unwrap_or(1);
         let wait = u32::from(d.product) + 3 * u32::from(chip.stagger()) + u32::from(slowest);
-        // Twice, as gathers that share a slot have buffers of their own too.
-        let buffers = sram..sram + 2 * 2 * u32::from(chip.streams) * (reach + wait + 2);
+        // Slots may have several values, one after the other, but all queues together can put only so many in a cycle.
+        let widest = (chip.lanes_per_superlane as u32).max(16);
+        let puts = 2 * u32::from(chip.mem.slices_per_hemisphere)
+            + WIDE * (u32::from(chip.vxm.alus) + planes)
+            + 2 * u32::from(chip.sxm.queues_per_hemisphere) * widest;
+        let buffers = sram..sram + puts * (reach + wait + 2);
         let depth = u64::from(chip.vxm.forward_depth) + 1;
         let alus = buffers.end;
         let staging = alus + u32::from(chip.vxm.alus) * depth as u32 * WIDE;

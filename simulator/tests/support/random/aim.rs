@@ -13,7 +13,8 @@ pub fn damage(rng: &mut Rng, chip: &Chip, program: &mut ChipProgram) {
         0 => outward(rng, program),
         1 | 6 => crowd(rng, program),
         2 => install(rng, program),
-        7..=9 => swap(rng, chip, program),
+        7 | 9 => swap(rng, chip, program),
+        8 => untaken(rng, program),
         3 => second_plane(rng, chip, program),
         4 => read_early(rng, chip, program),
         _ => window(rng, program),
@@ -39,6 +40,19 @@ fn outward(rng: &mut Rng, program: &mut ChipProgram) {
     if let Instruction::Mxm(Mxm::Acc { emit: Some(stream), .. }) = &mut run.instruction {
         stream.direction = stream.direction.opposite();
     }
+}
+
+/// Some of the values that were written are not, and may be put upon.
+fn untaken(rng: &mut Rng, program: &mut ChipProgram) {
+    let writes = |queue, _: &Run| matches!(queue, Queue::MemWrite(..));
+    let Some((queue, run)) = some(rng, program, writes) else { return };
+    let level = rng.below(run.repeats.len() + 1);
+    if let Some(repeat) = run.repeats.get_mut(level) {
+        repeat.count -= u32::from(repeat.count > 1);
+        return;
+    }
+    let gone = run.clone();
+    program.queues.entry(queue).or_default().retain(|run| *run != gone);
 }
 
 /// Vectors come closer to each other.

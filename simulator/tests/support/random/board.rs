@@ -23,13 +23,30 @@ pub struct Board {
     alus: BTreeSet<(u8, u64)>,
 }
 
-/// Who puts on a slot: distance along the stream's direction.
-#[derive(Default)]
+/// Who puts on a slot and who takes from it: distances along the stream's direction.
+#[derive(Clone, Default)]
 struct Slot {
-    plain: Option<i64>,
-    gathers: Vec<i64>,
-    /// Something relies on no gather's joining.
+    /// With whether a gather does it, which comes after any other.
+    puts: Vec<(i64, bool)>,
+    takes: Vec<i64>,
+    /// Something relies on there being no other value.
     sealed: bool,
+}
+
+impl Slot {
+    /// Is no value lost? All but gathers must find taken what was put before them.
+    fn is_legal(&self) -> bool {
+        let mut puts = self.puts.clone();
+        puts.sort_unstable();
+        puts.windows(2)
+            .all(|pair| pair[1].1 || self.takes.iter().any(|take| (pair[0].0..pair[1].0).contains(take)))
+    }
+
+    fn allows_put(&self, way: i64, gather: bool) -> bool {
+        let mut with = self.clone();
+        with.puts.push((way, gather));
+        !self.sealed && with.is_legal()
+    }
 }
 
 #[derive(Default)]
@@ -219,15 +236,43 @@ impl Board {
         untouched
     }
 
-    /// Has no gather joined a group of four that is at `position` in these cycles? Then none will.
+    /// Have the slots of a group of four that is at `position` in these cycles one value each? Then there will be no other.
     pub fn seal(&mut self, stream: Stream, position: i32, run: &Run) -> bool {
         elements(run).unwrap_or_default().into_iter().all(|(cycle, _)| {
             keys(stream, 4, position, cycle).all(|key| {
                 let slot = self.slots.entry(key).or_default();
-                slot.sealed = slot.gathers.is_empty();
+                slot.sealed = matches!(slot.puts[..], [(_, false)]);
                 slot.sealed
             })
         })
+    }
+
+    /// What a run of this instruction takes first: groups of streams, where.
+    pub fn takes(&self, queue: Queue, run: &Run) -> Vec<(Stream, usize, i32)> {
+        let effects = self.effects(queue, &run.instruction, run.cycle, true).unwrap_or_default();
+        let take = |effect: &Effect| match *effect {
+            Effect::Take { stream, count, position, .. } => Some((stream, count, position)),
+            _ => None,
+        };
+        effects.iter().filter_map(take).collect()
+    }
+
+    /// How often a value is replaced: by whatever is not a gather, and by gathers.
+    pub fn replaced(&self) -> (usize, usize) {
+        let (mut plain, mut gathers) = (0, 0);
+        for slot in self.slots.values() {
+            let mut puts = slot.puts.clone();
+            puts.sort_unstable();
+            for pair in puts.windows(2) {
+                let taken = slot.takes.iter().any(|take| (pair[0].0..pair[1].0).contains(take));
+                match pair[1].1 {
+                    true if taken => gathers += 1,
+                    true => {}
+                    false => plain += 1,
+                }
+            }
+        }
+        (plain, gathers)
     }
 
     fn is_idle(&self, queue: Queue, run: &Run) -> bool {
@@ -432,18 +477,13 @@ impl Board {
             Effect::Take { stream, count, position, cycle } => {
                 let way = stream.direction.sign() * i64::from(position);
                 keys(stream, count, position, cycle).all(|key| {
-                    self.slots
-                        .get(&key)
-                        .is_some_and(|slot| slot.plain.iter().chain(&slot.gathers).any(|put| *put <= way))
+                    self.slots.get(&key).is_some_and(|slot| slot.puts.iter().any(|(put, _)| *put <= way))
                 })
             }
             Effect::Put { stream, count, position, cycle, gather } => {
                 let way = stream.direction.sign() * i64::from(position);
-                keys(stream, count, position, cycle).all(|key| match (self.slots.get(&key), gather) {
-                    (None, _) => true,
-                    (Some(slot), true) => !slot.sealed && slot.plain.is_none_or(|put| put <= way),
-                    (Some(slot), false) => slot.plain.is_none() && slot.gathers.iter().all(|put| *put >= way),
-                })
+                keys(stream, count, position, cycle)
+                    .all(|key| self.slots.get(&key).is_none_or(|slot| slot.allows_put(way, gather)))
             }
             Effect::Read { word, cycle } => self.words.get(&word).is_some_and(|uses| {
                 (uses.initial || uses.writes.iter().any(|write| write + write_cycles <= cycle))
@@ -471,8 +511,7 @@ impl Board {
             Effect::Put { stream, count, position, cycle, gather } => {
                 let way = stream.direction.sign() * i64::from(position);
                 for key in keys(stream, count, position, cycle) {
-                    let slot = self.slots.entry(key).or_default();
-                    if gather { slot.gathers.push(way) } else { slot.plain = Some(way) }
+                    self.slots.entry(key).or_default().puts.push((way, gather));
                 }
             }
             Effect::Read { word, cycle } | Effect::Trust { word, cycle } => {
@@ -488,7 +527,13 @@ impl Board {
             Effect::Dispatch { alu, cycle } => {
                 self.alus.insert((alu, cycle));
             }
-            Effect::Take { .. } | Effect::Forward { .. } => {}
+            Effect::Take { stream, count, position, cycle } => {
+                let way = stream.direction.sign() * i64::from(position);
+                for key in keys(stream, count, position, cycle) {
+                    self.slots.entry(key).or_default().takes.push(way);
+                }
+            }
+            Effect::Forward { .. } => {}
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What a program uses, in words, so that a test can see that the random ones use everything.
 
 use isa::instruction::{AccMode, Operand};
-use isa::{Format, Instruction, Mem, Mxm, Program, Queue, Run, Sxm};
+use isa::{Format, Instruction, Mem, Mxm, Queue, Run, Sxm};
+
+use super::Case;
+use super::board::Board;
 
 /// Every feature that random legal programs must show, over all of them.
-pub const ALL: [&str; 33] = [
+pub const ALL: [&str; 35] = [
     "read",
     "write",
     "gather",
@@ -38,11 +41,21 @@ pub const ALL: [&str; 33] = [
     "step down",
     "tiles",
     "east and west",
+    "replaced",
+    "replaced by gather",
 ];
 
-/// The features of a program.
-pub fn features(program: &Program) -> Vec<&'static str> {
-    let mut found = Vec::new();
+/// The features of a legal program.
+pub fn features(case: &Case) -> Vec<&'static str> {
+    let (mut found, program) = (Vec::new(), &case.program);
+    let mut board = Board::new(&case.chip);
+    board.program.maps.clone_from(&program.chips[0].maps);
+    for (queue, runs) in &program.chips[0].queues {
+        runs.iter().for_each(|run| board.put(*queue, run));
+    }
+    let (plain, gathers) = board.replaced();
+    found.extend((plain > 0).then_some("replaced"));
+    found.extend((gathers > 0).then_some("replaced by gather"));
     for (queue, runs) in program.chips.iter().flat_map(|chip| &chip.queues) {
         runs.iter().for_each(|run| of_run(*queue, run, &mut found));
     }

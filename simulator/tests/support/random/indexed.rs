@@ -17,7 +17,7 @@ impl Maker {
     }
 
     /// A window somewhere in a range of words.
-    fn window(&mut self, range: std::ops::Range<u32>) -> Window {
+    pub fn window(&mut self, range: std::ops::Range<u32>) -> Window {
         let stride = *self.rng.pick(&[1u32, 1, 2, 3, 0]);
         let count = self.rng.below(9) as u32;
         let length = 1 + count.saturating_sub(1) * stride;
@@ -26,7 +26,7 @@ impl Maker {
         Window { first: self.rng.range(-2..6) as i32, count, base, stride }
     }
 
-    fn indices(&mut self, cadence: &Cadence, position: i32, cycle: u64) -> Option<Stream> {
+    pub fn indices(&mut self, cadence: &Cadence, position: i32, cycle: u64) -> Option<Stream> {
         let flavours = if self.rng.chance(90) { INDEX } else { [Flavour::Any; 4] };
         self.bring(cadence, position, cycle, &flavours, 4, None)
     }
@@ -146,7 +146,7 @@ impl Maker {
     }
 
     /// An access by index with small steps of its base and its first index.
-    fn indexed(&mut self, queue: Queue, cycle: u64, access: Instruction, cadence: &Cadence) -> bool {
+    pub fn indexed(&mut self, queue: Queue, cycle: u64, access: Instruction, cadence: &Cadence) -> bool {
         let steps: Vec<i32> = cadence.iter().map(|_| *self.rng.pick(&[0, 0, 1, 2, -1])).collect();
         let mut run = self.run(cycle, access, cadence, &steps);
         for repeat in &mut run.repeats {

@@ -14,6 +14,7 @@ mod memory;
 mod observe;
 mod pieces;
 mod products;
+mod replace;
 mod rng;
 mod wild;
 

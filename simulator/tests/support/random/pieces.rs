@@ -37,6 +37,8 @@ pub struct Maker {
     pub rng: Rng,
     pub board: Board,
     pub flows: Vec<Flow>,
+    /// Values that were taken, at their positions.
+    pub taken: Vec<Flow>,
     pub written: Vec<Written>,
     pub planes: [Planes; 2],
 }
@@ -47,12 +49,13 @@ pub fn program(rng: Rng, chip: &Chip) -> Case {
         rng,
         board: Board::new(chip),
         flows: Vec::new(),
+        taken: Vec::new(),
         written: Vec::new(),
         planes: [Planes::new(chip), Planes::new(chip)],
     };
     memory::fill(&mut maker.rng, &mut maker.board);
     for _ in 0..3 + maker.rng.below(12) {
-        match maker.rng.below(12) {
+        match maker.rng.below(16) {
             0 => maker.source(),
             1 => maker.weave(),
             2 => maker.compute(),
@@ -61,6 +64,7 @@ pub fn program(rng: Rng, chip: &Chip) -> Case {
             5 => maker.gather(),
             6 => maker.scatter(),
             7 | 8 => maker.product(),
+            9..13 => maker.replace(),
             _ => maker.go_on(),
         }
     }
@@ -149,6 +153,11 @@ impl Maker {
 
     /// Puts a run that was accepted.
     pub fn put(&mut self, queue: Queue, run: &Run) {
+        for (stream, count, position) in self.board.takes(queue, run) {
+            let cadence = run.repeats.iter().map(|repeat| (repeat.count, repeat.interval)).collect();
+            let slot = stream.direction.slot(run.cycle as i64, position);
+            self.taken.push(Flow { stream, count, cadence, slot, position });
+        }
         if run.repeats.len() == 1 && self.rng.chance(15) || run.repeats.len() > 1 && self.rng.chance(10) {
             let outer = run.repeats[0];
             for i in 0..outer.count {
@@ -270,7 +279,7 @@ impl Maker {
     }
 
     /// Words that come onto streams from nowhere in particular.
-    fn source(&mut self) {
+    pub fn source(&mut self) {
         let cadence = self.cadence(3);
         let count = *self.rng.pick(&[1usize, 1, 2, 4]);
         let chip = self.board.chip.clone();
@@ -435,7 +444,7 @@ impl Maker {
         }
     }
 
-    fn operand(&mut self, cadence: &Cadence, cycle: u64) -> Operand {
+    pub fn operand(&mut self, cadence: &Cadence, cycle: u64) -> Operand {
         const WORDS: [u32; 12] = [
             0,
             1,
@@ -498,7 +507,7 @@ impl Maker {
     }
 
     /// Adds lane switching; says where its result goes.
-    fn switch_to(
+    pub fn switch_to(
         &mut self,
         sxm: Sxm,
         side: Hemisphere,

@@ -84,11 +84,12 @@ impl<'m> Maker<'m> {
     /// Some pieces, one after the other or over each other.
     pub(in crate::fast) fn sound(&mut self) {
         for _ in 0..self.rng.within(1, 4) {
-            match self.rng.below(8) {
+            match self.rng.below(10) {
                 0 | 1 => self.vector(),
                 2..=4 => self.matrix(),
                 5 => self.switch(),
                 6 => self.copy(),
+                7 | 8 => self.replace(),
                 _ => self.indexed(),
             }
         }
@@ -316,6 +317,58 @@ impl<'m> Maker<'m> {
         let back = Mem::Read { address, stream: self.stream(1, half.inward()) };
         self.add(at + later, Queue::MemRead(half, 1), Instruction::Mem(back), &steps);
         self.end(at + later + span);
+    }
+
+    /// Along one stream: words read into slots, written, and replaced in the slots by the words of a slice further on; seldom by words that
+    /// are gathered, or before they are written.
+    fn replace(&mut self) {
+        let (levels, span) = self.levels(1);
+        let half = self.half();
+        let direction = if self.rng.one_in(2) { half.inward() } else { half.outward() };
+        let stream = self.stream(1, direction);
+        let at = self.now + 20;
+        // Slices in the order in which the stream passes them, and when.
+        let mut slices: Vec<u16> = (0..SLICES).collect();
+        if direction == half.inward() {
+            slices.reverse();
+        }
+        let mut place = self.rng.below(2) as usize;
+        while let Some(&from) = slices.get(place) {
+            if half == Hemisphere::East && direction == Direction::East && self.rng.one_in(4) {
+                self.gather_for(at + place as u64, from, stream, &levels);
+            } else {
+                self.read_for(at + place as u64, (half, from), 0, stream, &levels);
+            }
+            for _ in 0..=self.rng.below(2) {
+                place += self.rng.below(2) as usize;
+                let Some(&to) = slices.get(place) else { break };
+                let mut some = levels.clone();
+                if let Some(level) = some.first_mut().filter(|_| self.rng.one_in(8)) {
+                    level.0 = self.rng.within(1, level.0.into()) as u32;
+                }
+                if !self.rng.one_in(12) {
+                    self.write(at + place as u64, half, to, stream, &some);
+                }
+            }
+            place += usize::from(!self.rng.one_in(12));
+        }
+        self.end(at + 6 + span);
+    }
+
+    /// A gather whose words are at an east slice in `cycle`, with an index from the west.
+    fn gather_for(&mut self, cycle: u64, slice: u16, stream: Stream, levels: &Repeats) {
+        let dispatched = cycle.saturating_sub(self.chip.latency.gather.into());
+        let index = self.stream(4, Direction::East);
+        for byte in 0..4 {
+            let stream = Stream { number: index.number + byte, ..index };
+            let west = (Hemisphere::West, u16::from(byte));
+            let away = self.distance(Slice::Mem(west.0, west.1))
+                + self.distance(Slice::Mem(Hemisphere::East, slice));
+            self.read_for(dispatched, west, away, stream, levels);
+        }
+        let window = Window { first: 0, count: 2, base: self.rng.below(8) as u32, stride: 1 };
+        let gather = Instruction::Mem(Mem::Gather { window, index, stream });
+        self.add(dispatched, Queue::MemRead(Hemisphere::East, slice), gather, levels);
     }
 
     /// Indices from one half, gathered from and scattered to the other.

@@ -133,6 +133,62 @@ fn long_runs_cost_little() {
     assert_eq!(timing.report.dispatched["mem"], 600 * 1_000_000);
 }
 
+/// Words that replace each other on one stream, from slice to slice eastward: each is read into the slots of the one before, and written at
+/// the next slice, in `parts` runs and once more as a whole further on.
+fn replaced(runs: u32, length: u32, parts: u32) -> ChipProgram {
+    let mut program = ChipProgram::default();
+    let d = Chip::preset("lp30").expect("a preset").latency;
+    let per_stage = 3 + parts;
+    for index in 0..runs / (8 * per_stage) {
+        let at = 100 + u64::from(index) * u64::from(length);
+        for stage in 0..8u16 {
+            // Of one stage the slices 4i to 4i + 3; slice i is at 1 + i.
+            let first = 4 * stage;
+            let put = at + u64::from(d.read) + u64::from(first);
+            let to = stream(0, Direction::East);
+            let fetch = Mem::Read { address: 0, stream: to };
+            let whole = [(length, 1, 0)];
+            add(
+                &mut program,
+                put - u64::from(d.read),
+                Queue::MemRead(EAST, first),
+                Instruction::Mem(fetch),
+                &whole,
+            );
+            let store = Instruction::Mem(Mem::Write { address: 4882, stream: to });
+            let part = length / parts;
+            for number in 0..u64::from(parts) {
+                let begin = put + 1 + number * u64::from(part);
+                add(&mut program, begin, Queue::MemWrite(EAST, first + 1), store, &[(part, 1, 0)]);
+            }
+            // Others that take some.
+            add(&mut program, put + 2, Queue::MemWrite(EAST, first + 2), store, &[(length / 2, 2, 0)]);
+            add(&mut program, put + 3, Queue::MemWrite(EAST, first + 3), store, &[(length / 3, 3, 0)]);
+        }
+    }
+    program
+}
+
+#[test]
+fn replacing_costs_little() {
+    let chip = Chip::preset("lp30").expect("a preset");
+    for parts in [1, 2, 10] {
+        let program = replaced(800, 1_000_000, parts);
+        let timing = check(&chip, &program, &all_present(&chip));
+        assert!(timing.fault.is_none(), "{:?}", timing.fault);
+        // The last word of the seventh stage is not taken at the next slice, and those further on take every second and every third.
+        let mut program = replaced(800, 1_000_000, parts);
+        let last = program.queues.get_mut(&Queue::MemWrite(EAST, 25)).and_then(|runs| runs.last_mut());
+        let missing = last.map(|run| {
+            run.repeats[0].count -= 1;
+            run.last_cycle() + 1
+        });
+        let fault = check(&chip, &program, &all_present(&chip)).fault.map(|fault| fault.cycle);
+        // The eighth stage puts three slices further on.
+        assert_eq!(fault, missing.map(|cycle| cycle + 3), "{parts}");
+    }
+}
+
 /// Prints how long programs of many runs take.
 #[test]
 #[ignore = "measures"]
@@ -145,6 +201,18 @@ fn measure() {
         let timing = check(&chip, &program, &some_present(&chip));
         let took = begin.elapsed();
         println!("{runs} runs of {length}: {took:?} {:?} {:?}", timing.report, timing.fault);
+    }
+    for (runs, length, parts) in
+        [(100_000, 80_000, 1), (100_000, 12, 1), (100_000, 80_000, 2), (100_000, 80_000, 20)]
+    {
+        let program = replaced(runs, length, parts);
+        let begin = Instant::now();
+        let timing = check(&chip, &program, &all_present(&chip));
+        let took = begin.elapsed();
+        println!(
+            "{runs} runs that replace {length}, {parts} parts: {took:?} {:?} {:?}",
+            timing.report, timing.fault
+        );
     }
     let mut program = tiles(&chip, 1, 200);
     for index in 1..12_000u64 {

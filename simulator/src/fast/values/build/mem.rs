@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use isa::instruction::{Instruction, Mem, Window};
 use isa::program::Run;
-use isa::stream::{Format, Stream};
+use isa::stream::Format;
 use isa::{Chip, ChipProgram, PortKind, Queue};
 
-use super::{Builder, Workshop, slot};
+use super::{Builder, Workshop};
 use crate::fast::values::bits::Bits;
 use crate::fast::values::memory::{Memory, Places, Word};
+use crate::fast::values::slots::Spot;
 use crate::fast::values::tape::{Indexed, Op, Tape};
 use crate::fast::values::unroll::Element;
 use crate::image::mem_index;
@@ -23,8 +24,7 @@ pub(super) struct Merges {
 /// A gathered word, and when it is put.
 struct Merge {
     due: u64,
-    stream: Stream,
-    slot: i64,
+    spot: Spot,
     word: Word,
 }
 
@@ -40,7 +40,8 @@ impl Builder {
         match mem {
             Mem::Read { address, stream } => {
                 let word = shop.memory.places.sram(slice, address);
-                let slot = slot(shop.chip, by.queue, by.cycle + u64::from(shop.chip.latency.read), stream);
+                let put = by.cycle + u64::from(shop.chip.latency.read);
+                let spot = Spot::of(shop.chip, by.queue, put, stream);
                 if shop.memory.unknown.any()
                     && shop.memory.unknown.contains(word as usize)
                     && !self.written.contains(word as usize)
@@ -48,9 +49,9 @@ impl Builder {
                     tape.unknown.insert(word as usize);
                 }
                 if self.mutable.contains(word as usize) {
-                    self.slots.put_alias(stream, slot, word);
+                    self.slots.put_alias(&spot, word);
                 } else {
-                    self.slots.put(stream, slot, word);
+                    self.slots.put(&spot, word);
                 }
             }
             Mem::Write { address, stream } => {
@@ -68,11 +69,11 @@ impl Builder {
                 let index = self.take_group(shop, by, index, Format::I32)?;
                 let indexed = self.window(shop, slice, window, index);
                 let due = by.cycle + u64::from(shop.chip.latency.gather);
-                let slot = slot(shop.chip, by.queue, due, stream);
-                let word = self.slots.buffer(stream, slot)?;
+                let spot = Spot::of(shop.chip, by.queue, due, stream);
+                let word = self.slots.buffer(&spot)?;
                 tape.ops.push(Op::Gather { indexed: tape.indexed.len() as u32 });
                 tape.indexed.push(Indexed { value: word, ..indexed });
-                self.merges.waiting.push_back(Merge { due, stream, slot, word });
+                self.merges.waiting.push_back(Merge { due, spot, word });
             }
             Mem::Scatter { window, index, stream } => {
                 let index = self.take_group(shop, by, index, Format::I32)?;
@@ -99,11 +100,11 @@ impl Builder {
         indexed
     }
 
-    /// Gathered words that arrive up to `cycle` join what is in their slots.
+    /// Gathered words that arrive up to `cycle` join, or replace, what is in their slots.
     pub(super) fn merge(&mut self, memory: &mut Memory, tape: &mut Tape, cycle: u64) {
         while self.merges.waiting.front().is_some_and(|merge| merge.due <= cycle) {
             let Some(merge) = self.merges.waiting.pop_front() else { return };
-            self.slots.merge(merge.stream, merge.slot, merge.word, |join| {
+            self.slots.merge(&merge.spot, merge.word, |join| {
                 memory.touch(join.from);
                 tape.ops.push(Op::Or { from: join.from, to: join.to });
             });

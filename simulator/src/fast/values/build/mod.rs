@@ -12,12 +12,12 @@ pub(crate) use mem::words_of;
 
 use isa::instruction::Instruction;
 use isa::stream::{Format, Stream};
-use isa::{Chip, ChipProgram, Queue};
+use isa::{Chip, ChipProgram};
 
 use super::bits::Bits;
 use super::kernels::Kernels;
 use super::memory::{Memory, Word};
-use super::slots::Slots;
+use super::slots::{Slots, Spot};
 use super::tape::{Op, Tape, Writer};
 use super::tiles::Tiles;
 use super::unroll::{Element, Unroll};
@@ -127,8 +127,8 @@ impl Builder {
     }
 
     /// The same, but a constant's bytes may still be in the image only.
-    fn take_anywhere(&self, chip: &Chip, by: &Element, stream: Stream) -> Option<Word> {
-        self.slots.take(stream, slot(chip, by.queue, by.cycle, stream))
+    fn take_anywhere(&mut self, chip: &Chip, by: &Element, stream: Stream) -> Option<Word> {
+        self.slots.take(&Spot::of(chip, by.queue, by.cycle, stream))
     }
 
     /// The words of a group of streams, least significant byte first.
@@ -148,9 +148,9 @@ impl Builder {
 
     /// A buffer for a result that is put on a stream `delay` cycles after its dispatch.
     fn put(&mut self, chip: &Chip, by: &Element, stream: Stream, delay: u64) -> Option<Word> {
-        let slot = slot(chip, by.queue, by.cycle + delay, stream);
-        let word = self.slots.buffer(stream, slot)?;
-        self.slots.put(stream, slot, word);
+        let spot = Spot::of(chip, by.queue, by.cycle + delay, stream);
+        let word = self.slots.buffer(&spot)?;
+        self.slots.put(&spot, word);
         Some(word)
     }
 
@@ -174,11 +174,6 @@ impl Builder {
         };
         self.slots.overwrite(words, copy).then_some(())
     }
-}
-
-/// The slot of what passes, or is put at, a queue's slice in a cycle.
-fn slot(chip: &Chip, queue: Queue, cycle: u64, stream: Stream) -> i64 {
-    stream.direction.slot(cycle as i64, queue.slice().position(chip))
 }
 
 /// Adjacent streams.

@@ -51,7 +51,7 @@ pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
     let mut scheduler = Scheduler {
         chip,
         kernels,
-        reservations: Reservations::new(chip, kernels.storages.plan.inner()),
+        reservations: Reservations::new(chip, &kernels.storages.plan),
         memory: Memory::new(chip),
         available: SecondaryMap::new(),
         planes: Planes::new(chip),

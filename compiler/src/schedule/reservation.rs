@@ -7,6 +7,7 @@ use isa::place::{Hemisphere, Queue};
 use isa::stream::Direction;
 
 use super::timeline::Timeline;
+use crate::lower::floorplan::Floorplan;
 use crate::lower::flow::StreamUse;
 
 /// A SRAM bank.
@@ -48,6 +49,8 @@ pub struct Reservations {
     streams: u16,
     /// MEM slices of a hemisphere that are the inner ones.
     inner: i32,
+    /// Streams that bring activations to the planes.
+    led: [u16; 2],
     slots: BTreeMap<(Direction, Zone, u16), Timeline>,
     queues: BTreeMap<Queue, Timeline>,
     banks: BTreeMap<Bank, Timeline>,
@@ -56,14 +59,15 @@ pub struct Reservations {
 }
 
 impl Reservations {
-    /// Nothing is taken. `inner` slices of each hemisphere, those nearest to the VXM, are a zone of the streams.
-    pub fn new(chip: &Chip, inner: u16) -> Reservations {
+    /// Nothing is taken.
+    pub fn new(chip: &Chip, plan: &Floorplan) -> Reservations {
         let sxm = Hemisphere::BOTH
             .into_iter()
             .flat_map(|h| (0..chip.sxm.queues_per_hemisphere).map(move |n| ((h, n), Timeline::default())));
         Reservations {
             streams: chip.streams,
-            inner: inner.into(),
+            inner: plan.inner().into(),
+            led: [plan.stripes - 1, 2 * plan.stripes - 1],
             slots: BTreeMap::new(),
             queues: BTreeMap::new(),
             banks: BTreeMap::new(),
@@ -131,7 +135,7 @@ impl Reservations {
         Some(Ok(fit))
     }
 
-    /// Wide groups from the bottom, narrow ones from the top, so that they stay out of each other's way.
+    /// Wide groups from the bottom, narrow ones from the top, so that they stay out of each other's way, and out of that of activations.
     fn choose_stream(&self, demand: &Demand, fit: &Fit, use_: &StreamUse, start: i64) -> Option<(i64, u16)> {
         if let Some(of) = use_.of {
             let base = fit.streams[of.0] + of.1;
@@ -139,8 +143,10 @@ impl Reservations {
         }
         let last = self.streams.checked_sub(use_.width)? / use_.align * use_.align;
         let count = last / use_.align + 1;
-        let candidates =
-            (0..count).map(|n| if use_.width > 4 { n * use_.align } else { last - n * use_.align });
+        let wide = use_.width > 4;
+        let led = |base: &u16| !wide && self.led.iter().any(|led| (*base..base + use_.width).contains(led));
+        let bases = || (0..count).map(|n| if wide { n * use_.align } else { last - n * use_.align });
+        let candidates = bases().filter(|base| !led(base)).chain(bases().filter(led));
         let mut best: Option<(i64, u16)> = None;
         for base in candidates {
             let clash = fit.streams.iter().zip(&demand.streams).any(|(&other, of)| {

@@ -147,7 +147,8 @@ impl Folder {
         let result = node.ty.elements();
         // An Expand says more than its elements do.
         let table = result <= TABLE && largest <= SMALL && !matches!(node.op, Op::Expand { .. });
-        let worth = (result <= SMALL && largest <= LARGE) || table;
+        // Elements of eight bits have no constants; who takes them takes the expression.
+        let worth = ((result <= SMALL && largest <= LARGE) || table) && !node.ty.element.is_narrow();
         if !worth || !node.inputs.iter().all(|&input| self.known[input]) {
             return None;
         }
@@ -198,6 +199,26 @@ mod tests {
         let inputs = [("x".to_owned(), Tensor::f32([2, 3], [0., 1., 2., 3., 4., 5.]))].into();
         assert_eq!(eval::evaluate(&folded, &inputs, None), eval::evaluate(&graph, &inputs, None));
         assert_eq!(fold(folded.clone()), folded);
+    }
+
+    /// Elements of eight bits have no constants: they stay casts of wider ones. What follows from them is written down.
+    #[test]
+    fn eight_bits_stay_casts() {
+        let mut graph = Graph::default();
+        let bytes = Some(vec![1, 2].into());
+        let ty = TensorType::new(ElementType::I32, [1, 2]);
+        let held = Op::Constant(Constant { encoding: Encoding::I8, bytes });
+        let held = graph.push_typed(held, &[], ty, "");
+        let narrow = graph.push(Op::Cast(ElementType::I8), &[held], "").unwrap();
+        let turned = graph.push(Op::Transpose { permutation: vec![1, 0] }, &[narrow], "").unwrap();
+        let product = graph.push(Op::MatMul { transpose_b: false }, &[narrow, turned], "").unwrap();
+        graph.outputs = vec![("narrow".into(), turned), ("product".into(), product)];
+        let folded = fold(graph.clone());
+        folded.verify().unwrap();
+        let names: Vec<&str> = folded.nodes.values().map(|node| node.op.name()).collect();
+        assert_eq!(names, ["constant", "cast", "transpose", "constant"]);
+        let none = std::collections::BTreeMap::new();
+        assert_eq!(eval::evaluate(&folded, &none, None), eval::evaluate(&graph, &none, None));
     }
 
     /// Absent constants are neither evaluated nor merged; an expression without a value stays.

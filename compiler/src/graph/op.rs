@@ -91,7 +91,7 @@ pub enum Op {
     /// Known; the type's element follows from the encoding.
     Constant(Constant),
     /// [.., m, k] × [.., k, n] → [.., m, n]; with `transpose_b`: [.., m, k] × [.., n, k]. Leading axes broadcast; both have rank >= 2. Each dot product is
-    /// rounded once.
+    /// rounded once. Operands are F32 or F8, the result is F32; or I8, the result is I32, modulo 2^32.
     MatMul {
         /// b's last two axes are exchanged.
         transpose_b: bool,
@@ -135,7 +135,7 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
-    /// A constant value before and after one axis (value is a's type; its 32 bits).
+    /// A constant value before and after one axis (value is a's type; its 32 bits; zero for I8 and F8).
     Pad {
         /// Which axis.
         axis: usize,
@@ -162,7 +162,9 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
-    /// To another element type. F32 to I32 truncates toward zero and saturates; to Bool: not equal to zero.
+    /// To another element type. F32 to I32 truncates toward zero and saturates; to Bool: not equal to zero. To I8: F32 is rounded to the
+    /// nearest, ties to even, NaN gives 0, and all saturate; to F8: the nearest, ties to even, saturating at ±448. F8 is read
+    /// as the F32 that it is.
     Cast(ElementType),
     /// Inputs state, new, position (I32 scalar or length-1 vector): state with its elements [position, position + len(new)) along `axis` replaced by
     /// new. All other axes agree. A position that does not fit is an error.
@@ -281,7 +283,7 @@ impl Op {
 
 impl crate::graph::Encoding {
     /// All, with their names in the text form.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::F64, "f64"),
         (Self::F32, "f32"),
         (Self::F16, "f16"),
@@ -292,10 +294,34 @@ impl crate::graph::Encoding {
         (Self::I8, "i8"),
         (Self::U8, "u8"),
         (Self::Bool, "bool"),
+        (Self::F8E4M3, "f8e4m3"),
+        (Self::I4, "i4"),
+        (Self::U4, "u4"),
     ];
 
     /// Name in the text form.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
+    }
+}
+
+impl ElementType {
+    /// All, with their names in the text form.
+    pub const ALL: [(ElementType, &'static str); 5] = [
+        (ElementType::F32, "f32"),
+        (ElementType::I32, "i32"),
+        (ElementType::Bool, "bool"),
+        (ElementType::I8, "i8"),
+        (ElementType::F8, "f8"),
+    ];
+
+    /// Name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// Whether it is one that only Cast, MatMul and the moving operators take.
+    pub fn is_narrow(self) -> bool {
+        matches!(self, ElementType::I8 | ElementType::F8)
     }
 }

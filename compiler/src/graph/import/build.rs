@@ -154,7 +154,13 @@ impl Builder {
                     Some((name, constant)) => (name.clone(), constant.clone()),
                     None => (self.origin.clone(), known.tensor.to_constant()),
                 };
-                let node = self.graph.push_typed(Op::Constant(constant), &[], known.tensor.ty(), &origin);
+                let ty = known.tensor.ty();
+                let held = TensorType { element: constant.encoding.element(), shape: ty.shape.clone() };
+                let mut node = self.graph.push_typed(Op::Constant(constant), &[], held, &origin);
+                // There are no constants of eight bits but by a cast.
+                if ty.element.is_narrow() {
+                    node = self.graph.push_typed(Op::Cast(ty.element), &[node], ty, &origin);
+                }
                 known.node.set(Some(node));
                 Ok(node)
             }
@@ -291,6 +297,8 @@ pub(super) fn uniform(tensor: &Tensor) -> Option<u32> {
         Data::F32(data) => same(data).map(f32::to_bits),
         Data::I32(data) => same(data).map(i32::cast_unsigned),
         Data::Bool(data) => same(data).map(u32::from),
+        Data::I8(data) => same(data).map(|x| u32::from(x.cast_unsigned())),
+        Data::F8(data) => same(data).map(|x| u32::from(x.0)),
     }
 }
 
@@ -299,6 +307,8 @@ fn first(data: &Data) -> Data {
         Data::F32(data) => Data::F32(data[..1].to_vec()),
         Data::I32(data) => Data::I32(data[..1].to_vec()),
         Data::Bool(data) => Data::Bool(data[..1].to_vec()),
+        Data::I8(data) => Data::I8(data[..1].to_vec()),
+        Data::F8(data) => Data::F8(data[..1].to_vec()),
     }
 }
 
@@ -307,7 +317,7 @@ fn neutral(op: BinaryOp, element: ElementType, bits: u32, right: bool) -> bool {
     let is = |value: i32| match element {
         ElementType::F32 => f32::from_bits(bits) == value as f32,
         ElementType::I32 => bits.cast_signed() == value,
-        ElementType::Bool => false,
+        ElementType::Bool | ElementType::I8 | ElementType::F8 => false,
     };
     match op {
         BinaryOp::Add => is(0),

@@ -54,7 +54,7 @@ fn list(ids: &[NodeId]) -> String {
 fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match &node.op {
         Op::Input(name) => return write!(f, "input {}", quote(name)),
-        Op::Constant(constant) => return constant::print(constant, f),
+        Op::Constant(constant) => return constant::print(constant, &node.ty, f),
         op => write!(f, "{} {}", op.name(), list(&node.inputs))?,
     }
     match &node.op {
@@ -73,6 +73,7 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 ElementType::I32 => write!(f, "{}", value.cast_signed()),
                 ElementType::Bool if *value <= 1 => write!(f, "{value}"),
                 ElementType::F32 | ElementType::Bool => write!(f, "{value:#x}"),
+                ElementType::I8 | ElementType::F8 => write!(f, "{value}"),
             }
         }
         Op::Reduce { axis, .. }

@@ -186,16 +186,10 @@ fn problem<T>(at: &Spanned<T>, message: String) -> Problem {
 }
 
 fn tensor_type(ty: &Type<'_>) -> Result<TensorType, Problem> {
-    let element = match ty.element.value {
-        "f32" => ElementType::F32,
-        "i32" => ElementType::I32,
-        "bool" => ElementType::Bool,
-        other => {
-            return Err(problem(
-                &ty.element,
-                format!("`{other}` is no element type; these are f32, i32, bool"),
-            ));
-        }
+    let wanted = ty.element.value;
+    let Some(&(element, _)) = ElementType::ALL.iter().find(|(_, name)| *name == wanted) else {
+        let names = ElementType::ALL.map(|(_, name)| name).join(", ");
+        return Err(problem(&ty.element, format!("`{wanted}` is no element type; these are {names}")));
     };
     let shape = ty.shape.iter().map(size).collect::<Result<Vec<_>, _>>()?;
     shape::count(&shape).map_err(|what| problem(&ty.element, what))?;

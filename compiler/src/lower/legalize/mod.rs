@@ -49,6 +49,7 @@ use cranelift_entity::SecondaryMap;
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
     let graph = fold::fold(graph);
+    check::refuse(&graph)?;
     let legal = prune::prune(&Pass::new(&graph).run());
     // What cannot be lowered is reported in the model's terms, before products multiply.
     check(&legal)?;

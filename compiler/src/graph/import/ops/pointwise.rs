@@ -93,7 +93,7 @@ fn mean(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 fn zero(c: &Call<'_>, a: &Value) -> Value {
     match c.ty(a).element {
         ElementType::I32 => Value::integer(0),
-        ElementType::F32 | ElementType::Bool => Value::real(0.0),
+        _ => Value::real(0.0),
     }
 }
 
@@ -101,7 +101,7 @@ fn relu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
     match c.ty(&a).element {
         ElementType::I32 => c.build.binary(BinaryOp::Max, &a, &Value::integer(0)).map(one),
-        ElementType::F32 | ElementType::Bool => c.build.unary(UnaryOp::Relu, &a).map(one),
+        _ => c.build.unary(UnaryOp::Relu, &a).map(one),
     }
 }
 

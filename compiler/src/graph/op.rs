@@ -33,6 +33,8 @@ pub enum UnaryOp {
     Relu,
     /// Greatest integer not above a.
     Floor,
+    /// The nearest integer, ties to even.
+    Round,
     /// Bool not.
     Not,
     /// The nearest binary16 value (ties to even, overflow to infinity), as F32.
@@ -100,6 +102,19 @@ pub enum Op {
     Unary(UnaryOp),
     /// Pointwise, broadcasting.
     Binary(BinaryOp),
+    /// Inputs a [N, C, H, W] and weights [O, C / groups, h, w], or without the H; the result is [N, O, H', W']: cross-correlation with
+    /// zeros around a. Output channel o sees input channels [C / groups · g, C / groups · (g + 1)), where g = o / (O / groups). Operands are F32,
+    /// each sum rounded once; or I8, the result is I32, modulo 2^32.
+    Conv {
+        /// Distance between windows, per spatial axis.
+        strides: Vec<usize>,
+        /// Zeros before and after each spatial axis.
+        padding: Vec<[usize; 2]>,
+        /// Distance between the elements of a window, per spatial axis.
+        dilations: Vec<usize>,
+        /// Groups of channels that do not see each other.
+        groups: usize,
+    },
     /// Inputs condition (Bool), a, b: a where true, else b; broadcasting.
     Select,
     /// One axis to length 1 (it stays).
@@ -176,7 +191,7 @@ pub enum Op {
 
 impl UnaryOp {
     /// All, with their names in the text form.
-    pub const ALL: [(UnaryOp, &'static str); 16] = [
+    pub const ALL: [(UnaryOp, &'static str); 17] = [
         (UnaryOp::Neg, "neg"),
         (UnaryOp::Abs, "abs"),
         (UnaryOp::Exp, "exp"),
@@ -191,6 +206,7 @@ impl UnaryOp {
         (UnaryOp::Cos, "cos"),
         (UnaryOp::Relu, "relu"),
         (UnaryOp::Floor, "floor"),
+        (UnaryOp::Round, "round"),
         (UnaryOp::Not, "not"),
         (UnaryOp::RoundF16, "round_f16"),
     ];
@@ -244,6 +260,7 @@ impl Op {
             Op::Input(_) => "input",
             Op::Constant(_) => "constant",
             Op::MatMul { .. } => "matmul",
+            Op::Conv { .. } => "conv",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
             Op::Select => "select",
@@ -274,7 +291,7 @@ impl Op {
             | Op::Expand { .. }
             | Op::Softmax { .. }
             | Op::Cast(_) => Some(1),
-            Op::MatMul { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
+            Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
             Op::Select | Op::Append { .. } => Some(3),
             Op::Concat { .. } => None,
         }

@@ -116,6 +116,9 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             Err("its type does not follow from other nodes and must be given".to_owned())
         }
         Op::MatMul { transpose_b } => matmul(inputs[0], inputs[1], *transpose_b),
+        Op::Conv { strides, padding, dilations, groups } => {
+            conv(inputs[0], inputs[1], [strides, dilations], padding, *groups)
+        }
         Op::Unary(op) => {
             element(inputs[0], "the input", unary_elements(*op))?;
             Ok(inputs[0].clone())
@@ -202,6 +205,7 @@ fn unary_elements(op: UnaryOp) -> &'static [ElementType] {
         | UnaryOp::Cos
         | UnaryOp::Relu
         | UnaryOp::Floor
+        | UnaryOp::Round
         | UnaryOp::RoundF16 => &[ElementType::F32],
     }
 }
@@ -246,6 +250,46 @@ fn matmul(a: &TensorType, b: &TensorType, transpose_b: bool) -> Result<TensorTyp
     }
     let mut shape = broadcast(lead_a, lead_b)?;
     shape.extend([tail_a[0], n]);
+    Ok(TensorType::new(product_element(a.element), shape))
+}
+
+fn conv(
+    a: &TensorType,
+    weights: &TensorType,
+    [strides, dilations]: [&[usize]; 2],
+    padding: &[[usize; 2]],
+    groups: usize,
+) -> Result<TensorType, String> {
+    same_element(a, weights)?;
+    element(a, "an input", &[ElementType::F32, ElementType::I8])?;
+    let ([n, channels, space @ ..], [out, per_group, kernel @ ..]) = (&a.shape[..], &weights.shape[..])
+    else {
+        return Err(format!("{a} and {weights} must have three or four axes"));
+    };
+    let axes = space.len();
+    if !matches!(axes, 1 | 2) || [kernel.len(), strides.len(), dilations.len(), padding.len()] != [axes; 4] {
+        return Err(format!(
+            "{a}, {weights}, {} strides, {} dilations and {} pairs of padding do not have the same one or two spatial axes",
+            strides.len(),
+            dilations.len(),
+            padding.len()
+        ));
+    }
+    if groups == 0 || channels % groups != 0 || out % groups != 0 || channels / groups != *per_group {
+        return Err(format!("{a} and {weights} do not have {groups} groups of channels"));
+    }
+    let mut shape = vec![*n, *out];
+    for axis in 0..axes {
+        let [before, after] = padding[axis];
+        let padded = space[axis].checked_add(before).and_then(|n| n.checked_add(after));
+        let reach = kernel[axis].checked_sub(1).and_then(|n| n.checked_mul(dilations[axis]));
+        let last = padded.zip(reach).and_then(|(padded, reach)| padded.checked_sub(reach)?.checked_sub(1));
+        let last = last.filter(|_| dilations[axis] > 0);
+        let windows = last.and_then(|last| last.checked_div(strides[axis])).and_then(|n| n.checked_add(1));
+        let windows =
+            windows.ok_or_else(|| format!("no window of {weights} fits on spatial axis {axis} of {a}"))?;
+        shape.push(windows);
+    }
     Ok(TensorType::new(product_element(a.element), shape))
 }
 

@@ -15,6 +15,8 @@ pub struct Tensor {
     pub name: String,
     /// Axis lengths.
     pub shape: Vec<usize>,
+    /// Element type that the model gives it.
+    pub data_type: DataType,
     /// Encoding of `bytes`.
     pub encoding: Encoding,
     /// Elements, row-major; nothing where the model comes without them. As many as the shape says.
@@ -44,7 +46,8 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, Error> {
     let data_type = DataType::try_from(proto.data_type())
         .map_err(|_| Error::Damaged(format!("element type {} does not exist", proto.data_type())))?;
     let (encoding, source) = encoding(data_type)?;
-    let done = |bytes| Ok(Tensor { name: proto.name().to_owned(), shape: shape.clone(), encoding, bytes });
+    let name = proto.name().to_owned();
+    let done = |bytes| Ok(Tensor { name, shape: shape.clone(), data_type, encoding, bytes });
     if proto.data_location() == DataLocation::External && proto.raw_data.is_none() {
         return done(None);
     }

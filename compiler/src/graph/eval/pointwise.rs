@@ -41,6 +41,7 @@ fn real(op: UnaryOp, d: &[f32]) -> Result<Vec<f32>, String> {
         UnaryOp::Sqrt => exact(d, f32::sqrt),
         UnaryOp::Recip => exact(d, |x| 1.0 / x),
         UnaryOp::Floor => exact(d, f32::floor),
+        UnaryOp::Round => exact(d, f32::round_ties_even),
         UnaryOp::Relu => exact(d, |x| if x > 0.0 || x.is_nan() { x } else { 0.0 }),
         UnaryOp::RoundF16 => exact(d, |x| f16::from_f32(x).to_f32()),
         UnaryOp::Exp => wide(d, libm::exp),

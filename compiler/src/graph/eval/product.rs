@@ -17,7 +17,7 @@ const LANES: usize = 8;
 const WORTH_THREADS: usize = 1 << 20;
 
 /// Elements that can be multiplied and summed.
-pub(super) trait Term: Copy + Sync {
+pub(super) trait Term: Copy + Sync + Default {
     /// A sum in the making.
     type Sum: Copy;
     /// A sum that is done.
@@ -121,6 +121,13 @@ fn typed<T: Term>(a: (&[usize], &[T]), b: (&[usize], &[T]), transposed: bool) ->
 
 /// Shape and elements of a product.
 type Typed<T> = (Vec<usize>, Vec<<T as Term>::Out>);
+
+/// Dot products of `m` rows of `a` with `n` rows of `b`, all of length `k`: [m, n].
+pub(super) fn rows_by_rows<T: Term>(a: &[T], b: &[T], [m, n, k]: [usize; 3]) -> Vec<T::Out> {
+    let mut out = Vec::with_capacity(m * n);
+    one(Matrices { a, b, k, n, transposed: true }, m, &mut out);
+    out
+}
 
 /// Number of the matrix at a broadcast index.
 fn place(lead: &[usize], index: &[usize]) -> usize {

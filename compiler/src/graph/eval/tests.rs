@@ -35,6 +35,11 @@ fn operators_that_compute() {
             vec![Tensor::f32([2], [1.0001, 1e9])],
             Tensor::f32([2], [1., f32::INFINITY]),
         ),
+        (
+            Op::Unary(UnaryOp::Round),
+            vec![Tensor::f32([4], [0.5, 1.5, -2.5, 2.4])],
+            Tensor::f32([4], [0., 2., -2., 2.]),
+        ),
         (Op::Unary(UnaryOp::Sigmoid), vec![Tensor::f32([1], [0.])], Tensor::f32([1], [0.5])),
         (Op::Unary(UnaryOp::Not), vec![Tensor::bool([2], [true, false])], Tensor::bool([2], [false, true])),
         (
@@ -228,6 +233,56 @@ fn half_bytes() {
     assert_eq!(decode(4), Ok(Some(Tensor::i32([4], [1, 7, -8, -1]))));
     assert_eq!(decode(3), Ok(Some(Tensor::i32([3], [1, 7, -8]))));
     assert_eq!(decode(5), Err("a constant i32[5] in i4 has 3 bytes, not 2".to_owned()));
+}
+
+#[test]
+fn convolutions() {
+    let conv = |strides: &[usize], padding: &[[usize; 2]], dilations: &[usize], groups| {
+        let [strides, dilations] = [strides, dilations].map(<[usize]>::to_vec);
+        Op::Conv { strides, padding: padding.to_vec(), dilations, groups }
+    };
+    let plain = || conv(&[1, 1], &[[0, 0]; 2], &[1, 1], 1);
+    let table: Vec<(Op, Vec<Tensor>, Tensor)> = vec![
+        (
+            plain(),
+            vec![iota(&[1, 1, 3, 3]), iota(&[1, 1, 2, 2])],
+            Tensor::f32([1, 1, 2, 2], [19., 25., 37., 43.]),
+        ),
+        // Two channels, both summed.
+        (plain(), vec![iota(&[1, 2, 1, 2]), iota(&[1, 2, 1, 1])], Tensor::f32([1, 1, 1, 2], [2., 3.])),
+        // A group for each channel.
+        (
+            conv(&[1, 1], &[[0, 0]; 2], &[1, 1], 2),
+            vec![iota(&[1, 2, 1, 2]), Tensor::f32([2, 1, 1, 1], [10., 1.])],
+            Tensor::f32([1, 2, 1, 2], [0., 10., 2., 3.]),
+        ),
+        // Zeros before and after, every second window, elements two apart.
+        (
+            conv(&[2], &[[2, 1]], &[2], 1),
+            vec![iota(&[2, 1, 4]), Tensor::f32([1, 1, 2], [1., 100.])],
+            Tensor::f32([2, 1, 3], [0., 200., 2., 400., 604., 6.]),
+        ),
+        (
+            conv(&[1], &[[0, 0]], &[1], 1),
+            vec![Tensor::i8([1, 1, 3], [-128, 127, 3]), Tensor::i8([2, 1, 2], [-128, 1, 2, 2])],
+            Tensor::i32([1, 2, 2], [16_511, -16_253, -2, 260]),
+        ),
+    ];
+    check(table);
+    let wide = conv(&[1], &[[0, 0]], &[1], 1);
+    let error = apply(&wide, &[&iota(&[1, 1, 2]), &iota(&[1, 1, 3])]).unwrap_err();
+    assert_eq!(error, "conv: no window of f32[1, 1, 3] fits on spatial axis 0 of f32[1, 1, 2]");
+    for (op, a, w) in [
+        (wide.clone(), iota(&[1, 1, 2, 2]), iota(&[1, 1, 2, 2])),
+        (wide.clone(), iota(&[1, 3, 2]), iota(&[1, 2, 2])),
+        (conv(&[0], &[[0, 0]], &[1], 1), iota(&[1, 1, 2]), iota(&[1, 1, 2])),
+        (conv(&[1], &[[usize::MAX, 1]], &[1], 1), iota(&[1, 1, 2]), iota(&[1, 1, 2])),
+        (conv(&[1], &[[0, 0]], &[usize::MAX], 1), iota(&[1, 1, 2]), iota(&[1, 1, 9])),
+        (conv(&[1], &[[0, 0]], &[1], 0), iota(&[1, 1, 2]), iota(&[1, 1, 1])),
+        (wide, Tensor::f8([1, 1, 2], [1.0; 2]), Tensor::f8([1, 1, 1], [1.0])),
+    ] {
+        assert!(apply(&op, &[&a, &w]).is_err(), "{op:?}");
+    }
 }
 
 #[test]

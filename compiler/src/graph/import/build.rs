@@ -3,9 +3,11 @@
 //! A [`Value`] is either known at import (shapes, masks, positions: the plumbing that exporters write as operators) or a node. An
 //! operator whose inputs are all known is computed here and leaves no node.
 
+use super::ops::Convolution;
 use crate::graph::eval::{self, Data, Tensor};
 use crate::graph::{BinaryOp, Constant, ElementType, Graph, NodeId, Op, TensorType, UnaryOp, shape};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Known tensors larger than this are computed at run time instead.
@@ -105,6 +107,8 @@ pub(super) struct Builder {
     pub(super) pasts: Vec<Past>,
     /// The input that says how many tokens the states hold.
     pub(super) position: Option<NodeId>,
+    /// Convolutions by their results.
+    pub(super) convolutions: BTreeMap<NodeId, Convolution>,
     /// Name of the model's node that is being imported.
     pub(super) origin: String,
 }
@@ -196,6 +200,10 @@ impl Builder {
     fn simplify(&mut self, op: &Op, inputs: &[Value], ty: &TensorType) -> Outcome<Option<Value>> {
         let same_type = |value: &Value| self.ty(value) == *ty;
         match op {
+            // Bytes are the same reals, whether they have been integers in between or not.
+            Op::Cast(ElementType::F32) if let Some(bytes) = self.widened(&inputs[0]) => {
+                self.apply(op.clone(), &[Value::Node(bytes)]).map(Some)
+            }
             Op::Cast(_) | Op::Reshape { .. } | Op::Expand { .. } | Op::Pad { .. }
                 if same_type(&inputs[0]) =>
             {
@@ -226,6 +234,15 @@ impl Builder {
             },
             _ => Ok(None),
         }
+    }
+
+    /// The bytes that a tensor of integers is made of.
+    fn widened(&self, value: &Value) -> Option<NodeId> {
+        let Value::Node(id) = value else { return None };
+        let node = &self.graph.nodes[*id];
+        let input = *node.inputs.first()?;
+        let is = node.op == Op::Cast(ElementType::I32) && self.graph.ty(input).element == ElementType::I8;
+        is.then_some(input)
     }
 
     /// `x and false`, `x or true`: known although x is not.

@@ -59,6 +59,10 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     match &node.op {
         Op::MatMul { transpose_b: true } => f.write_str(", transpose_b"),
+        Op::Conv { strides, padding, dilations, groups } => {
+            let padding = padding.concat();
+            write!(f, ", strides={strides:?}, padding={padding:?}, dilations={dilations:?}, groups={groups}")
+        }
         Op::Transpose { permutation } => write!(f, ", permutation={permutation:?}"),
         Op::Slice { axis, start, count, step: 1 } => write!(f, ", axis={axis}, start={start}, count={count}"),
         Op::Slice { axis, start, count, step } => {

@@ -210,6 +210,12 @@ fn operator(
     let typed = || ty.ok_or_else(|| problem(name, format!("{} needs its result's type written", name.value)));
     Ok(match name.value {
         "matmul" => Op::MatMul { transpose_b: attributes.flag("transpose_b") },
+        "conv" => Op::Conv {
+            strides: attributes.list("strides")?,
+            padding: attributes.pairs("padding")?,
+            dilations: attributes.list("dilations")?,
+            groups: attributes.size("groups")?,
+        },
         "select" => Op::Select,
         "reshape" => Op::Reshape { shape: typed()?.shape.clone() },
         "expand" => Op::Expand { shape: typed()?.shape.clone() },
@@ -283,6 +289,14 @@ impl<'a, 's> Attributes<'a, 's> {
             _ => None,
         });
         list.ok_or(missing)?.iter().map(size).collect()
+    }
+
+    fn pairs(&mut self, key: &str) -> Result<Vec<[usize; 2]>, Problem> {
+        let list = self.list(key)?;
+        match list.as_chunks::<2>() {
+            (pairs, []) => Ok(pairs.to_vec()),
+            _ => Err(problem(self.name, format!("`{key}` is a list of pairs"))),
+        }
     }
 
     /// The 32 bits of an element.

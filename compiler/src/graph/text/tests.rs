@@ -44,7 +44,11 @@ const EVERYTHING: &str = r#"graph "every \"thing\"" {
   n36 = cast n0 : f8[2, 3]
   n37 = pad n36, axis=0, before=0, after=1, value=0 : f8[3, 3]
   n38 = matmul n36, n37 : f32[2, 3]
-  inputs n2, n0, n33
+  n39 = input "image" : f32[1, 2, 5, 5]
+  n40 = constant f32 splat 0.5 : f32[4, 1, 3, 3]
+  n41 = conv n39, n40, strides=[2, 1], padding=[1, 0, 1, 1], dilations=[1, 2], groups=2 : f32[1, 4, 2, 3]
+  n42 = round n41 : f32[1, 4, 2, 3]
+  inputs n2, n0, n33, n39
   output "y" = n27
   output "z" = n21
   state "past" -> "present" = n1 -> n28

@@ -9,10 +9,15 @@ pub fn check(graph: &Graph) -> Result<(), Diagnostic> {
     report(graph, illegal)
 }
 
-/// Refuses what has no legal form whatever is made of it: elements of eight bits.
+/// Refuses what has no legal form whatever is made of it: elements of eight bits, convolutions, rounding to integers.
 pub(super) fn refuse(graph: &Graph) -> Result<(), Diagnostic> {
     report(graph, |graph, id, _| {
         let node = &graph.nodes[id];
+        match node.op {
+            Op::Conv { .. } => return Some("convolution is not lowered yet".to_owned()),
+            Op::Unary(UnaryOp::Round) => return Some("rounding to integers is not lowered yet".to_owned()),
+            _ => {}
+        }
         let narrow = |ty: &TensorType| ty.element.is_narrow();
         let found = narrow(&node.ty) || node.inputs.iter().any(|&input| narrow(graph.ty(input)));
         found.then(|| "elements of eight bits are not lowered yet".to_owned())
@@ -77,6 +82,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             (last(input_shape(0)) < 2 || last(shape) < 2)
                 .then(|| "an outer product or one of one column".to_owned())
         }
+        Op::Conv { .. } => plain("convolution is not lowered yet"),
         Op::Unary(op) => unary(*op),
         Op::Binary(op) => binary(*op, node.ty.element),
         Op::Cast(to) => match (input(0).ty.element, to) {
@@ -122,6 +128,7 @@ fn unary(op: UnaryOp) -> Option<String> {
         | UnaryOp::Not
         | UnaryOp::Floor
         | UnaryOp::RoundF16 => None,
+        UnaryOp::Round => Some("rounding to integers is not lowered yet".to_owned()),
         UnaryOp::Log => Some("the vector ALUs have no logarithm".to_owned()),
         UnaryOp::Sqrt | UnaryOp::Recip | UnaryOp::Sigmoid | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => {
             Some("not decomposed".to_owned())

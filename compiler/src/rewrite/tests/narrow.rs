@@ -66,8 +66,6 @@ fn models_are_the_same() {
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     models.retain(|path| path.extension().is_some_and(|extension| extension == "onnx"));
     models.sort();
-    // An unrolled LSTM has no bytes, and more forms than a test has time for.
-    models.retain(|path| !path.ends_with("recurrence.onnx"));
     for path in models {
         let file = std::fs::read(&path).unwrap();
         let model = crate::onnx::decode(file.into(), &|_, _, _| Ok(None)).unwrap();

@@ -3,7 +3,7 @@
 use super::Translate;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
-use crate::graph::{BinaryOp, Op, TensorType, UnaryOp};
+use crate::graph::{BinaryOp, Op, UnaryOp};
 
 /// Longest sequence that is written out.
 const MAX_STEPS: usize = 1024;
@@ -66,11 +66,11 @@ fn lstm(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let build = &mut *c.build;
     let w = build.reshape(&w, vec![4 * hidden, input])?;
     let r = build.reshape(&r, vec![4 * hidden, hidden])?;
-    let state = |build: &mut Builder, given: Option<Value>| match given {
-        Some(given) => build.reshape(&given, vec![batch, hidden]),
-        None => build.apply(Op::Expand { shape: vec![batch, hidden] }, &[Value::real(0.0)]),
+    // Nothing stands for zeros: what would be multiplied by them is left out of the first step.
+    let shaped = |build: &mut Builder, given: Option<Value>| {
+        given.map(|given| build.reshape(&given, vec![batch, hidden])).transpose()
     };
-    let (mut h, mut cell) = (state(build, first_h)?, state(build, first_c)?);
+    let (mut h, mut cell) = (shaped(build, first_h)?, shaped(build, first_c)?);
     // What the steps do not have to wait for is one product.
     let flat = build.reshape(&x, vec![steps * batch, input])?;
     let mut from_x = build.apply(Op::MatMul { transpose_b: true }, &[flat, w])?;
@@ -89,22 +89,27 @@ fn lstm(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     for step in 0..steps {
         let slice = Op::Slice { axis: 0, start: step * batch, count: batch, step: 1 };
         let own = build.apply(slice, std::slice::from_ref(&from_x))?;
-        let from_h = build.apply(Op::MatMul { transpose_b: true }, &[h.clone(), r.clone()])?;
-        let sums = build.binary(BinaryOp::Add, &own, &from_h)?;
-        (h, cell) = self::step(build, &sums, &cell, hidden)?;
-        made.push(build.reshape(&h, vec![1, 1, batch, hidden])?);
+        let sums = match &h {
+            Some(h) => {
+                let from_h = build.apply(Op::MatMul { transpose_b: true }, &[h.clone(), r.clone()])?;
+                build.binary(BinaryOp::Add, &own, &from_h)?
+            }
+            None => own,
+        };
+        let (shown, next) = self::step(build, &sums, cell.as_ref(), hidden)?;
+        made.push(build.reshape(&shown, vec![1, 1, batch, hidden])?);
+        (h, cell) = (Some(shown), Some(next));
     }
-    let all = match made.len() {
-        0 => return Err(Issue::Invalid(format!("X has shape {shape:?}, without steps"))),
-        _ => build.apply(Op::Concat { axis: 0 }, &made)?,
+    let (Some(h), Some(cell), false) = (h, cell, made.is_empty()) else {
+        return Err(Issue::Invalid(format!("X has shape {shape:?}, without steps")));
     };
-    let last = TensorType::new(crate::graph::ElementType::F32, [1, batch, hidden]);
-    let (h, cell) = (build.reshape(&h, last.shape.clone())?, build.reshape(&cell, last.shape)?);
-    Ok(vec![all, h, cell])
+    let all = build.apply(Op::Concat { axis: 0 }, &made)?;
+    let last = vec![1, batch, hidden];
+    Ok(vec![all, build.reshape(&h, last.clone())?, build.reshape(&cell, last)?])
 }
 
-/// The next h and cell, from the gates' sums [batch, 4 hidden] and the old cell.
-fn step(build: &mut Builder, sums: &Value, cell: &Value, hidden: usize) -> Outcome<(Value, Value)> {
+/// The next h and cell, from the gates' sums [batch, 4 hidden] and the old cell; without one it is zero.
+fn step(build: &mut Builder, sums: &Value, cell: Option<&Value>, hidden: usize) -> Outcome<(Value, Value)> {
     let mut gate = |index: usize, op: UnaryOp| {
         let slice = Op::Slice { axis: 1, start: index * hidden, count: hidden, step: 1 };
         let part = build.apply(slice, std::slice::from_ref(sums))?;
@@ -114,9 +119,12 @@ fn step(build: &mut Builder, sums: &Value, cell: &Value, hidden: usize) -> Outco
     let output = gate(1, UnaryOp::Sigmoid)?;
     let forget = gate(2, UnaryOp::Sigmoid)?;
     let candidate = gate(3, UnaryOp::Tanh)?;
-    let kept = build.binary(BinaryOp::Mul, &forget, cell)?;
-    let new = build.binary(BinaryOp::Mul, &input, &candidate)?;
-    let cell = build.binary(BinaryOp::Add, &kept, &new)?;
+    let mut new = build.binary(BinaryOp::Mul, &input, &candidate)?;
+    if let Some(cell) = cell {
+        let kept = build.binary(BinaryOp::Mul, &forget, cell)?;
+        new = build.binary(BinaryOp::Add, &kept, &new)?;
+    }
+    let cell = new;
     let shown = build.unary(UnaryOp::Tanh, &cell)?;
     Ok((build.binary(BinaryOp::Mul, &output, &shown)?, cell))
 }

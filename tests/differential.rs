@@ -65,6 +65,9 @@ fn array(tensor: &Tensor) -> Array {
         Data::F32(values) => Array::F32(values.clone()),
         Data::I32(values) => Array::I32(values.clone()),
         Data::Bool(values) => Array::Bool(values.clone()),
+        // The host gives numbers of eight bits as wide ones.
+        Data::I8(values) => Array::I32(values.iter().map(|&value| value.into()).collect()),
+        Data::F8(values) => Array::F32(values.iter().map(|value| value.to_f32()).collect()),
     }
 }
 

@@ -191,8 +191,10 @@ enum Role {
 
 fn typed(values: Vec<i32>, element: ElementType) -> Data {
     match element {
-        ElementType::F32 => Data::F32(values.into_iter().map(|value| value as f32).collect()),
-        ElementType::I32 => Data::I32(values),
+        ElementType::F32 | ElementType::F8 => {
+            Data::F32(values.into_iter().map(|value| value as f32).collect())
+        }
+        ElementType::I32 | ElementType::I8 => Data::I32(values),
         ElementType::Bool => Data::Bool(values.into_iter().map(|value| value != 0).collect()),
     }
 }

@@ -1,7 +1,7 @@
 //! Cleaning: constant expressions with small values, operators that do nothing, equal nodes, dead nodes.
 
 use super::eval::{self, Tensor};
-use super::{Constant, Encoding, Graph, Node, NodeId, Op, TensorType, topology};
+use super::{BinaryOp, Constant, Encoding, Graph, Node, NodeId, Op, TensorType, topology};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use indexmap::IndexMap;
 use petgraph::visit::{Dfs, Reversed};
@@ -10,6 +10,8 @@ use petgraph::visit::{Dfs, Reversed};
 const SMALL: usize = 1 << 12;
 /// A value of at most so many elements is written down where it comes from small ones (tables of sines, masks).
 const TABLE: usize = 1 << 16;
+/// What is made of weights of few bits, of more elements than this, is not written down: they are recognised by their encoding.
+const PACKED: usize = 64;
 /// Operands above this many elements are not evaluated, however small the result is.
 const LARGE: usize = 1 << 24;
 
@@ -19,7 +21,12 @@ const LARGE: usize = 1 << 24;
 /// no output needs are removed. Declared inputs and states stay.
 pub fn fold(graph: Graph) -> Graph {
     let graph = prune(graph);
-    let mut folder = Folder { known: SecondaryMap::new(), seen: IndexMap::new(), new: Graph::default() };
+    let mut folder = Folder {
+        known: SecondaryMap::new(),
+        packed: SecondaryMap::new(),
+        seen: IndexMap::new(),
+        new: Graph::default(),
+    };
     let mut map: SecondaryMap<NodeId, Option<NodeId>> = SecondaryMap::with_capacity(graph.nodes.len());
     // Inputs of nodes come before them, so that their places are known.
     let at = |map: &SecondaryMap<NodeId, Option<NodeId>>, id: NodeId| map[id].unwrap_or(id);
@@ -93,6 +100,8 @@ fn key(node: &Node) -> Option<Key> {
 struct Folder {
     /// Whether a new node's value is known.
     known: SecondaryMap<NodeId, bool>,
+    /// Whether a new node is a constant of few bits, or its elements as other numbers or at other places.
+    packed: SecondaryMap<NodeId, bool>,
     seen: IndexMap<Key, NodeId>,
     new: Graph,
 }
@@ -108,7 +117,8 @@ impl Folder {
         if self.is_identity(&node) {
             return node.inputs[0];
         }
-        if let Some(value) = self.value(&node) {
+        let packed = self.is_packed(&node);
+        if !packed && let Some(value) = self.value(&node) {
             node.op = Op::Constant(value.to_constant());
             node.inputs.clear();
         }
@@ -123,6 +133,7 @@ impl Folder {
         }
         let id = self.new.nodes.push(node);
         self.known[id] = known;
+        self.packed[id] = packed;
         key.map(|key| self.seen.insert(key, id));
         id
     }
@@ -140,6 +151,21 @@ impl Folder {
         }
     }
 
+    fn is_packed(&self, node: &Node) -> bool {
+        match &node.op {
+            Op::Constant(Constant { encoding, .. }) => {
+                encoding.element_bits() <= 8 && *encoding != Encoding::Bool && node.ty.elements() > PACKED
+            }
+            Op::Cast(_)
+            | Op::Binary(BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul)
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Concat { .. } => node.inputs.iter().any(|&input| self.packed[input]),
+            _ => false,
+        }
+    }
+
     /// The value of an operator on known inputs, if it is worth writing down.
     fn value(&self, node: &Node) -> Option<Tensor> {
         let elements = |id: &NodeId| self.new.nodes[*id].ty.elements();
@@ -147,7 +173,8 @@ impl Folder {
         let result = node.ty.elements();
         // An Expand says more than its elements do.
         let table = result <= TABLE && largest <= SMALL && !matches!(node.op, Op::Expand { .. });
-        let worth = (result <= SMALL && largest <= LARGE) || table;
+        // Elements of eight bits have no constants; who takes them takes the expression.
+        let worth = ((result <= SMALL && largest <= LARGE) || table) && !node.ty.element.is_narrow();
         if !worth || !node.inputs.iter().all(|&input| self.known[input]) {
             return None;
         }
@@ -164,7 +191,7 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{BinaryOp, ElementType, UnaryOp};
+    use crate::graph::{ElementType, UnaryOp};
 
     /// Constants vanish into one, a Reshape of a Reshape and a Transpose that moves nothing go, equal nodes are one, dead
     /// nodes go, a dead input stays.
@@ -198,6 +225,45 @@ mod tests {
         let inputs = [("x".to_owned(), Tensor::f32([2, 3], [0., 1., 2., 3., 4., 5.]))].into();
         assert_eq!(eval::evaluate(&folded, &inputs, None), eval::evaluate(&graph, &inputs, None));
         assert_eq!(fold(folded.clone()), folded);
+    }
+
+    /// Elements of eight bits have no constants: they stay casts of wider ones. What follows from them is written down.
+    #[test]
+    fn eight_bits_stay_casts() {
+        let mut graph = Graph::default();
+        let bytes = Some(vec![1, 2].into());
+        let ty = TensorType::new(ElementType::I32, [1, 2]);
+        let held = Op::Constant(Constant { encoding: Encoding::I8, bytes });
+        let held = graph.push_typed(held, &[], ty, "");
+        let narrow = graph.push(Op::Cast(ElementType::I8), &[held], "").unwrap();
+        let turned = graph.push(Op::Transpose { permutation: vec![1, 0] }, &[narrow], "").unwrap();
+        let product = graph.push(Op::MatMul { transpose_b: false }, &[narrow, turned], "").unwrap();
+        graph.outputs = vec![("narrow".into(), turned), ("product".into(), product)];
+        let folded = fold(graph.clone());
+        folded.verify().unwrap();
+        let names: Vec<&str> = folded.nodes.values().map(|node| node.op.name()).collect();
+        assert_eq!(names, ["constant", "cast", "transpose", "constant"]);
+        let none = std::collections::BTreeMap::new();
+        assert_eq!(eval::evaluate(&folded, &none, None), eval::evaluate(&graph, &none, None));
+    }
+
+    /// Weights of few bits stay what they are, and so does what scales them; a sum over them is a small constant like any other.
+    #[test]
+    fn packed_weights_stay() {
+        let mut graph = Graph::default();
+        let held = Op::Constant(Constant { encoding: Encoding::I4, bytes: Some(vec![0x12; 64].into()) });
+        let held = graph.push_typed(held, &[], TensorType::new(ElementType::I32, [2, 64]), "");
+        let real = graph.push(Op::Cast(ElementType::F32), &[held], "").unwrap();
+        let scale = Tensor::f32([], [0.5]);
+        let scale = graph.push_typed(Op::Constant(scale.to_constant()), &[], scale.ty(), "");
+        let scaled = graph.push(Op::Binary(BinaryOp::Mul), &[real, scale], "").unwrap();
+        let sum = graph.push(Op::Reduce { op: crate::graph::ReduceOp::Sum, axis: 1 }, &[scaled], "").unwrap();
+        graph.outputs = vec![("scaled".into(), scaled), ("sum".into(), sum)];
+        let folded = fold(graph.clone());
+        let names: Vec<&str> = folded.nodes.values().map(|node| node.op.name()).collect();
+        assert_eq!(names, ["constant", "cast", "constant", "mul", "constant"]);
+        let none = std::collections::BTreeMap::new();
+        assert_eq!(eval::evaluate(&folded, &none, None), eval::evaluate(&graph, &none, None));
     }
 
     /// Absent constants are neither evaluated nor merged; an expression without a value stays.

@@ -4,6 +4,7 @@
 //! known. Semantics of each operator: [`op::Op`]; what a graph computes: [`eval`].
 
 pub mod op;
+pub mod f8;
 pub mod shape;
 pub mod verify;
 pub mod fold;
@@ -23,6 +24,7 @@ pub struct NodeId(u32);
 entity_impl!(NodeId, "n");
 
 /// Element type of a tensor. Foreign types are mapped on import: f16, bf16 and f64 to F32, all integers to I32 (saturated).
+/// I8 and F8 are what products of eight bits take: they are made by Cast, moved, multiplied, and cast back, nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ElementType {
     /// Real number; the evaluator computes in binary32.
@@ -31,6 +33,10 @@ pub enum ElementType {
     I32,
     /// Truth value.
     Bool,
+    /// Signed integer of eight bits.
+    I8,
+    /// Real number of eight bits: [`f8::F8`].
+    F8,
 }
 
 /// Type of a tensor.
@@ -65,6 +71,12 @@ pub enum Encoding {
     U8,
     /// One byte, 0 or 1.
     Bool,
+    /// [`f8::F8`], one byte.
+    F8E4M3,
+    /// Signed 4 bits, two's complement: two elements a byte, the first in the low half. What is left of the last byte is ignored.
+    I4,
+    /// Unsigned 4 bits, as I4.
+    U4,
 }
 
 /// A constant tensor's content.

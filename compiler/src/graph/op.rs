@@ -33,6 +33,8 @@ pub enum UnaryOp {
     Relu,
     /// Greatest integer not above a.
     Floor,
+    /// The nearest integer, ties to even.
+    Round,
     /// Bool not.
     Not,
     /// The nearest binary16 value (ties to even, overflow to infinity), as F32.
@@ -91,7 +93,7 @@ pub enum Op {
     /// Known; the type's element follows from the encoding.
     Constant(Constant),
     /// [.., m, k] × [.., k, n] → [.., m, n]; with `transpose_b`: [.., m, k] × [.., n, k]. Leading axes broadcast; both have rank >= 2. Each dot product is
-    /// rounded once.
+    /// rounded once. Operands are F32 or F8, the result is F32; or I8, the result is I32, modulo 2^32.
     MatMul {
         /// b's last two axes are exchanged.
         transpose_b: bool,
@@ -100,6 +102,19 @@ pub enum Op {
     Unary(UnaryOp),
     /// Pointwise, broadcasting.
     Binary(BinaryOp),
+    /// Inputs a [N, C, H, W] and weights [O, C / groups, h, w], or without the H; the result is [N, O, H', W']: cross-correlation with
+    /// zeros around a. Output channel o sees input channels [C / groups · g, C / groups · (g + 1)), where g = o / (O / groups). Operands are F32,
+    /// each sum rounded once; or I8, the result is I32, modulo 2^32.
+    Conv {
+        /// Distance between windows, per spatial axis.
+        strides: Vec<usize>,
+        /// Zeros before and after each spatial axis.
+        padding: Vec<[usize; 2]>,
+        /// Distance between the elements of a window, per spatial axis.
+        dilations: Vec<usize>,
+        /// Groups of channels that do not see each other.
+        groups: usize,
+    },
     /// Inputs condition (Bool), a, b: a where true, else b; broadcasting.
     Select,
     /// One axis to length 1 (it stays).
@@ -135,7 +150,7 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
-    /// A constant value before and after one axis (value is a's type; its 32 bits).
+    /// A constant value before and after one axis (value is a's type; its 32 bits; zero for I8 and F8).
     Pad {
         /// Which axis.
         axis: usize,
@@ -162,7 +177,9 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
-    /// To another element type. F32 to I32 truncates toward zero and saturates; to Bool: not equal to zero.
+    /// To another element type. F32 to I32 truncates toward zero and saturates; to Bool: not equal to zero. To I8: F32 is rounded to the
+    /// nearest, ties to even, NaN gives 0, and all saturate; to F8: the nearest, ties to even, saturating at ±448. F8 is read
+    /// as the F32 that it is.
     Cast(ElementType),
     /// Inputs state, new, position (I32 scalar or length-1 vector): state with its elements [position, position + len(new)) along `axis` replaced by
     /// new. All other axes agree. A position that does not fit is an error.
@@ -174,7 +191,7 @@ pub enum Op {
 
 impl UnaryOp {
     /// All, with their names in the text form.
-    pub const ALL: [(UnaryOp, &'static str); 16] = [
+    pub const ALL: [(UnaryOp, &'static str); 17] = [
         (UnaryOp::Neg, "neg"),
         (UnaryOp::Abs, "abs"),
         (UnaryOp::Exp, "exp"),
@@ -189,6 +206,7 @@ impl UnaryOp {
         (UnaryOp::Cos, "cos"),
         (UnaryOp::Relu, "relu"),
         (UnaryOp::Floor, "floor"),
+        (UnaryOp::Round, "round"),
         (UnaryOp::Not, "not"),
         (UnaryOp::RoundF16, "round_f16"),
     ];
@@ -242,6 +260,7 @@ impl Op {
             Op::Input(_) => "input",
             Op::Constant(_) => "constant",
             Op::MatMul { .. } => "matmul",
+            Op::Conv { .. } => "conv",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
             Op::Select => "select",
@@ -272,7 +291,7 @@ impl Op {
             | Op::Expand { .. }
             | Op::Softmax { .. }
             | Op::Cast(_) => Some(1),
-            Op::MatMul { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
+            Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
             Op::Select | Op::Append { .. } => Some(3),
             Op::Concat { .. } => None,
         }
@@ -281,7 +300,7 @@ impl Op {
 
 impl crate::graph::Encoding {
     /// All, with their names in the text form.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::F64, "f64"),
         (Self::F32, "f32"),
         (Self::F16, "f16"),
@@ -292,10 +311,34 @@ impl crate::graph::Encoding {
         (Self::I8, "i8"),
         (Self::U8, "u8"),
         (Self::Bool, "bool"),
+        (Self::F8E4M3, "f8e4m3"),
+        (Self::I4, "i4"),
+        (Self::U4, "u4"),
     ];
 
     /// Name in the text form.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
+    }
+}
+
+impl ElementType {
+    /// All, with their names in the text form.
+    pub const ALL: [(ElementType, &'static str); 5] = [
+        (ElementType::F32, "f32"),
+        (ElementType::I32, "i32"),
+        (ElementType::Bool, "bool"),
+        (ElementType::I8, "i8"),
+        (ElementType::F8, "f8"),
+    ];
+
+    /// Name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// Whether it is one that only Cast, MatMul and the moving operators take.
+    pub fn is_narrow(self) -> bool {
+        matches!(self, ElementType::I8 | ElementType::F8)
     }
 }

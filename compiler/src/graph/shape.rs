@@ -8,11 +8,7 @@ use std::fmt;
 
 impl fmt::Display for ElementType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ElementType::F32 => "f32",
-            ElementType::I32 => "i32",
-            ElementType::Bool => "bool",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -36,21 +32,38 @@ impl TensorType {
 }
 
 impl Encoding {
-    /// Bytes of one element.
-    pub fn element_bytes(self) -> usize {
+    /// Bits of one element.
+    pub fn element_bits(self) -> usize {
         match self {
-            Encoding::F64 | Encoding::I64 => 8,
-            Encoding::F32 | Encoding::I32 => 4,
-            Encoding::F16 | Encoding::Bf16 | Encoding::I16 => 2,
-            Encoding::I8 | Encoding::U8 | Encoding::Bool => 1,
+            Encoding::F64 | Encoding::I64 => 64,
+            Encoding::F32 | Encoding::I32 => 32,
+            Encoding::F16 | Encoding::Bf16 | Encoding::I16 => 16,
+            Encoding::I8 | Encoding::U8 | Encoding::Bool | Encoding::F8E4M3 => 8,
+            Encoding::I4 | Encoding::U4 => 4,
+        }
+    }
+
+    /// Bytes of so many elements; the number of elements must have been through [`count`].
+    pub fn bytes(self, elements: usize) -> usize {
+        match self.element_bits() {
+            4 => elements.div_ceil(2),
+            bits => elements * (bits / 8),
         }
     }
 
     /// Element type that decoding gives.
     pub fn element(self) -> ElementType {
         match self {
-            Encoding::F64 | Encoding::F32 | Encoding::F16 | Encoding::Bf16 => ElementType::F32,
-            Encoding::I64 | Encoding::I32 | Encoding::I16 | Encoding::I8 | Encoding::U8 => ElementType::I32,
+            Encoding::F64 | Encoding::F32 | Encoding::F16 | Encoding::Bf16 | Encoding::F8E4M3 => {
+                ElementType::F32
+            }
+            Encoding::I64
+            | Encoding::I32
+            | Encoding::I16
+            | Encoding::I8
+            | Encoding::U8
+            | Encoding::I4
+            | Encoding::U4 => ElementType::I32,
             Encoding::Bool => ElementType::Bool,
         }
     }
@@ -103,6 +116,9 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             Err("its type does not follow from other nodes and must be given".to_owned())
         }
         Op::MatMul { transpose_b } => matmul(inputs[0], inputs[1], *transpose_b),
+        Op::Conv { strides, padding, dilations, groups } => {
+            conv(inputs[0], inputs[1], [strides, dilations], padding, *groups)
+        }
         Op::Unary(op) => {
             element(inputs[0], "the input", unary_elements(*op))?;
             Ok(inputs[0].clone())
@@ -111,6 +127,7 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         Op::Select => {
             element(inputs[0], "the condition", &[ElementType::Bool])?;
             same_element(inputs[1], inputs[2])?;
+            element(inputs[1], "an input", &[ElementType::F32, ElementType::I32, ElementType::Bool])?;
             let shape = broadcast(&inputs[0].shape, &broadcast(&inputs[1].shape, &inputs[2].shape)?)?;
             Ok(TensorType { element: inputs[1].element, shape })
         }
@@ -143,6 +160,9 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             let length = axis_length(inputs[0], *axis)?;
             if inputs[0].element == ElementType::Bool && *value > 1 {
                 return Err(format!("padding value {value:#x} is no bool (0 or 1)"));
+            }
+            if inputs[0].element.is_narrow() && *value != 0 {
+                return Err(format!("{} is padded with zeros only, not {value:#x}", inputs[0].element));
             }
             let padded = before.checked_add(*after).and_then(|n| n.checked_add(length));
             Ok(with_axis(inputs[0], *axis, padded.ok_or("the padded axis is too long")?))
@@ -185,6 +205,7 @@ fn unary_elements(op: UnaryOp) -> &'static [ElementType] {
         | UnaryOp::Cos
         | UnaryOp::Relu
         | UnaryOp::Floor
+        | UnaryOp::Round
         | UnaryOp::RoundF16 => &[ElementType::F32],
     }
 }
@@ -213,8 +234,9 @@ fn binary(op: BinaryOp, a: &TensorType, b: &TensorType) -> Result<TensorType, St
 }
 
 fn matmul(a: &TensorType, b: &TensorType, transpose_b: bool) -> Result<TensorType, String> {
+    same_element(a, b)?;
     for ty in [a, b] {
-        element(ty, "an input", &[ElementType::F32])?;
+        element(ty, "an input", &[ElementType::F32, ElementType::I8, ElementType::F8])?;
         if ty.shape.len() < 2 {
             return Err(format!("both inputs must have at least two axes, one is {ty}"));
         }
@@ -228,7 +250,52 @@ fn matmul(a: &TensorType, b: &TensorType, transpose_b: bool) -> Result<TensorTyp
     }
     let mut shape = broadcast(lead_a, lead_b)?;
     shape.extend([tail_a[0], n]);
-    Ok(TensorType::new(ElementType::F32, shape))
+    Ok(TensorType::new(product_element(a.element), shape))
+}
+
+fn conv(
+    a: &TensorType,
+    weights: &TensorType,
+    [strides, dilations]: [&[usize]; 2],
+    padding: &[[usize; 2]],
+    groups: usize,
+) -> Result<TensorType, String> {
+    same_element(a, weights)?;
+    element(a, "an input", &[ElementType::F32, ElementType::I8])?;
+    let ([n, channels, space @ ..], [out, per_group, kernel @ ..]) = (&a.shape[..], &weights.shape[..])
+    else {
+        return Err(format!("{a} and {weights} must have three or four axes"));
+    };
+    let axes = space.len();
+    if !matches!(axes, 1 | 2) || [kernel.len(), strides.len(), dilations.len(), padding.len()] != [axes; 4] {
+        return Err(format!(
+            "{a}, {weights}, {} strides, {} dilations and {} pairs of padding do not have the same one or two spatial axes",
+            strides.len(),
+            dilations.len(),
+            padding.len()
+        ));
+    }
+    if groups == 0 || channels % groups != 0 || out % groups != 0 || channels / groups != *per_group {
+        return Err(format!("{a} and {weights} do not have {groups} groups of channels"));
+    }
+    let mut shape = vec![*n, *out];
+    for axis in 0..axes {
+        let [before, after] = padding[axis];
+        let padded = space[axis].checked_add(before).and_then(|n| n.checked_add(after));
+        let reach = kernel[axis].checked_sub(1).and_then(|n| n.checked_mul(dilations[axis]));
+        let last = padded.zip(reach).and_then(|(padded, reach)| padded.checked_sub(reach)?.checked_sub(1));
+        let last = last.filter(|_| dilations[axis] > 0);
+        let windows = last.and_then(|last| last.checked_div(strides[axis])).and_then(|n| n.checked_add(1));
+        let windows =
+            windows.ok_or_else(|| format!("no window of {weights} fits on spatial axis {axis} of {a}"))?;
+        shape.push(windows);
+    }
+    Ok(TensorType::new(product_element(a.element), shape))
+}
+
+/// What a sum of products of an element type is.
+fn product_element(operand: ElementType) -> ElementType {
+    if operand == ElementType::I8 { ElementType::I32 } else { ElementType::F32 }
 }
 
 fn transpose(a: &TensorType, permutation: &[usize]) -> Result<TensorType, String> {
@@ -328,6 +395,10 @@ mod tests {
         TensorType::new(ElementType::F32, shape)
     }
 
+    fn of(element: ElementType, shape: &[usize]) -> TensorType {
+        TensorType::new(element, shape)
+    }
+
     #[test]
     fn inferred() {
         let index = TensorType::new(ElementType::I32, [4, 1]);
@@ -342,10 +413,36 @@ mod tests {
             (Op::Pad { axis: 0, before: 1, after: 2, value: 0 }, vec![ty(&[6])], "f32[9]"),
             (Op::Concat { axis: 1 }, vec![ty(&[2, 3]), ty(&[2, 0])], "f32[2, 3]"),
             (Op::Cast(ElementType::Bool), vec![ty(&[2])], "bool[2]"),
+            (Op::Cast(ElementType::I8), vec![ty(&[2])], "i8[2]"),
+            (Op::MatMul { transpose_b: true }, vec![of(ElementType::I8, &[2, 3]); 2], "i32[2, 2]"),
+            (Op::MatMul { transpose_b: true }, vec![of(ElementType::F8, &[2, 3]); 2], "f32[2, 2]"),
+            (Op::Concat { axis: 0 }, vec![of(ElementType::I8, &[2]); 2], "i8[4]"),
+            (Op::Pad { axis: 0, before: 1, after: 2, value: 0 }, vec![of(ElementType::F8, &[6])], "f8[9]"),
         ];
         for (op, inputs, expected) in table {
             let result = infer(&op, &inputs.iter().collect::<Vec<_>>());
             assert_eq!(result.map(|ty| ty.to_string()), Ok(expected.to_owned()), "{op:?}");
+        }
+    }
+
+    /// Nothing but products, casts and moves takes elements of eight bits.
+    #[test]
+    fn narrow_elements() {
+        for element in [ElementType::I8, ElementType::F8] {
+            let a = of(element, &[2, 2]);
+            let truth = of(ElementType::Bool, &[2, 2]);
+            let mut refused: Vec<(Op, Vec<&TensorType>)> = vec![
+                (Op::Softmax { axis: 0 }, vec![&a]),
+                (Op::Select, vec![&truth, &a, &a]),
+                (Op::Select, vec![&a, &a, &a]),
+            ];
+            refused.extend(UnaryOp::ALL.map(|(op, _)| (Op::Unary(op), vec![&a])));
+            refused.extend(BinaryOp::ALL.map(|(op, _)| (Op::Binary(op), vec![&a, &a])));
+            refused.extend(ReduceOp::ALL.map(|(op, _)| (Op::Reduce { op, axis: 0 }, vec![&a])));
+            for (op, inputs) in refused {
+                let error = infer(&op, &inputs).unwrap_err();
+                assert!(error.contains(&format!("it is {a}")), "{op:?}: {error}");
+            }
         }
     }
 
@@ -396,6 +493,16 @@ mod tests {
                 "expand: f32[2, 2] does not broadcast to shape [2]",
             ),
             (Op::Softmax { axis: 1 }, vec![ty(&[2])], "softmax: axis 1 does not exist in f32[2]"),
+            (
+                Op::MatMul { transpose_b: false },
+                vec![ty(&[2, 2]), of(ElementType::I8, &[2, 2])],
+                "matmul: element types of f32[2, 2] and i8[2, 2] differ; cast one",
+            ),
+            (
+                Op::Pad { axis: 0, before: 1, after: 0, value: 1 },
+                vec![of(ElementType::I8, &[2])],
+                "pad: i8 is padded with zeros only, not 0x1",
+            ),
         ];
         for (op, inputs, expected) in table {
             assert_eq!(infer(&op, &inputs.iter().collect::<Vec<_>>()), Err(expected.to_owned()), "{op:?}");

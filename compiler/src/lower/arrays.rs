@@ -352,7 +352,9 @@ impl Builder<'_, '_> {
     fn word_type(&self, node: NodeId) -> Element {
         match self.context.graph.nodes[node].ty.element {
             ElementType::F32 => Element::F32,
-            ElementType::I32 => Element::I32,
+            // Elements of eight bits have been refused.
+            ElementType::I32 | ElementType::I8 => Element::I32,
+            ElementType::F8 => Element::F32,
             ElementType::Bool => Element::Mask,
         }
     }

@@ -116,6 +116,8 @@ pub fn words(tensor: &Tensor) -> Vec<u32> {
         Data::F32(values) => values.iter().map(|value| value.to_bits()).collect(),
         Data::I32(values) => values.iter().map(|&value| value as u32).collect(),
         Data::Bool(values) => values.iter().map(|&value| if value { u32::MAX } else { 0 }).collect(),
+        Data::I8(values) => values.iter().map(|&value| i32::from(value) as u32).collect(),
+        Data::F8(values) => values.iter().map(|value| value.to_f32().to_bits()).collect(),
     }
 }
 

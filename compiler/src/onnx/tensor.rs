@@ -15,6 +15,8 @@ pub struct Tensor {
     pub name: String,
     /// Axis lengths.
     pub shape: Vec<usize>,
+    /// Element type that the model gives it.
+    pub data_type: DataType,
     /// Encoding of `bytes`.
     pub encoding: Encoding,
     /// Elements, row-major; nothing where the model comes without them. As many as the shape says.
@@ -37,23 +39,23 @@ const MAX_ELEMENTS: usize = 1 << 40;
 ///
 /// # Errors
 ///
-/// Damaged where shape and data disagree; Unsupported for strings, complex numbers and the small float and integer types.
+/// Damaged where shape and data disagree; Unsupported for strings, complex numbers and the rarer small float types.
 pub fn tensor(proto: &TensorProto) -> Result<Tensor, Error> {
     let shape = shape(&proto.dims).map_err(Error::Damaged)?;
     let elements: usize = shape.iter().product();
     let data_type = DataType::try_from(proto.data_type())
         .map_err(|_| Error::Damaged(format!("element type {} does not exist", proto.data_type())))?;
     let (encoding, source) = encoding(data_type)?;
-    let done = |bytes| Ok(Tensor { name: proto.name().to_owned(), shape: shape.clone(), encoding, bytes });
+    let name = proto.name().to_owned();
+    let done = |bytes| Ok(Tensor { name, shape: shape.clone(), data_type, encoding, bytes });
     if proto.data_location() == DataLocation::External && proto.raw_data.is_none() {
         return done(None);
     }
-    let source_bytes = source.map_or(encoding.element_bytes(), |source| source.bytes());
     if let Some(raw) = proto.raw_data.as_ref().filter(|raw| !raw.is_empty()) {
-        if Some(raw.len()) != elements.checked_mul(source_bytes) {
+        let expected = size(elements, encoding, source);
+        if raw.len() != expected {
             return Err(Error::Damaged(format!(
-                "shape {shape:?} of {data_type:?} takes {} bytes, there are {}",
-                elements.saturating_mul(source_bytes),
+                "shape {shape:?} of {data_type:?} takes {expected} bytes, there are {}",
                 raw.len()
             )));
         }
@@ -63,7 +65,7 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, Error> {
         };
         return done(Some(truths(encoding, bytes)));
     }
-    let (count, bytes) = typed_data(proto, encoding, source);
+    let (count, bytes) = typed_data(proto, elements, encoding, source);
     if count != elements {
         return Err(Error::Damaged(format!(
             "shape {shape:?} has {elements} elements, there is data for {count}"
@@ -98,8 +100,7 @@ pub(super) fn resolve(proto: &mut TensorProto, external: &External<'_>) -> Resul
         if let (Ok(shape), Ok(Ok((encoding, source)))) =
             (shape(&proto.dims), DataType::try_from(proto.data_type()).map(encoding))
         {
-            let size = source.map_or(encoding.element_bytes(), |source| source.bytes());
-            length = shape.iter().product::<usize>().checked_mul(size).map(|bytes| bytes as u64);
+            length = Some(size(shape.iter().product(), encoding, source) as u64);
         }
     }
     let bytes =
@@ -109,6 +110,11 @@ pub(super) fn resolve(proto: &mut TensorProto, external: &External<'_>) -> Resul
         proto.raw_data = Some(bytes);
     }
     Ok(())
+}
+
+/// Bytes of so many elements in a file; [`shape`] has seen to it that they can be counted.
+fn size(elements: usize, encoding: Encoding, source: Option<Narrow>) -> usize {
+    source.map_or(encoding.bytes(elements), |source| elements * source.bytes())
 }
 
 fn shape(dims: &[i64]) -> Result<Vec<usize>, String> {
@@ -173,16 +179,16 @@ fn encoding(data_type: DataType) -> Result<(Encoding, Option<Narrow>), Error> {
         DataType::Uint16 => (Encoding::I32, Some(Narrow::U16)),
         DataType::Uint32 => (Encoding::I64, Some(Narrow::U32)),
         DataType::Uint64 => (Encoding::I64, Some(Narrow::U64)),
+        DataType::Float8e4m3fn => (Encoding::F8E4M3, None),
+        DataType::Int4 => (Encoding::I4, None),
+        DataType::Uint4 => (Encoding::U4, None),
         DataType::Undefined => return Err(Error::Damaged("its element type is not given".to_owned())),
         DataType::String
         | DataType::Complex64
         | DataType::Complex128
-        | DataType::Float8e4m3fn
         | DataType::Float8e4m3fnuz
         | DataType::Float8e5m2
         | DataType::Float8e5m2fnuz
-        | DataType::Uint4
-        | DataType::Int4
         | DataType::Float4e2m1
         | DataType::Float8e8m0 => {
             return Err(Error::Unsupported(format!("element type {}", data_type.as_str_name())));
@@ -190,8 +196,13 @@ fn encoding(data_type: DataType) -> Result<(Encoding, Option<Narrow>), Error> {
     })
 }
 
-/// Data from the typed fields: how many elements, and their bytes.
-fn typed_data(proto: &TensorProto, encoding: Encoding, source: Option<Narrow>) -> (usize, Bytes) {
+/// Data from the typed fields: how many elements (of the number that is expected), and their bytes.
+fn typed_data(
+    proto: &TensorProto,
+    expected: usize,
+    encoding: Encoding,
+    source: Option<Narrow>,
+) -> (usize, Bytes) {
     let mut out = Vec::new();
     let ints = &proto.int32_data;
     let count = match (encoding, source) {
@@ -224,7 +235,12 @@ fn typed_data(proto: &TensorProto, encoding: Encoding, source: Option<Narrow>) -
             ints.iter().for_each(|&v| out.extend((v as u16).to_le_bytes()));
             ints.len()
         }
-        (Encoding::I8 | Encoding::U8, None) => {
+        // Elements of half a byte are packed here too; an odd one leaves half a byte over.
+        (Encoding::I4 | Encoding::U4, None) => {
+            out.extend(ints.iter().map(|&v| v as u8));
+            if ints.len() == encoding.bytes(expected) { expected } else { ints.len() * 2 }
+        }
+        (Encoding::I8 | Encoding::U8 | Encoding::F8E4M3, None) => {
             out.extend(ints.iter().map(|&v| v as u8));
             ints.len()
         }

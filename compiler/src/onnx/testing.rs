@@ -48,6 +48,14 @@ pub(crate) fn tensor(name: &str, value: &Tensor) -> TensorProto {
             proto.data_type = Some(DataType::Int64 as i32);
             proto.int64_data = data.iter().map(|&v| i64::from(v)).collect();
         }
+        Data::I8(data) => {
+            proto.data_type = Some(DataType::Int8 as i32);
+            proto.int32_data = data.iter().map(|&v| i32::from(v)).collect();
+        }
+        Data::F8(data) => {
+            proto.data_type = Some(DataType::Float8e4m3fn as i32);
+            proto.int32_data = data.iter().map(|v| i32::from(v.0)).collect();
+        }
         Data::Bool(data) => {
             proto.data_type = Some(DataType::Bool as i32);
             proto.int32_data = data.iter().map(|&v| i32::from(v)).collect();

@@ -47,7 +47,7 @@ fn raw_data_is_a_view_of_the_file() {
 
 #[test]
 fn typed_fields_become_bytes() {
-    let cases: [(TensorProto, Encoding, Vec<u8>); 7] = [
+    let cases: [(TensorProto, Encoding, Vec<u8>); 10] = [
         (
             TensorProto { float_data: vec![1.0], ..proto(DataType::Float, &[1]) },
             Encoding::F32,
@@ -74,6 +74,21 @@ fn typed_fields_become_bytes() {
             TensorProto { raw_data: Some(vec![1, 0, 0, 0].into()), ..proto(DataType::Uint32, &[1]) },
             Encoding::I64,
             1i64.to_le_bytes().to_vec(),
+        ),
+        (
+            TensorProto { int32_data: vec![0xb8], ..proto(DataType::Float8e4m3fn, &[1]) },
+            Encoding::F8E4M3,
+            vec![0xb8],
+        ),
+        (
+            TensorProto { int32_data: vec![0x21, 0x03], ..proto(DataType::Int4, &[3]) },
+            Encoding::I4,
+            vec![0x21, 0x03],
+        ),
+        (
+            TensorProto { raw_data: Some(vec![0x21, 0x03].into()), ..proto(DataType::Uint4, &[1, 4]) },
+            Encoding::U4,
+            vec![0x21, 0x03],
         ),
     ];
     for (tensor, encoding, bytes) in cases {
@@ -141,7 +156,7 @@ fn refusals() {
         (&with(proto(DataType::Float, &[3])), "bad-tensor"),
         (&with(proto(DataType::Undefined, &[0])), "bad-tensor"),
         (&raw(DataType::Complex64, &[1], 8), "unsupported-element-type"),
-        (&raw(DataType::Int4, &[2], 1), "unsupported-element-type"),
+        (&raw(DataType::Float8e5m2, &[2], 2), "unsupported-element-type"),
     ] {
         assert_eq!(code(model), expected, "{model:?}");
     }

@@ -99,6 +99,14 @@ impl Model {
         match op {
             Op::Input(_) | Op::Constant(_) => view,
             Op::MatMul { transpose_b } => self.product(inputs, *transpose_b, ty),
+            Op::Conv { groups, .. } => {
+                let weights = &inputs[1].ty.shape;
+                let sums = elements(&weights[1..]);
+                let rows = elements(&ty.shape) / weights[0].max(1) as u64;
+                let tiles = sums.div_ceil(self.lanes) * *groups as u64;
+                let outputs = (weights[0] as u64 / (*groups).max(1) as u64).div_ceil(self.plane_rows);
+                Cost { latency: self.product, work: rows * tiles * outputs * TICKS / self.plane_pairs }
+            }
             Op::Unary(op) => {
                 let steps = alu_steps(*op);
                 Cost { latency: steps * self.alu, work: steps * pointwise.work }
@@ -212,6 +220,7 @@ fn alu_steps(op: UnaryOp) -> u64 {
         | UnaryOp::Relu
         | UnaryOp::Not
         | UnaryOp::Floor
+        | UnaryOp::Round
         | UnaryOp::RoundF16 => 1,
         UnaryOp::Sqrt | UnaryOp::Recip => 3,
         UnaryOp::Sigmoid => 5,

@@ -11,6 +11,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::language::Term;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::eval::is_constant;
+use crate::graph::f8::F8;
 use crate::graph::{Constant, ElementType, Encoding, Graph, Node, NodeId, Op, TensorType};
 
 /// Fewest and most operators of a segment. A cut further apart sees more; the e-graph grows with it.
@@ -179,9 +180,15 @@ fn uniform(node: &Node) -> Option<f32> {
         Encoding::F64 => f64::from_le_bytes(first.try_into().ok()?) as f32,
         Encoding::F16 => half::f16::from_le_bytes(first.try_into().ok()?).to_f32(),
         Encoding::Bf16 => half::bf16::from_le_bytes(first.try_into().ok()?).to_f32(),
-        Encoding::I64 | Encoding::I32 | Encoding::I16 | Encoding::I8 | Encoding::U8 | Encoding::Bool => {
-            return None;
-        }
+        Encoding::F8E4M3 => F8(*first.first()?).to_f32(),
+        Encoding::I64
+        | Encoding::I32
+        | Encoding::I16
+        | Encoding::I8
+        | Encoding::U8
+        | Encoding::I4
+        | Encoding::U4
+        | Encoding::Bool => return None,
     };
     value.is_finite().then_some(value)
 }

@@ -1,6 +1,7 @@
 //! Operators that move elements and do not compute.
 
 use super::tensor::{Data, Tensor, each};
+use crate::graph::f8::F8;
 
 /// Row-major strides of a shape, in elements.
 fn strides(shape: &[usize]) -> Vec<usize> {
@@ -103,6 +104,8 @@ pub(super) fn concat(inputs: &[&Tensor], axis: usize, shape: Vec<usize>) -> Tens
         Data::F32(_) => join!(F32),
         Data::I32(_) => join!(I32),
         Data::Bool(_) => join!(Bool),
+        Data::I8(_) => join!(I8),
+        Data::F8(_) => join!(F8),
     };
     Tensor { shape, data }
 }
@@ -127,6 +130,9 @@ pub(super) fn pad(a: &Tensor, axis: usize, before: usize, after: usize, value: u
         Data::F32(d) => Data::F32(fill(d, f32::from_bits(value), count, parts)),
         Data::I32(d) => Data::I32(fill(d, value.cast_signed(), count, parts)),
         Data::Bool(d) => Data::Bool(fill(d, value != 0, count, parts)),
+        // Their padding is zero.
+        Data::I8(d) => Data::I8(fill(d, 0, count, parts)),
+        Data::F8(d) => Data::F8(fill(d, F8(0), count, parts)),
     };
     Tensor { shape, data }
 }
@@ -188,6 +194,8 @@ pub(super) fn append(state: &Tensor, new: &Tensor, position: i32, axis: usize) -
         (Data::F32(s), Data::F32(n)) => Data::F32(write(s, n, count, length, at)),
         (Data::I32(s), Data::I32(n)) => Data::I32(write(s, n, count, length, at)),
         (Data::Bool(s), Data::Bool(n)) => Data::Bool(write(s, n, count, length, at)),
+        (Data::I8(s), Data::I8(n)) => Data::I8(write(s, n, count, length, at)),
+        (Data::F8(s), Data::F8(n)) => Data::F8(write(s, n, count, length, at)),
         _ => return Err("append: element types differ".to_owned()),
     };
     Ok(Tensor { shape: state.shape.clone(), data })

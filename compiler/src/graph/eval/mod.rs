@@ -3,6 +3,7 @@
 //! Each operator computes in binary32, sums in binary64 and rounds once. The evaluator knows no machine: it says what the
 //! model means, and everything the compiler makes of the model is compared with it.
 
+mod conv;
 mod layout;
 mod pointwise;
 mod product;
@@ -178,6 +179,10 @@ pub fn apply(op: &Op, inputs: &[&Tensor]) -> Result<Tensor, String> {
     Ok(match op {
         Op::Input(_) | Op::Constant(_) => return Err(format!("{} has no inputs to compute from", op.name())),
         Op::MatMul { transpose_b } => product::matmul(inputs[0], inputs[1], *transpose_b)?,
+        Op::Conv { strides, padding, dilations, groups } => {
+            let starts: Vec<usize> = padding.iter().map(|pair| pair[0]).collect();
+            conv::conv([inputs[0], inputs[1]], [strides, &starts, dilations], *groups, ty.shape)?
+        }
         Op::Unary(op) => pointwise::unary(*op, inputs[0])?,
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
         Op::Select => pointwise::select(inputs[0], inputs[1], inputs[2], &ty.shape)?,

@@ -5,6 +5,7 @@
 
 use super::layout::expand;
 use super::tensor::{Data, Tensor};
+use crate::graph::f8::F8;
 use crate::graph::{BinaryOp, ElementType, ReduceOp, UnaryOp, shape};
 use half::f16;
 
@@ -18,7 +19,7 @@ pub(super) fn unary(op: UnaryOp, a: &Tensor) -> Result<Tensor, String> {
             _ => return Err(untyped(op.name())),
         }),
         Data::Bool(d) if op == UnaryOp::Not => Data::Bool(d.iter().map(|x| !x).collect()),
-        Data::Bool(_) => return Err(untyped(op.name())),
+        Data::Bool(_) | Data::I8(_) | Data::F8(_) => return Err(untyped(op.name())),
     };
     Ok(Tensor { shape: a.shape.clone(), data })
 }
@@ -40,6 +41,7 @@ fn real(op: UnaryOp, d: &[f32]) -> Result<Vec<f32>, String> {
         UnaryOp::Sqrt => exact(d, f32::sqrt),
         UnaryOp::Recip => exact(d, |x| 1.0 / x),
         UnaryOp::Floor => exact(d, f32::floor),
+        UnaryOp::Round => exact(d, f32::round_ties_even),
         UnaryOp::Relu => exact(d, |x| if x > 0.0 || x.is_nan() { x } else { 0.0 }),
         UnaryOp::RoundF16 => exact(d, |x| f16::from_f32(x).to_f32()),
         UnaryOp::Exp => wide(d, libm::exp),
@@ -158,7 +160,23 @@ pub(super) fn cast(a: &Tensor, to: ElementType) -> Tensor {
             $d.iter().map($f).collect()
         };
     }
-    let data = match (&a.data, to) {
+    let wide = match &a.data {
+        Data::I8(d) => Some(Data::I32(map!(d, |&x| i32::from(x)))),
+        Data::F8(d) => Some(Data::F32(map!(d, |x| x.to_f32()))),
+        Data::F32(_) | Data::I32(_) | Data::Bool(_) => None,
+    };
+    let data = match (wide.as_ref().unwrap_or(&a.data), to) {
+        (Data::I8(_) | Data::F8(_), _) => a.data.clone(),
+        // `as` saturates; NaN gives 0.
+        (Data::F32(d), ElementType::I8) => Data::I8(map!(d, |x| x.round_ties_even() as i8)),
+        (Data::I32(d), ElementType::I8) => {
+            Data::I8(map!(d, |&x| x.clamp(i8::MIN.into(), i8::MAX.into()) as i8))
+        }
+        (Data::Bool(d), ElementType::I8) => Data::I8(map!(d, |&x| i8::from(x))),
+        (Data::F32(d), ElementType::F8) => Data::F8(map!(d, |&x| F8::from_f32(x))),
+        // What binary32 rounds saturates.
+        (Data::I32(d), ElementType::F8) => Data::F8(map!(d, |&x| F8::from_f32(x as f32))),
+        (Data::Bool(d), ElementType::F8) => Data::F8(map!(d, |&x| F8::from_f32(u8::from(x).into()))),
         (Data::F32(d), ElementType::F32) => Data::F32(d.clone()),
         // `as` truncates toward zero and saturates; NaN gives 0.
         (Data::F32(d), ElementType::I32) => Data::I32(map!(d, |&x| x as i32)),
@@ -213,7 +231,7 @@ pub(super) fn reduce(op: ReduceOp, a: &Tensor, axis: usize) -> Result<Tensor, St
             });
             Data::I32(out)
         }
-        Data::Bool(_) => return Err(untyped(op.name())),
+        Data::Bool(_) | Data::I8(_) | Data::F8(_) => return Err(untyped(op.name())),
     };
     let mut shape = a.shape.clone();
     shape[axis] = 1;

@@ -1,5 +1,6 @@
 //! Tensors with values, and their way from and to constants.
 
+use crate::graph::f8::F8;
 use crate::graph::{Constant, ElementType, Encoding, TensorType, shape};
 use bytes::Bytes;
 use half::{bf16, f16};
@@ -22,6 +23,10 @@ pub enum Data {
     I32(Vec<i32>),
     /// Truth values.
     Bool(Vec<bool>),
+    /// Integers of eight bits.
+    I8(Vec<i8>),
+    /// Real numbers of eight bits.
+    F8(Vec<F8>),
 }
 
 /// `$f` on the elements, whatever their type, and back into the same variant.
@@ -31,6 +36,8 @@ macro_rules! each {
             Data::F32($d) => Data::F32($f),
             Data::I32($d) => Data::I32($f),
             Data::Bool($d) => Data::Bool($f),
+            Data::I8($d) => Data::I8($f),
+            Data::F8($d) => Data::F8($f),
         }
     };
 }
@@ -43,6 +50,8 @@ impl Data {
             Data::F32(d) => d.len(),
             Data::I32(d) => d.len(),
             Data::Bool(d) => d.len(),
+            Data::I8(d) => d.len(),
+            Data::F8(d) => d.len(),
         }
     }
 
@@ -68,6 +77,17 @@ impl Tensor {
         Tensor { shape: shape.into(), data: Data::Bool(data.into()) }
     }
 
+    /// Integers of eight bits. `data` must have as many elements as the shape.
+    pub fn i8(shape: impl Into<Vec<usize>>, data: impl Into<Vec<i8>>) -> Self {
+        Tensor { shape: shape.into(), data: Data::I8(data.into()) }
+    }
+
+    /// Real numbers of eight bits, rounded. `data` must have as many elements as the shape.
+    pub fn f8(shape: impl Into<Vec<usize>>, data: impl AsRef<[f32]>) -> Self {
+        let data = data.as_ref().iter().map(|&x| F8::from_f32(x)).collect();
+        Tensor { shape: shape.into(), data: Data::F8(data) }
+    }
+
     /// Zeros (false) of a type.
     pub fn zeros(ty: &TensorType) -> Self {
         let n = ty.elements();
@@ -75,6 +95,8 @@ impl Tensor {
             ElementType::F32 => Data::F32(vec![0.0; n]),
             ElementType::I32 => Data::I32(vec![0; n]),
             ElementType::Bool => Data::Bool(vec![false; n]),
+            ElementType::I8 => Data::I8(vec![0; n]),
+            ElementType::F8 => Data::F8(vec![F8(0); n]),
         };
         Tensor { shape: ty.shape.clone(), data }
     }
@@ -85,6 +107,8 @@ impl Tensor {
             Data::F32(_) => ElementType::F32,
             Data::I32(_) => ElementType::I32,
             Data::Bool(_) => ElementType::Bool,
+            Data::I8(_) => ElementType::I8,
+            Data::F8(_) => ElementType::F8,
         };
         TensorType { element, shape: self.shape.clone() }
     }
@@ -93,7 +117,7 @@ impl Tensor {
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
             Data::F32(d) => Some(d),
-            Data::I32(_) | Data::Bool(_) => None,
+            _ => None,
         }
     }
 
@@ -101,7 +125,7 @@ impl Tensor {
     pub fn as_i32(&self) -> Option<&[i32]> {
         match &self.data {
             Data::I32(d) => Some(d),
-            Data::F32(_) | Data::Bool(_) => None,
+            _ => None,
         }
     }
 
@@ -109,7 +133,7 @@ impl Tensor {
     pub fn as_bool(&self) -> Option<&[bool]> {
         match &self.data {
             Data::Bool(d) => Some(d),
-            Data::F32(_) | Data::I32(_) => None,
+            _ => None,
         }
     }
 
@@ -119,6 +143,8 @@ impl Tensor {
             Data::F32(d) => d.iter().map(|x| x.to_bits()).collect(),
             Data::I32(d) => d.iter().map(|&x| x.cast_unsigned()).collect(),
             Data::Bool(d) => d.iter().map(|&x| u32::from(x)).collect(),
+            Data::I8(d) => d.iter().map(|&x| u32::from(x.cast_unsigned())).collect(),
+            Data::F8(d) => d.iter().map(|x| u32::from(x.0)).collect(),
         }
     }
 
@@ -137,7 +163,7 @@ impl Tensor {
         if encoding.element() != ty.element {
             return Err(format!("a constant encoded as {} cannot be {ty}", encoding.name()));
         }
-        let expected = shape::count(&ty.shape)? * encoding.element_bytes();
+        let expected = encoding.bytes(shape::count(&ty.shape)?);
         match &constant.bytes {
             Some(bytes) if bytes.len() != expected => Err(format!(
                 "a constant {ty} in {} has {expected} bytes, not {}",
@@ -166,16 +192,27 @@ impl Tensor {
             Encoding::I8 => Data::I32(each_of(bytes, |b| i32::from(i8::from_le_bytes(b)))),
             Encoding::U8 => Data::I32(bytes.iter().map(|&b| i32::from(b)).collect()),
             Encoding::Bool => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
+            Encoding::F8E4M3 => Data::F32(bytes.iter().map(|&b| F8(b).to_f32()).collect()),
+            Encoding::I4 | Encoding::U4 => {
+                let halves = bytes.iter().flat_map(|&b| [b & 15, b >> 4]).take(ty.elements());
+                // Shifted up and down again, the sign fills the upper half.
+                let signed = |half: u8| i32::from((half << 4).cast_signed() >> 4);
+                let number = |half| if encoding == Encoding::I4 { signed(half) } else { i32::from(half) };
+                Data::I32(halves.map(number).collect())
+            }
         };
         Ok(Some(Tensor { shape: ty.shape.clone(), data }))
     }
 
-    /// A constant of the same value, in 32 bits an element (Bool: one byte).
+    /// A constant of the same value, in 32 bits an element (Bool, I8, F8: one byte). Constants of I8 and F8 there are none: theirs
+    /// is of the same numbers as I32 and F32, [`Encoding::element`], and has to be cast.
     pub fn to_constant(&self) -> Constant {
         let (encoding, bytes): (Encoding, Vec<u8>) = match &self.data {
             Data::F32(d) => (Encoding::F32, d.iter().flat_map(|x| x.to_le_bytes()).collect()),
             Data::I32(d) => (Encoding::I32, d.iter().flat_map(|x| x.to_le_bytes()).collect()),
             Data::Bool(d) => (Encoding::Bool, d.iter().map(|&x| u8::from(x)).collect()),
+            Data::I8(d) => (Encoding::I8, d.iter().map(|x| x.cast_unsigned()).collect()),
+            Data::F8(d) => (Encoding::F8E4M3, d.iter().map(|x| x.0).collect()),
         };
         Constant { encoding, bytes: Some(Bytes::from(bytes)) }
     }

@@ -35,6 +35,11 @@ fn operators_that_compute() {
             vec![Tensor::f32([2], [1.0001, 1e9])],
             Tensor::f32([2], [1., f32::INFINITY]),
         ),
+        (
+            Op::Unary(UnaryOp::Round),
+            vec![Tensor::f32([4], [0.5, 1.5, -2.5, 2.4])],
+            Tensor::f32([4], [0., 2., -2., 2.]),
+        ),
         (Op::Unary(UnaryOp::Sigmoid), vec![Tensor::f32([1], [0.])], Tensor::f32([1], [0.5])),
         (Op::Unary(UnaryOp::Not), vec![Tensor::bool([2], [true, false])], Tensor::bool([2], [false, true])),
         (
@@ -206,14 +211,136 @@ fn encodings() {
         (Encoding::I8, vec![0x80], Data::I32(vec![-128])),
         (Encoding::U8, vec![0x80], Data::I32(vec![128])),
         (Encoding::Bool, vec![1], Data::Bool(vec![true])),
+        (Encoding::F8E4M3, vec![0xb8], Data::F32(vec![-1.0])),
+        (Encoding::I4, vec![0x78], Data::I32(vec![-8])),
+        (Encoding::U4, vec![0x78], Data::I32(vec![8])),
     ];
     for (encoding, bytes, data) in table {
         let ty = TensorType::new(encoding.element(), [1]);
         let constant = Constant { encoding, bytes: Some(bytes.into()) };
         assert_eq!(Tensor::decode(&constant, &ty), Ok(Some(Tensor { shape: vec![1], data })), "{encoding:?}");
-        let long = TensorType::new(encoding.element(), [2]);
+        let long = TensorType::new(encoding.element(), [3]);
         assert!(Tensor::decode(&constant, &long).unwrap_err().contains("bytes, not"));
     }
+}
+
+/// Two elements a byte, the first in the low half; an odd one has a byte to itself.
+#[test]
+fn half_bytes() {
+    use crate::graph::{Constant, Encoding};
+    let constant = Constant { encoding: Encoding::I4, bytes: Some(vec![0x71, 0xf8].into()) };
+    let decode = |n: usize| Tensor::decode(&constant, &TensorType::new(ElementType::I32, [n]));
+    assert_eq!(decode(4), Ok(Some(Tensor::i32([4], [1, 7, -8, -1]))));
+    assert_eq!(decode(3), Ok(Some(Tensor::i32([3], [1, 7, -8]))));
+    assert_eq!(decode(5), Err("a constant i32[5] in i4 has 3 bytes, not 2".to_owned()));
+}
+
+#[test]
+fn convolutions() {
+    let conv = |strides: &[usize], padding: &[[usize; 2]], dilations: &[usize], groups| {
+        let [strides, dilations] = [strides, dilations].map(<[usize]>::to_vec);
+        Op::Conv { strides, padding: padding.to_vec(), dilations, groups }
+    };
+    let plain = || conv(&[1, 1], &[[0, 0]; 2], &[1, 1], 1);
+    let table: Vec<(Op, Vec<Tensor>, Tensor)> = vec![
+        (
+            plain(),
+            vec![iota(&[1, 1, 3, 3]), iota(&[1, 1, 2, 2])],
+            Tensor::f32([1, 1, 2, 2], [19., 25., 37., 43.]),
+        ),
+        // Two channels, both summed.
+        (plain(), vec![iota(&[1, 2, 1, 2]), iota(&[1, 2, 1, 1])], Tensor::f32([1, 1, 1, 2], [2., 3.])),
+        // A group for each channel.
+        (
+            conv(&[1, 1], &[[0, 0]; 2], &[1, 1], 2),
+            vec![iota(&[1, 2, 1, 2]), Tensor::f32([2, 1, 1, 1], [10., 1.])],
+            Tensor::f32([1, 2, 1, 2], [0., 10., 2., 3.]),
+        ),
+        // Zeros before and after, every second window, elements two apart.
+        (
+            conv(&[2], &[[2, 1]], &[2], 1),
+            vec![iota(&[2, 1, 4]), Tensor::f32([1, 1, 2], [1., 100.])],
+            Tensor::f32([2, 1, 3], [0., 200., 2., 400., 604., 6.]),
+        ),
+        (
+            conv(&[1], &[[0, 0]], &[1], 1),
+            vec![Tensor::i8([1, 1, 3], [-128, 127, 3]), Tensor::i8([2, 1, 2], [-128, 1, 2, 2])],
+            Tensor::i32([1, 2, 2], [16_511, -16_253, -2, 260]),
+        ),
+    ];
+    check(table);
+    let wide = conv(&[1], &[[0, 0]], &[1], 1);
+    let error = apply(&wide, &[&iota(&[1, 1, 2]), &iota(&[1, 1, 3])]).unwrap_err();
+    assert_eq!(error, "conv: no window of f32[1, 1, 3] fits on spatial axis 0 of f32[1, 1, 2]");
+    for (op, a, w) in [
+        (wide.clone(), iota(&[1, 1, 2, 2]), iota(&[1, 1, 2, 2])),
+        (wide.clone(), iota(&[1, 3, 2]), iota(&[1, 2, 2])),
+        (conv(&[0], &[[0, 0]], &[1], 1), iota(&[1, 1, 2]), iota(&[1, 1, 2])),
+        (conv(&[1], &[[usize::MAX, 1]], &[1], 1), iota(&[1, 1, 2]), iota(&[1, 1, 2])),
+        (conv(&[1], &[[0, 0]], &[usize::MAX], 1), iota(&[1, 1, 2]), iota(&[1, 1, 9])),
+        (conv(&[1], &[[0, 0]], &[1], 0), iota(&[1, 1, 2]), iota(&[1, 1, 1])),
+        (wide, Tensor::f8([1, 1, 2], [1.0; 2]), Tensor::f8([1, 1, 1], [1.0])),
+    ] {
+        assert!(apply(&op, &[&a, &w]).is_err(), "{op:?}");
+    }
+}
+
+#[test]
+fn eight_bits() {
+    use ElementType::{Bool, F8, F32, I8, I32};
+    let reals = || Tensor::f32([6], [-0.5, 1.5, 2.5, -128.6, 1e9, f32::NAN]);
+    let table: Vec<(Op, Vec<Tensor>, Tensor)> = vec![
+        (Op::Cast(I8), vec![reals()], Tensor::i8([6], [0, 2, 2, -128, 127, 0])),
+        (Op::Cast(I8), vec![Tensor::i32([3], [-200, 7, 200])], Tensor::i8([3], [-128, 7, 127])),
+        (Op::Cast(I8), vec![Tensor::bool([2], [false, true])], Tensor::i8([2], [0, 1])),
+        (Op::Cast(I32), vec![Tensor::i8([2], [-128, 127])], Tensor::i32([2], [-128, 127])),
+        (Op::Cast(F32), vec![Tensor::i8([2], [-128, 127])], Tensor::f32([2], [-128.0, 127.0])),
+        (Op::Cast(Bool), vec![Tensor::i8([2], [0, -1])], Tensor::bool([2], [false, true])),
+        (
+            Op::Cast(F32),
+            vec![Tensor::f8([4], [1.0625, 1.1875, -1e9, 0.001])],
+            Tensor::f32([4], [1.0, 1.25, -448.0, 0.001_953_125]),
+        ),
+        (Op::Cast(F8), vec![Tensor::i32([2], [17, i32::MIN])], Tensor::f8([2], [16.0, -448.0])),
+        (
+            Op::MatMul { transpose_b: false },
+            vec![Tensor::i8([1, 2], [-128, 127]), Tensor::i8([2, 1], [-128, -128])],
+            Tensor::i32([1, 1], [128]),
+        ),
+        (
+            Op::MatMul { transpose_b: true },
+            vec![Tensor::i8([1, 1, 2], [3, -5]), Tensor::i8([2, 2], [7, 1, -2, 4])],
+            Tensor::i32([1, 1, 2], [16, -26]),
+        ),
+        (
+            Op::MatMul { transpose_b: true },
+            vec![Tensor::f8([1, 2], [448.0, 0.001_953_125]), Tensor::f8([1, 2], [448.0, 1.0])],
+            Tensor::f32([1, 1], [200_704.0]),
+        ),
+        (
+            Op::Pad { axis: 0, before: 1, after: 1, value: 0 },
+            vec![Tensor::i8([1], [5])],
+            Tensor::i8([3], [0, 5, 0]),
+        ),
+        (
+            Op::Concat { axis: 0 },
+            vec![Tensor::f8([1], [1.0]), Tensor::f8([1], [2.0])],
+            Tensor::f8([2], [1.0, 2.0]),
+        ),
+        (
+            Op::Gather { axis: 0 },
+            vec![Tensor::i8([2, 1], [4, 5]), Tensor::i32([1], [-1])],
+            Tensor::i8([1, 1], [5]),
+        ),
+    ];
+    check(table);
+    let wide = apply(&Op::Cast(F32), &[&Tensor::f8([1], [f32::NAN])]).unwrap();
+    assert!(wide.as_f32().unwrap()[0].is_nan());
+    // 2^17 products of 2^14: the sum is taken modulo 2^32.
+    let (a, b) =
+        (Tensor::i8([1, 1 << 17], vec![-128; 1 << 17]), Tensor::i8([1 << 17, 1], vec![-128; 1 << 17]));
+    let product = apply(&Op::MatMul { transpose_b: false }, &[&a, &b]).unwrap();
+    assert_eq!(product, Tensor::i32([1, 1], [i32::MIN]));
 }
 
 /// A state is zero at first, the output is computed from inputs, and a view of one host array has another shape.

@@ -3,9 +3,11 @@
 //! A [`Value`] is either known at import (shapes, masks, positions: the plumbing that exporters write as operators) or a node. An
 //! operator whose inputs are all known is computed here and leaves no node.
 
+use super::ops::Convolution;
 use crate::graph::eval::{self, Data, Tensor};
 use crate::graph::{BinaryOp, Constant, ElementType, Graph, NodeId, Op, TensorType, UnaryOp, shape};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Known tensors larger than this are computed at run time instead.
@@ -105,6 +107,8 @@ pub(super) struct Builder {
     pub(super) pasts: Vec<Past>,
     /// The input that says how many tokens the states hold.
     pub(super) position: Option<NodeId>,
+    /// Convolutions by their results.
+    pub(super) convolutions: BTreeMap<NodeId, Convolution>,
     /// Name of the model's node that is being imported.
     pub(super) origin: String,
 }
@@ -154,7 +158,13 @@ impl Builder {
                     Some((name, constant)) => (name.clone(), constant.clone()),
                     None => (self.origin.clone(), known.tensor.to_constant()),
                 };
-                let node = self.graph.push_typed(Op::Constant(constant), &[], known.tensor.ty(), &origin);
+                let ty = known.tensor.ty();
+                let held = TensorType { element: constant.encoding.element(), shape: ty.shape.clone() };
+                let mut node = self.graph.push_typed(Op::Constant(constant), &[], held, &origin);
+                // There are no constants of eight bits but by a cast.
+                if ty.element.is_narrow() {
+                    node = self.graph.push_typed(Op::Cast(ty.element), &[node], ty, &origin);
+                }
                 known.node.set(Some(node));
                 Ok(node)
             }
@@ -190,6 +200,10 @@ impl Builder {
     fn simplify(&mut self, op: &Op, inputs: &[Value], ty: &TensorType) -> Outcome<Option<Value>> {
         let same_type = |value: &Value| self.ty(value) == *ty;
         match op {
+            // Bytes are the same reals, whether they have been integers in between or not.
+            Op::Cast(ElementType::F32) if let Some(bytes) = self.widened(&inputs[0]) => {
+                self.apply(op.clone(), &[Value::Node(bytes)]).map(Some)
+            }
             Op::Cast(_) | Op::Reshape { .. } | Op::Expand { .. } | Op::Pad { .. }
                 if same_type(&inputs[0]) =>
             {
@@ -220,6 +234,15 @@ impl Builder {
             },
             _ => Ok(None),
         }
+    }
+
+    /// The bytes that a tensor of integers is made of.
+    fn widened(&self, value: &Value) -> Option<NodeId> {
+        let Value::Node(id) = value else { return None };
+        let node = &self.graph.nodes[*id];
+        let input = *node.inputs.first()?;
+        let is = node.op == Op::Cast(ElementType::I32) && self.graph.ty(input).element == ElementType::I8;
+        is.then_some(input)
     }
 
     /// `x and false`, `x or true`: known although x is not.
@@ -291,6 +314,8 @@ pub(super) fn uniform(tensor: &Tensor) -> Option<u32> {
         Data::F32(data) => same(data).map(f32::to_bits),
         Data::I32(data) => same(data).map(i32::cast_unsigned),
         Data::Bool(data) => same(data).map(u32::from),
+        Data::I8(data) => same(data).map(|x| u32::from(x.cast_unsigned())),
+        Data::F8(data) => same(data).map(|x| u32::from(x.0)),
     }
 }
 
@@ -299,6 +324,8 @@ fn first(data: &Data) -> Data {
         Data::F32(data) => Data::F32(data[..1].to_vec()),
         Data::I32(data) => Data::I32(data[..1].to_vec()),
         Data::Bool(data) => Data::Bool(data[..1].to_vec()),
+        Data::I8(data) => Data::I8(data[..1].to_vec()),
+        Data::F8(data) => Data::F8(data[..1].to_vec()),
     }
 }
 
@@ -307,7 +334,7 @@ fn neutral(op: BinaryOp, element: ElementType, bits: u32, right: bool) -> bool {
     let is = |value: i32| match element {
         ElementType::F32 => f32::from_bits(bits) == value as f32,
         ElementType::I32 => bits.cast_signed() == value,
-        ElementType::Bool => false,
+        ElementType::Bool | ElementType::I8 | ElementType::F8 => false,
     };
     match op {
         BinaryOp::Add => is(0),

@@ -2,6 +2,7 @@
 
 use super::build::{Builder, Issue, Outcome, Value};
 use crate::graph::TensorType;
+use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto};
 
 /// A node with the values of its inputs.
@@ -9,6 +10,8 @@ pub(super) struct Call<'a> {
     pub(super) node: &'a NodeProto,
     /// Values by place; nothing where an optional input is left out.
     pub(super) inputs: Vec<Option<Value>>,
+    /// The model's element types of the inputs, where they are known.
+    pub(super) types: Vec<Option<DataType>>,
     /// Version of the default operator set.
     pub(super) opset: i64,
     pub(super) build: &'a mut Builder,
@@ -36,6 +39,12 @@ impl<'a> Call<'a> {
     /// Type of a value.
     pub(super) fn ty(&self, value: &Value) -> TensorType {
         self.build.ty(value)
+    }
+
+    /// The model's element type of an input.
+    pub(super) fn kind(&self, index: usize) -> Outcome<DataType> {
+        let unknown = || Issue::Unsupported(format!("the element type of its input {index} is not known"));
+        self.types.get(index).copied().flatten().ok_or_else(unknown)
     }
 
     /// Whether an output is asked for.

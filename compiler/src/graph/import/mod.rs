@@ -13,6 +13,7 @@ mod bind;
 mod build;
 mod call;
 mod dimension;
+mod narrow;
 mod ops;
 mod slots;
 mod state;

@@ -3,10 +3,11 @@
 use super::bind::Bound;
 use super::build::{Builder, Issue, Past, Value};
 use super::call::Call;
-use super::{POSITION, ops, prune};
+use super::{POSITION, narrow, ops, prune};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{ElementType, Graph, Op, State, TensorType};
-use crate::onnx::proto::{GraphProto, NodeProto};
+use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, type_proto};
 use crate::onnx::{self, Model};
 use std::collections::BTreeMap;
 
@@ -19,7 +20,13 @@ const MAX_NAMED: usize = 5;
 ///
 /// `unsupported-operator` with all nodes that are not supported; `bad-model` at the first node that makes no sense.
 pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnostic> {
-    let mut walk = Walk { model, build: Builder::default(), values: BTreeMap::new(), problems: Vec::new() };
+    let mut walk = Walk {
+        model,
+        build: Builder::default(),
+        values: BTreeMap::new(),
+        types: BTreeMap::new(),
+        problems: Vec::new(),
+    };
     walk.build.graph.name = model.graph.name().to_owned();
     walk.inputs(bound);
     walk.initializers(&model.initializers)?;
@@ -28,7 +35,8 @@ pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnosti
         return Err(report(&walk.problems));
     }
     walk.outputs(bound)?;
-    Ok(prune(walk.build.graph))
+    let Walk { types, build, .. } = walk;
+    Ok(prune(narrow::inputs(prune(build.graph), &types)))
 }
 
 /// A node that is not supported.
@@ -43,11 +51,18 @@ struct Walk<'m> {
     build: Builder,
     /// Values by name; nothing for those whose node had a problem.
     values: BTreeMap<String, Option<Value>>,
+    /// The model's element types by name, where they are known.
+    types: BTreeMap<String, DataType>,
     problems: Vec<Problem>,
 }
 
 impl<'m> Walk<'m> {
     fn inputs(&mut self, bound: &Bound) {
+        for input in &self.model.graph.input {
+            if let Some(kind) = element_of(input) {
+                self.types.insert(input.name().to_owned(), kind);
+            }
+        }
         let graph = &mut self.build.graph;
         for input in &bound.inputs {
             let value = match &input.state {
@@ -85,6 +100,7 @@ impl<'m> Walk<'m> {
             let value = ops::from_tensor(&mut self.build, tensor)
                 .map_err(|issue| bad_model(&format!("initializer `{}`: {}", tensor.name, text(&issue))))?;
             self.values.insert(tensor.name.clone(), Some(value));
+            self.types.insert(tensor.name.clone(), tensor.data_type);
         }
         Ok(())
     }
@@ -118,6 +134,9 @@ impl<'m> Walk<'m> {
                     continue;
                 };
                 self.values.insert(output.clone(), Some(value.clone()));
+                if let Some(kind) = ops::output_type(node, &self.input_types(node), place) {
+                    self.types.insert(output.clone(), kind);
+                }
             }
         }
         Ok(())
@@ -125,13 +144,16 @@ impl<'m> Walk<'m> {
 
     /// Translates one node: the outer error ends the import, the inner one is collected.
     fn node(&mut self, node: &'m NodeProto, name: &str) -> Result<Result<Vec<Value>, Issue>, Diagnostic> {
-        if !matches!(node.domain(), "" | "ai.onnx") {
-            return Ok(Err(Issue::Unsupported(String::new())));
-        }
-        if node.op_type() == "If" {
+        let native = matches!(node.domain(), "" | "ai.onnx");
+        if native && node.op_type() == "If" {
             return self.branch(node, name);
         }
-        let Some(translate) = ops::translator(node.op_type()) else {
+        let translator = if native {
+            ops::translator(node.op_type())
+        } else {
+            ops::foreign(node.domain(), node.op_type())
+        };
+        let Some(translate) = translator else {
             return Ok(Err(Issue::Unsupported(String::new())));
         };
         let mut inputs = Vec::with_capacity(node.input.len());
@@ -146,8 +168,13 @@ impl<'m> Walk<'m> {
                 None => return Err(unmade(node, name, input)),
             }
         }
-        let mut call = Call { node, inputs, opset: self.model.opset, build: &mut self.build };
+        let types = self.input_types(node);
+        let mut call = Call { node, inputs, types, opset: self.model.opset, build: &mut self.build };
         Ok(translate(&mut call))
+    }
+
+    fn input_types(&self, node: &NodeProto) -> Vec<Option<DataType>> {
+        node.input.iter().map(|input| self.types.get(input).copied()).collect()
     }
 
     /// An If whose condition is known is its one branch.
@@ -230,6 +257,12 @@ impl<'m> Walk<'m> {
         }
         Ok(())
     }
+}
+
+/// The element type that an input is declared with.
+fn element_of(input: &ValueInfoProto) -> Option<DataType> {
+    let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
+    DataType::try_from(tensor.elem_type()).ok()
 }
 
 fn text(issue: &Issue) -> String {

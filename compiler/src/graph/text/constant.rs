@@ -3,6 +3,7 @@
 use super::lexer::unquote;
 use super::syntax::{Content, Spanned};
 use super::{Lookup, Problem};
+use crate::graph::f8::F8;
 use crate::graph::{Constant, Encoding, TensorType, shape};
 use bytes::Bytes;
 use half::{bf16, f16};
@@ -16,21 +17,23 @@ const WRITTEN_BYTES: usize = 64;
 const SPLAT_BYTES: usize = 1 << 28;
 
 /// Writes a constant's encoding and content.
-pub(super) fn print(constant: &Constant, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn print(constant: &Constant, ty: &TensorType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let encoding = constant.encoding;
     write!(f, "constant {} ", encoding.name())?;
     let Some(bytes) = &constant.bytes else { return f.write_str("absent") };
-    let mut elements = bytes.chunks(encoding.element_bytes());
-    if let Some(first) = elements.next()
+    let numbers = elements(encoding, bytes, ty);
+    if let Some(mut numbers) = elements(encoding, bytes, ty)
+        && let Some(first) = numbers.next()
         && bytes.len() <= SPLAT_BYTES
-        && elements.all(|element| element == first)
+        && numbers.all(|element| element == first)
         && let Some(number) = number(encoding, first)
     {
         return write!(f, "splat {number}");
     }
-    let elements = bytes.chunks(encoding.element_bytes());
-    if elements.len() <= LISTED
-        && let Some(list) = elements.map(|element| number(encoding, element)).collect::<Option<Vec<_>>>()
+    if bytes.len() <= LISTED * encoding.element_bits().div_ceil(8)
+        && let Some(numbers) = numbers
+        && let Some(list) = numbers.map(|element| number(encoding, element)).collect::<Option<Vec<_>>>()
+        && list.len() <= LISTED
     {
         return write!(f, "[{}]", list.join(", "));
     }
@@ -42,6 +45,34 @@ pub(super) fn print(constant: &Constant, f: &mut fmt::Formatter<'_>) -> fmt::Res
         return write!(f, "hex \"{hex}\"");
     }
     write!(f, "blake3 \"{}\"", blake3::hash(bytes))
+}
+
+/// The elements, each in bytes of its own (half a byte in the low half of one); nothing where bytes are left that mean nothing.
+fn elements<'a>(
+    encoding: Encoding,
+    bytes: &'a [u8],
+    ty: &TensorType,
+) -> Option<Box<dyn Iterator<Item = &'a [u8]> + 'a>> {
+    const HALVES: &[u8; 16] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    let bits = encoding.element_bits();
+    if bits >= 8 {
+        return Some(Box::new(bytes.chunks(bits / 8)));
+    }
+    let count = shape::count(&ty.shape).ok().filter(|&count| encoding.bytes(count) == bytes.len())?;
+    if count % 2 == 1 && bytes.last().is_some_and(|&last| last > 15) {
+        return None;
+    }
+    let halves = bytes.iter().flat_map(|&byte| [byte & 15, byte >> 4]).take(count);
+    Some(Box::new(halves.map(|half| std::slice::from_ref(&HALVES[usize::from(half)]))))
+}
+
+/// The bytes of elements that [`elements`] has taken apart.
+fn joined(encoding: Encoding, bytes: Vec<u8>) -> Bytes {
+    if encoding.element_bits() >= 8 {
+        return bytes.into();
+    }
+    let pair = |pair: &[u8]| pair[0] | pair.get(1).map_or(0, |high| high << 4);
+    bytes.chunks(2).map(pair).collect::<Vec<u8>>().into()
 }
 
 /// The number that means exactly these bytes; nothing where there is none (a NaN, a Bool of 2).
@@ -56,7 +87,13 @@ fn number(encoding: Encoding, bytes: &[u8]) -> Option<String> {
         (Encoding::I16, _) => i16::from_le_bytes(bytes.try_into().ok()?).to_string(),
         (Encoding::I8, &[byte]) => byte.cast_signed().to_string(),
         (Encoding::U8 | Encoding::Bool, &[byte]) => byte.to_string(),
-        (Encoding::I8 | Encoding::U8 | Encoding::Bool, _) => return None,
+        (Encoding::F8E4M3, &[byte]) => format!("{:?}", F8(byte).to_f32()),
+        (Encoding::I4, &[half]) => ((half << 4).cast_signed() >> 4).to_string(),
+        (Encoding::U4, &[half]) => half.to_string(),
+        (
+            Encoding::I8 | Encoding::U8 | Encoding::Bool | Encoding::F8E4M3 | Encoding::I4 | Encoding::U4,
+            _,
+        ) => return None,
     };
     (encode(encoding, &text).ok()? == bytes).then_some(text)
 }
@@ -79,6 +116,15 @@ fn encode(encoding: Encoding, text: &str) -> Result<Vec<u8>, String> {
         Encoding::I16 => read::<i16>(encoding, text)?.to_le_bytes().to_vec(),
         Encoding::I8 => read::<i8>(encoding, text)?.to_le_bytes().to_vec(),
         Encoding::U8 => vec![read(encoding, text)?],
+        Encoding::F8E4M3 => vec![F8::from_f32(read(encoding, text)?).0],
+        Encoding::I4 => match read::<i8>(encoding, text)? {
+            value @ -8..=7 => vec![value.cast_unsigned() & 15],
+            _ => return Err(format!("{text} is no i4")),
+        },
+        Encoding::U4 => match read::<u8>(encoding, text)? {
+            value @ 0..=15 => vec![value],
+            _ => return Err(format!("{text} is no u4")),
+        },
         Encoding::Bool => match text {
             "0" | "1" => vec![u8::from(text == "1")],
             _ => return Err(format!("{text} is no bool: write 0 or 1")),
@@ -107,11 +153,11 @@ pub(super) fn parse(
                     "a splat has at most {SPLAT_BYTES} bytes; write a small one and expand it"
                 )));
             }
-            Some(bytes.repeat(elements).into())
+            Some(joined(encoding, bytes.repeat(elements)))
         }
         Content::List(list) => {
             let bytes: Vec<Vec<u8>> = list.iter().map(encode).collect::<Result<_, _>>()?;
-            Some(bytes.concat().into())
+            Some(joined(encoding, bytes.concat()))
         }
         Content::Hex(text) => {
             let text = unquote(text).map_err(whole)?;

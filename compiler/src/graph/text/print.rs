@@ -54,11 +54,15 @@ fn list(ids: &[NodeId]) -> String {
 fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match &node.op {
         Op::Input(name) => return write!(f, "input {}", quote(name)),
-        Op::Constant(constant) => return constant::print(constant, f),
+        Op::Constant(constant) => return constant::print(constant, &node.ty, f),
         op => write!(f, "{} {}", op.name(), list(&node.inputs))?,
     }
     match &node.op {
         Op::MatMul { transpose_b: true } => f.write_str(", transpose_b"),
+        Op::Conv { strides, padding, dilations, groups } => {
+            let padding = padding.concat();
+            write!(f, ", strides={strides:?}, padding={padding:?}, dilations={dilations:?}, groups={groups}")
+        }
         Op::Transpose { permutation } => write!(f, ", permutation={permutation:?}"),
         Op::Slice { axis, start, count, step: 1 } => write!(f, ", axis={axis}, start={start}, count={count}"),
         Op::Slice { axis, start, count, step } => {
@@ -73,6 +77,7 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 ElementType::I32 => write!(f, "{}", value.cast_signed()),
                 ElementType::Bool if *value <= 1 => write!(f, "{value}"),
                 ElementType::F32 | ElementType::Bool => write!(f, "{value:#x}"),
+                ElementType::I8 | ElementType::F8 => write!(f, "{value}"),
             }
         }
         Op::Reduce { axis, .. }

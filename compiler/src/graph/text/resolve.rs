@@ -186,16 +186,10 @@ fn problem<T>(at: &Spanned<T>, message: String) -> Problem {
 }
 
 fn tensor_type(ty: &Type<'_>) -> Result<TensorType, Problem> {
-    let element = match ty.element.value {
-        "f32" => ElementType::F32,
-        "i32" => ElementType::I32,
-        "bool" => ElementType::Bool,
-        other => {
-            return Err(problem(
-                &ty.element,
-                format!("`{other}` is no element type; these are f32, i32, bool"),
-            ));
-        }
+    let wanted = ty.element.value;
+    let Some(&(element, _)) = ElementType::ALL.iter().find(|(_, name)| *name == wanted) else {
+        let names = ElementType::ALL.map(|(_, name)| name).join(", ");
+        return Err(problem(&ty.element, format!("`{wanted}` is no element type; these are {names}")));
     };
     let shape = ty.shape.iter().map(size).collect::<Result<Vec<_>, _>>()?;
     shape::count(&shape).map_err(|what| problem(&ty.element, what))?;
@@ -216,6 +210,12 @@ fn operator(
     let typed = || ty.ok_or_else(|| problem(name, format!("{} needs its result's type written", name.value)));
     Ok(match name.value {
         "matmul" => Op::MatMul { transpose_b: attributes.flag("transpose_b") },
+        "conv" => Op::Conv {
+            strides: attributes.list("strides")?,
+            padding: attributes.pairs("padding")?,
+            dilations: attributes.list("dilations")?,
+            groups: attributes.size("groups")?,
+        },
         "select" => Op::Select,
         "reshape" => Op::Reshape { shape: typed()?.shape.clone() },
         "expand" => Op::Expand { shape: typed()?.shape.clone() },
@@ -289,6 +289,14 @@ impl<'a, 's> Attributes<'a, 's> {
             _ => None,
         });
         list.ok_or(missing)?.iter().map(size).collect()
+    }
+
+    fn pairs(&mut self, key: &str) -> Result<Vec<[usize; 2]>, Problem> {
+        let list = self.list(key)?;
+        match list.as_chunks::<2>() {
+            (pairs, []) => Ok(pairs.to_vec()),
+            _ => Err(problem(self.name, format!("`{key}` is a list of pairs"))),
+        }
     }
 
     /// The 32 bits of an element.

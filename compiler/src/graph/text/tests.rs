@@ -34,7 +34,21 @@ const EVERYTHING: &str = r#"graph "every \"thing\"" {
   n26 = softmax n25, axis=1 : f32[3, 3]
   n27 = cast n26 : i32[3, 3]
   n28 = append n1, n0, n2, axis=0 : f32[4, 3] ; /cache
-  inputs n2, n0
+  n29 = constant f8e4m3 [-0.0, 448.0, 0.001953125] : f32[3]
+  n30 = constant i4 [-8, 7, -1] : i32[3]
+  n31 = constant u4 splat 15 : i32[2, 3]
+  n32 = constant u4 hex "3412ff" : i32[5]
+  n33 = input "bytes" : i8[2, 3]
+  n34 = cast n30 : i8[3]
+  n35 = matmul n33, n33, transpose_b : i32[2, 2]
+  n36 = cast n0 : f8[2, 3]
+  n37 = pad n36, axis=0, before=0, after=1, value=0 : f8[3, 3]
+  n38 = matmul n36, n37 : f32[2, 3]
+  n39 = input "image" : f32[1, 2, 5, 5]
+  n40 = constant f32 splat 0.5 : f32[4, 1, 3, 3]
+  n41 = conv n39, n40, strides=[2, 1], padding=[1, 0, 1, 1], dilations=[1, 2], groups=2 : f32[1, 4, 2, 3]
+  n42 = round n41 : f32[1, 4, 2, 3]
+  inputs n2, n0, n33, n39
   output "y" = n27
   output "z" = n21
   state "past" -> "present" = n1 -> n28
@@ -78,7 +92,7 @@ fn refused() {
     let table = [
         (
             "graph \"t\" {\n  n0 = input \"x\" : f16[2]\n}",
-            "2:20: `f16` is no element type; these are f32, i32, bool\n2 |   n0 = input \"x\" : f16[2]\n  |                    ^^^",
+            "2:20: `f16` is no element type; these are f32, i32, bool, i8, f8\n2 |   n0 = input \"x\" : f16[2]\n  |                    ^^^",
         ),
         (
             "graph \"t\" { n0 = input \"ü\" }",
@@ -104,13 +118,19 @@ fn refused() {
             "1:42: softmax needs `axis=` and a number\n",
         ),
         ("graph \"t\" { n0 = constant i8 [1, 300] : i32[2] }", "1:34: 300 is no i8\n"),
+        ("graph \"t\" { n0 = constant i4 [-8, 8] : i32[2] }", "1:35: 8 is no i4\n"),
+        ("graph \"t\" { n0 = constant i8 [1] : i8[1] }", "1:30: a constant encoded as i8 cannot be i8[1]\n"),
+        (
+            "graph \"t\" { n0 = input \"x\" : i8[2] n1 = add n0, n0 }",
+            "1:41: add: an input must be f32 or i32, it is i8[2]\n",
+        ),
         (
             "graph \"t\" { n0 = constant i8 [1] : i32[2] }",
             "1:30: a constant i32[2] in i8 has 2 bytes, not 1\n",
         ),
         (
             "graph \"t\" { n0 = constant f8 absent : f32[2] }",
-            "1:27: `f8` is no encoding; encodings are f64, f32, f16, bf16, i64, i32, i16, i8, u8, bool\n",
+            "1:27: `f8` is no encoding; encodings are f64, f32, f16, bf16, i64, i32, i16, i8, u8, bool, f8e4m3, i4, u4\n",
         ),
         (
             "graph \"t\" { n0 = constant f64 splat 0 : f32[1000000000000] }",

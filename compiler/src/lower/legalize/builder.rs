@@ -181,7 +181,8 @@ impl Builder {
     pub(super) fn scalar(&mut self, element: ElementType, bits: u32) -> NodeId {
         match element {
             ElementType::F32 => self.real(f32::from_bits(bits)),
-            ElementType::I32 => self.integer(bits as i32),
+            // Elements of eight bits have been refused, and are padded with zeros alone.
+            ElementType::I32 | ElementType::I8 | ElementType::F8 => self.integer(bits as i32),
             ElementType::Bool => self.only(1 - (bits & 1) as usize, 1),
         }
     }

@@ -2,15 +2,38 @@
 
 use super::view::last;
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, UnaryOp, eval};
+use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, TensorType, UnaryOp, eval};
 
 /// Checks that a graph is in legal form. The error lists every node that is not, by its name in the model.
 pub fn check(graph: &Graph) -> Result<(), Diagnostic> {
+    report(graph, illegal)
+}
+
+/// Refuses what has no legal form whatever is made of it: elements of eight bits, convolutions, rounding to integers.
+pub(super) fn refuse(graph: &Graph) -> Result<(), Diagnostic> {
+    report(graph, |graph, id, _| {
+        let node = &graph.nodes[id];
+        match node.op {
+            Op::Conv { .. } => return Some("convolution is not lowered yet".to_owned()),
+            Op::Unary(UnaryOp::Round) => return Some("rounding to integers is not lowered yet".to_owned()),
+            _ => {}
+        }
+        let narrow = |ty: &TensorType| ty.element.is_narrow();
+        let found = narrow(&node.ty) || node.inputs.iter().any(|&input| narrow(graph.ty(input)));
+        found.then(|| "elements of eight bits are not lowered yet".to_owned())
+    })
+}
+
+/// One error for all runtime nodes of which `illegal` says something. It is told which nodes are constant.
+fn report(
+    graph: &Graph,
+    illegal: impl Fn(&Graph, NodeId, &dyn Fn(NodeId) -> bool) -> Option<String>,
+) -> Result<(), Diagnostic> {
     let constant = eval::is_constant(graph);
     let runtime = graph.nodes.keys().filter(|&node| !constant[node]);
     let mut problems: Vec<String> = runtime
         .filter_map(|id| {
-            let what = illegal(graph, id, |node| constant[node])?;
+            let what = illegal(graph, id, &|node| constant[node])?;
             let node = &graph.nodes[id];
             let name = if node.origin.is_empty() { id.to_string() } else { node.origin.clone() };
             Some(format!("{name} ({} to {}): {what}", node.op.name(), node.ty))
@@ -29,7 +52,7 @@ pub fn check(graph: &Graph) -> Result<(), Diagnostic> {
 }
 
 /// What is wrong with a runtime node.
-fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Option<String> {
+fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Option<String> {
     let node = &graph.nodes[id];
     let shape = &node.ty.shape;
     let input = |i: usize| &graph.nodes[node.inputs[i]];
@@ -59,6 +82,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: impl Fn(NodeId) -> bool) -> Opti
             (last(input_shape(0)) < 2 || last(shape) < 2)
                 .then(|| "an outer product or one of one column".to_owned())
         }
+        Op::Conv { .. } => plain("convolution is not lowered yet"),
         Op::Unary(op) => unary(*op),
         Op::Binary(op) => binary(*op, node.ty.element),
         Op::Cast(to) => match (input(0).ty.element, to) {
@@ -104,6 +128,7 @@ fn unary(op: UnaryOp) -> Option<String> {
         | UnaryOp::Not
         | UnaryOp::Floor
         | UnaryOp::RoundF16 => None,
+        UnaryOp::Round => Some("rounding to integers is not lowered yet".to_owned()),
         UnaryOp::Log => Some("the vector ALUs have no logarithm".to_owned()),
         UnaryOp::Sqrt | UnaryOp::Recip | UnaryOp::Sigmoid | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => {
             Some("not decomposed".to_owned())

@@ -21,6 +21,8 @@ pub(super) fn values(graph: &Graph, node: NodeId) -> Option<Vec<f64>> {
         Data::F32(values) => values.iter().map(|&x| x.into()).collect(),
         Data::I32(values) => values.iter().map(|&x| x.into()).collect(),
         Data::Bool(values) => values.iter().map(|&x| f64::from(u8::from(x))).collect(),
+        Data::I8(values) => values.iter().map(|&x| x.into()).collect(),
+        Data::F8(values) => values.iter().map(|x| x.to_f32().into()).collect(),
     })
 }
 

@@ -49,6 +49,7 @@ use cranelift_entity::SecondaryMap;
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
     let graph = fold::fold(graph);
+    check::refuse(&graph)?;
     let legal = prune::prune(&Pass::new(&graph).run());
     // What cannot be lowered is reported in the model's terms, before products multiply.
     check(&legal)?;
@@ -132,6 +133,8 @@ impl<'a> Pass<'a> {
                 b.emit_typed(node.op.clone(), &[], TensorType::new(node.ty.element, shape))
             }
             Op::MatMul { transpose_b } => product::matmul(b, inputs[0], inputs[1], *transpose_b),
+            // Refused before.
+            Op::Conv { .. } => b.emit(node.op.clone(), &inputs),
             Op::Unary(op) => pointwise::unary(b, *op, inputs[0]),
             Op::Binary(op) => pointwise::binary(b, *op, inputs[0], inputs[1]),
             Op::Select => b.select(inputs[0], inputs[1], inputs[2]),

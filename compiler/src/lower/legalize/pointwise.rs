@@ -37,6 +37,7 @@ pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId) -> NodeId {
         | UnaryOp::Tanh
         | UnaryOp::Relu
         | UnaryOp::Floor
+        | UnaryOp::Round
         | UnaryOp::Not
         | UnaryOp::RoundF16 => b.unary(op, x),
     }
@@ -164,7 +165,7 @@ fn not_negative(b: &Builder, x: NodeId, depth: usize) -> bool {
     match b.op(x) {
         Op::Unary(op) => match op {
             UnaryOp::Abs | UnaryOp::Exp | UnaryOp::Rsqrt | UnaryOp::Relu | UnaryOp::Sigmoid => true,
-            UnaryOp::RoundF16 | UnaryOp::Floor => follow(0),
+            UnaryOp::RoundF16 | UnaryOp::Floor | UnaryOp::Round => follow(0),
             UnaryOp::Sqrt => true,
             UnaryOp::Neg
             | UnaryOp::Log

@@ -89,7 +89,7 @@ fn column_to_row(b: &mut Builder, x: NodeId) -> NodeId {
     let axis = b.rank(x) - 2;
     super::reduce::halving(b, axis, diagonal, |b, x, y| match b.element(x) {
         ElementType::Bool => b.binary(BinaryOp::Or, x, y),
-        ElementType::F32 | ElementType::I32 => b.binary(BinaryOp::Add, x, y),
+        _ => b.binary(BinaryOp::Add, x, y),
     })
 }
 
@@ -158,7 +158,7 @@ fn exchange(b: &mut Builder, x: NodeId) -> NodeId {
             let turned = exchange(b, real);
             b.cast(ElementType::Bool, turned)
         }
-        ElementType::I32 => {
+        ElementType::I32 | ElementType::I8 | ElementType::F8 => {
             let mut permutation: Vec<usize> = (0..rank).collect();
             permutation.swap(rank - 1, rank - 2);
             b.emit(Op::Transpose { permutation }, &[x])

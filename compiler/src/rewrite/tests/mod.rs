@@ -4,6 +4,7 @@ mod build;
 mod rules;
 mod decoder;
 mod encoder;
+mod narrow;
 
 use std::collections::BTreeMap;
 

@@ -15,19 +15,30 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 
 /// numpy's product: a vector on the left is a row, one on the right a column, and the axis that this adds is dropped again.
 fn matmul(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (mut a, mut b) = (c.input(0)?, c.input(1)?);
-    let (row, column) = (c.ty(&a).shape.len() == 1, c.ty(&b).shape.len() == 1);
+    let (a, b) = (c.input(0)?, c.input(1)?);
+    with_vectors(c.build, &a, &b, product).map(|y| vec![y])
+}
+
+/// A product of tensors of any number of axes, by way of one of two axes or more.
+pub(super) fn with_vectors(
+    build: &mut Builder,
+    a: &Value,
+    b: &Value,
+    product: impl Fn(&mut Builder, &Value, &Value) -> Outcome,
+) -> Outcome {
+    let (mut a, mut b) = (a.clone(), b.clone());
+    let (row, column) = (build.shape(&a).len() == 1, build.shape(&b).len() == 1);
     if row {
-        let shape = [vec![1], c.ty(&a).shape].concat();
-        a = c.build.reshape(&a, shape)?;
+        let shape = [vec![1], build.shape(&a)].concat();
+        a = build.reshape(&a, shape)?;
     }
     if column {
-        let shape = [c.ty(&b).shape, vec![1]].concat();
-        b = c.build.reshape(&b, shape)?;
+        let shape = [build.shape(&b), vec![1]].concat();
+        b = build.reshape(&b, shape)?;
     }
-    let mut product = product(c.build, &a, &b)?;
+    let mut product = product(build, &a, &b)?;
     if row || column {
-        let mut shape = c.ty(&product).shape;
+        let mut shape = build.shape(&product);
         let rank = shape.len();
         if column {
             shape.remove(rank - 1);
@@ -35,9 +46,9 @@ fn matmul(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         if row {
             shape.remove(rank - 2);
         }
-        product = c.build.reshape(&product, shape)?;
+        product = build.reshape(&product, shape)?;
     }
-    Ok(vec![product])
+    Ok(product)
 }
 
 /// A product of tensors of two axes or more.

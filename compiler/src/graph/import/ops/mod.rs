@@ -1,29 +1,69 @@
 //! Translation of ONNX operators into the graph's closed set, by family.
 
+mod convolution;
 mod index;
+mod integer;
 mod matrix;
 mod normalize;
 mod pointwise;
+mod pool;
+mod quantize;
+mod recurrent;
 mod reduce;
 mod shape;
 
 use super::build::{Outcome, Value};
 use super::call::Call;
+use crate::onnx::proto::NodeProto;
+use crate::onnx::proto::tensor_proto::DataType;
 
 /// Translates one node: values of its outputs, in order; fewer where the rest is not asked for.
 pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 6] = [
+    let families: [fn(&str) -> Option<Translate>; 11] = [
         pointwise::translator,
         reduce::translator,
         shape::translator,
         index::translator,
         matrix::translator,
         normalize::translator,
+        quantize::translator,
+        integer::translator,
+        convolution::translator,
+        pool::translator,
+        recurrent::translator,
     ];
     families.iter().find_map(|family| family(operator))
+}
+
+/// The translator of an operator of another domain.
+pub(super) fn foreign(domain: &str, operator: &str) -> Option<Translate> {
+    if domain == "com.microsoft" { integer::contributed(operator) } else { None }
+}
+
+/// The model's element type of a node's output, from those of its inputs. Exact where it matters: for tensors of few bits.
+pub(super) fn output_type(node: &NodeProto, inputs: &[Option<DataType>], output: usize) -> Option<DataType> {
+    let input = |index: usize| inputs.get(index).copied().flatten();
+    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
+    let named = |name: &str| {
+        let value = i32::try_from(attribute(name)?.i()).ok()?;
+        DataType::try_from(value).ok().filter(|named| *named != DataType::Undefined)
+    };
+    let tensor = || DataType::try_from(attribute("value")?.t.as_ref()?.data_type()).ok();
+    match (node.op_type(), output) {
+        ("Constant" | "ConstantOfShape", _) => tensor(),
+        ("Cast", _) => named("to"),
+        ("CastLike" | "Where", _) => input(1),
+        ("QuantizeLinear", _) => input(2).or(named("output_dtype")).or(Some(DataType::Uint8)),
+        ("DynamicQuantizeLinear", 0 | 2) => Some(DataType::Uint8),
+        ("QLinearMatMul" | "QLinearConv", _) => input(7),
+        ("MatMulInteger" | "ConvInteger", _) => Some(DataType::Int32),
+        ("DequantizeLinear" | "DynamicQuantizeLinear", _) => Some(DataType::Float),
+        ("Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" | "If", _) => None,
+        _ => input(0),
+    }
 }
 
 /// Whether an operator gives its first input on, up to its element type.
@@ -31,5 +71,6 @@ pub(super) fn is_pass_through(operator: &str) -> bool {
     matches!(operator, "Identity" | "Cast" | "CastLike" | "Dropout")
 }
 
+pub(super) use convolution::Convolution;
 pub(super) use index::from_tensor;
 pub(super) use pointwise::element;

@@ -1,7 +1,7 @@
 //! Normalisations, in terms of reductions and pointwise operators.
 
-use super::Translate;
 use super::reduce::mean;
+use super::{Translate, convolution};
 use crate::graph::import::build::{Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, UnaryOp};
@@ -67,6 +67,9 @@ fn batch(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let variance = c.build.with_real(BinaryOp::Add, &variance, c.float("epsilon", 1e-5))?;
     let inverse = c.build.unary(UnaryOp::Rsqrt, &variance)?;
     let factor = c.build.binary(BinaryOp::Mul, &inverse, &scale)?;
+    if let Some(y) = convolution::normalized(c.build, &x, [&center, &factor, &bias])? {
+        return Ok(vec![y]);
+    }
     let apart = c.build.binary(BinaryOp::Sub, &x, &center)?;
     let y = c.build.binary(BinaryOp::Mul, &apart, &factor)?;
     c.build.binary(BinaryOp::Add, &y, &bias).map(|y| vec![y])

@@ -20,6 +20,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "Sin" => |c| unary(c, UnaryOp::Sin),
         "Cos" => |c| unary(c, UnaryOp::Cos),
         "Floor" => |c| unary(c, UnaryOp::Floor),
+        "Round" => |c| unary(c, UnaryOp::Round),
         "Not" => |c| unary(c, UnaryOp::Not),
         "Relu" => relu,
         "Ceil" => ceil,
@@ -93,7 +94,7 @@ fn mean(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 fn zero(c: &Call<'_>, a: &Value) -> Value {
     match c.ty(a).element {
         ElementType::I32 => Value::integer(0),
-        ElementType::F32 | ElementType::Bool => Value::real(0.0),
+        _ => Value::real(0.0),
     }
 }
 
@@ -101,7 +102,7 @@ fn relu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
     match c.ty(&a).element {
         ElementType::I32 => c.build.binary(BinaryOp::Max, &a, &Value::integer(0)).map(one),
-        ElementType::F32 | ElementType::Bool => c.build.unary(UnaryOp::Relu, &a).map(one),
+        _ => c.build.unary(UnaryOp::Relu, &a).map(one),
     }
 }
 
@@ -249,13 +250,24 @@ fn cast(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         .ok_or_else(|| Issue::Invalid(format!("it casts to element type {to}, which does not exist")))?;
     let element = element(data_type)
         .ok_or_else(|| Issue::Unsupported(format!("it casts to {}", data_type.as_str_name())))?;
+    if data_type == DataType::Float8e4m3fn {
+        if c.int("saturate", 1) == 0 {
+            return Err(Issue::Unsupported("a cast to float8 without saturation (saturate = 0)".to_owned()));
+        }
+        let narrow = c.build.cast(&a, ElementType::F8)?;
+        return c.build.cast(&narrow, element).map(one);
+    }
     c.build.cast(&a, element).map(one)
 }
 
 /// The graph's element type for one of ONNX's.
 pub(in crate::graph::import) fn element(data_type: DataType) -> Option<ElementType> {
     match data_type {
-        DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16 => Some(ElementType::F32),
+        DataType::Float
+        | DataType::Double
+        | DataType::Float16
+        | DataType::Bfloat16
+        | DataType::Float8e4m3fn => Some(ElementType::F32),
         DataType::Int64
         | DataType::Int32
         | DataType::Int16
@@ -263,7 +275,9 @@ pub(in crate::graph::import) fn element(data_type: DataType) -> Option<ElementTy
         | DataType::Uint64
         | DataType::Uint32
         | DataType::Uint16
-        | DataType::Uint8 => Some(ElementType::I32),
+        | DataType::Uint8
+        | DataType::Int4
+        | DataType::Uint4 => Some(ElementType::I32),
         DataType::Bool => Some(ElementType::Bool),
         _ => None,
     }

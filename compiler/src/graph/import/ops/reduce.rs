@@ -68,9 +68,7 @@ pub(super) fn mean(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
         ElementType::I32 => {
             build.binary(BinaryOp::Div, &sum, &Value::integer(i32::try_from(count).unwrap_or(i32::MAX)))
         }
-        ElementType::F32 | ElementType::Bool => {
-            build.with_real(BinaryOp::Mul, &sum, (1.0 / count as f64) as f32)
-        }
+        _ => build.with_real(BinaryOp::Mul, &sum, (1.0 / count as f64) as f32),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Models in, values out.
 
 mod cache;
+mod few_bits;
+mod windows;
 mod operators;
 mod recorded;
 mod refusals;

@@ -45,6 +45,8 @@ fn run(
             Data::F32(_) => DataType::Float,
             Data::I32(_) => DataType::Int64,
             Data::Bool(_) => DataType::Bool,
+            Data::I8(_) => DataType::Int8,
+            Data::F8(_) => DataType::Float8e4m3fn,
         };
         let dims: Vec<Dim> = input.shape.iter().map(|&axis| Dim::N(axis as i64)).collect();
         graph.input.push(value(&names[k], element, &dims));

@@ -91,9 +91,9 @@ fn operators() {
     custom.name = Some("fused_node".to_owned());
     let graph = GraphProto {
         node: vec![
-            node("Conv", "x x", "a", vec![]),
+            node("GRU", "x x", "a", vec![]),
             node("Add", "a x", "b", vec![]),
-            node("Conv", "b x", "c", vec![]),
+            node("GRU", "b x", "c", vec![]),
             custom,
             node("Pad", "x pads", "e", vec![text("mode", "reflect")]),
             node("Reshape", "x pads", "y", vec![]),
@@ -107,7 +107,7 @@ fn operators() {
     let text = error.to_string();
     for line in [
         "5 nodes",
-        "Conv (2 nodes): `Conv_0`, `Conv_2`",
+        "GRU (2 nodes): `GRU_0`, `GRU_2`",
         "com.example:Fused (1 node): `fused_node`",
         "Pad (1 node): mode `reflect`",
         "Reshape (1 node): its shape depend",

@@ -22,7 +22,7 @@ fn load(bytes: &'static [u8], bindings: &Bindings) -> Model {
                 &ty.shape[..],
                 (0..ty.elements()).map(|i| i32::from(i % 4 != 3)).collect::<Vec<_>>(),
             ),
-            ElementType::Bool => Tensor::bool(&ty.shape[..], vec![true; ty.elements()]),
+            _ => Tensor::bool(&ty.shape[..], vec![true; ty.elements()]),
         };
         loaded.values.insert(name.clone(), tensor);
     }

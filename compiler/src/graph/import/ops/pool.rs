@@ -1,0 +1,131 @@
+//! Pooling: axis by axis, the elements at one place of all windows are a slice, and slices are compared or added.
+
+use super::Translate;
+use super::convolution::Window;
+use super::reduce::mean;
+use crate::graph::eval::Tensor;
+use crate::graph::import::build::{Issue, Outcome, Value};
+use crate::graph::import::call::{Call, length};
+use crate::graph::{BinaryOp, ElementType, Op, ReduceOp};
+
+/// Longest window on an axis that is worth slices.
+const MAX_WINDOW: usize = 64;
+
+pub(super) fn translator(operator: &str) -> Option<Translate> {
+    Some(match operator {
+        "MaxPool" => |c| pool(c, BinaryOp::Max),
+        "AveragePool" => |c| pool(c, BinaryOp::Add),
+        "GlobalAveragePool" => |c| {
+            let x = c.input(0)?;
+            let axes: Vec<usize> = (2..c.ty(&x).shape.len()).collect();
+            mean(c.build, &x, &axes).map(|y| vec![y])
+        },
+        "GlobalMaxPool" => |c| {
+            let x = c.input(0)?;
+            let mut axes = 2..c.ty(&x).shape.len();
+            axes.try_fold(x, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[x]))
+                .map(|y| vec![y])
+        },
+        _ => return None,
+    })
+}
+
+/// One spatial axis: where its windows are.
+struct Axis {
+    axis: usize,
+    length: usize,
+    kernel: usize,
+    stride: usize,
+    padding: [usize; 2],
+    dilation: usize,
+    /// Number of windows.
+    count: usize,
+}
+
+fn pool(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
+    let mut x = c.input(0)?;
+    let ty = c.ty(&x);
+    let kernel = c.ints("kernel_shape").unwrap_or_default();
+    let kernel = kernel.iter().map(|&k| length(k)).collect::<Outcome<Vec<_>>>()?;
+    if ty.shape.len() < 3 || kernel.is_empty() {
+        return Err(Issue::Invalid(format!("windows of {kernel:?} on {ty}")));
+    }
+    if kernel.iter().any(|&k| k > MAX_WINDOW) {
+        return Err(Issue::Unsupported(format!("windows of {kernel:?}; at most {MAX_WINDOW} on an axis")));
+    }
+    let window = Window::read(c, kernel, &ty.shape[2..])?;
+    let axes = axes(&window, &ty.shape, c.int("ceil_mode", 0) != 0)?;
+    let around = match (op, ty.element) {
+        (BinaryOp::Max, ElementType::I32) => i32::MIN.cast_unsigned(),
+        (BinaryOp::Max, _) => f32::NEG_INFINITY.to_bits(),
+        _ => 0,
+    };
+    for axis in &axes {
+        x = slices(c, &x, axis, op, around)?;
+    }
+    if op == BinaryOp::Add {
+        x = divided(c, &x, &axes, c.int("count_include_pad", 0) != 0)?;
+    }
+    Ok(vec![x])
+}
+
+fn axes(window: &Window, shape: &[usize], ceil: bool) -> Outcome<Vec<Axis>> {
+    let axis = |i: usize| {
+        let (kernel, stride, dilation) = (window.kernel[i], window.strides[i], window.dilations[i]);
+        let (padding, length) = (window.padding[i], shape[i + 2]);
+        let reach = (kernel - 1).checked_mul(dilation).and_then(|reach| reach.checked_add(1));
+        let padded = length.checked_add(padding[0]).and_then(|n| n.checked_add(padding[1]));
+        let free = padded.zip(reach).and_then(|(padded, reach)| padded.checked_sub(reach));
+        let free = free
+            .ok_or_else(|| Issue::Invalid(format!("a window of {kernel} does not fit on axis {}", i + 2)))?;
+        let mut count = if ceil { free.div_ceil(stride) } else { free / stride } + 1;
+        // A window does not begin behind the data.
+        if ceil && (count - 1) * stride >= length + padding[0] {
+            count -= 1;
+        }
+        Ok(Axis { axis: i + 2, length, kernel, stride, padding, dilation, count })
+    };
+    (0..window.kernel.len()).map(axis).collect()
+}
+
+/// All windows of an axis at once: their first elements, their second ones, and so on, joined by `op`.
+fn slices(c: &mut Call<'_>, x: &Value, a: &Axis, op: BinaryOp, around: u32) -> Outcome {
+    let [before, _] = a.padding;
+    let end = (a.count - 1) * a.stride + (a.kernel - 1) * a.dilation + 1;
+    let after = end.saturating_sub(a.length + before);
+    let x = c.build.apply(Op::Pad { axis: a.axis, before, after, value: around }, std::slice::from_ref(x))?;
+    let mut joined: Option<Value> = None;
+    for element in 0..a.kernel {
+        let start = element * a.dilation;
+        let slice = Op::Slice { axis: a.axis, start, count: a.count, step: a.stride };
+        let part = c.build.apply(slice, std::slice::from_ref(&x))?;
+        joined = Some(match joined {
+            None => part,
+            Some(joined) => c.build.binary(op, &joined, &part)?,
+        });
+    }
+    joined.ok_or_else(|| Issue::Invalid("an empty window".to_owned()))
+}
+
+/// Sums over windows, divided by how many elements there are in each.
+fn divided(c: &mut Call<'_>, sums: &Value, axes: &[Axis], include_padding: bool) -> Outcome {
+    let counts = |a: &Axis| -> Vec<usize> {
+        let [before, after] = a.padding;
+        let inside = if include_padding { 0..before + a.length + after } else { before..before + a.length };
+        let elements = |window: usize| (0..a.kernel).map(move |k| window * a.stride + k * a.dilation);
+        (0..a.count).map(|window| elements(window).filter(|at| inside.contains(at)).count()).collect()
+    };
+    let mut total = vec![1.0f32];
+    for axis in axes {
+        let counts = counts(axis);
+        total = total.iter().flat_map(|&sofar| counts.iter().map(move |&n| sofar * n as f32)).collect();
+    }
+    let shape: Vec<usize> = axes.iter().map(|axis| axis.count).collect();
+    let first = total.first().copied().unwrap_or(1.0);
+    let by = if total.iter().all(|&n| n == first) {
+        Value::real(first)
+    } else {
+        Value::known(Tensor::f32(shape, total))
+    };
+    c.build.binary(BinaryOp::Div, sums, &by)
+}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use half::f16;
 use isa::program::SegmentData;
-use isa::{Chip, Element, Segment};
+use isa::{Chip, Element, Format, Segment, numeric};
 
 use super::Names;
 use crate::diagnostic::Diagnostic;
@@ -84,6 +84,8 @@ fn encode(array: &Storage, words: &[u32]) -> Vec<u32> {
         Element::F16 => {
             words.iter().map(|&word| u32::from(f16::from_f32(f32::from_bits(word)).to_bits())).collect()
         }
+        Element::I8 => words.iter().map(|&word| numeric::narrow(Format::I8, word)).collect(),
+        Element::F8 => words.iter().map(|&word| numeric::narrow(Format::F8, word)).collect(),
         _ => words.to_vec(),
     }
 }

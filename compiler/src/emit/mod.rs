@@ -142,17 +142,11 @@ impl Assembler<'_> {
                 from: self.stream(from),
                 to: self.stream(to),
             }),
-            Act::Lw(stream, count, row, row_stride) => Instruction::Mxm(Mxm::Lw {
-                stream: self.stream(stream),
-                count,
-                row,
-                row_stride,
-                format: isa::Format::F16,
-            }),
-            Act::Iw => Instruction::Mxm(Mxm::Iw),
-            Act::Abc(stream) => {
-                Instruction::Mxm(Mxm::Abc { stream: self.stream(stream), format: isa::Format::F16 })
+            Act::Lw(stream, count, row, row_stride, format) => {
+                Instruction::Mxm(Mxm::Lw { stream: self.stream(stream), count, row, row_stride, format })
             }
+            Act::Iw => Instruction::Mxm(Mxm::Iw),
+            Act::Abc(stream, format) => Instruction::Mxm(Mxm::Abc { stream: self.stream(stream), format }),
             Act::Acc(address, mode, emit) => {
                 Instruction::Mxm(Mxm::Acc { address, mode, emit: emit.map(|to| self.stream(to)) })
             }

@@ -1,7 +1,7 @@
 //! Runs of one queue, each over before the next begins: a run that has another one in its pauses is told in parts.
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use isa::{Instruction, Mem, Mxm, Run, Sxm};
 
@@ -79,7 +79,9 @@ fn advance(instruction: &mut Instruction, step: i32, window_step: i32) {
         }
         Instruction::Mxm(Mxm::Lw { row, .. }) => *row = row.wrapping_add_signed(step as i16),
         Instruction::Mxm(Mxm::Acc { address, .. }) => *address = address.wrapping_add_signed(step as i16),
-        Instruction::Sxm(Sxm::Permute { map, .. } | Sxm::Select { map, .. } | Sxm::Distribute { map, .. }) => {
+        Instruction::Sxm(
+            Sxm::Permute { map, .. } | Sxm::Select { map, .. } | Sxm::Distribute { map, .. },
+        ) => {
             *map = map.wrapping_add_signed(step as i16);
         }
         Instruction::Sxm(Sxm::Shift { lanes, .. }) => *lanes = lanes.wrapping_add(step as i16),
@@ -98,7 +100,8 @@ mod tests {
 
     fn read(cycle: u64, address: u32, repeats: &[(u32, u32, i32)]) -> Run {
         let stream = Stream { number: 0, direction: Direction::East };
-        let repeat = |&(count, interval, step): &(u32, u32, i32)| Repeat { count, interval, step, window_step: 0 };
+        let repeat =
+            |&(count, interval, step): &(u32, u32, i32)| Repeat { count, interval, step, window_step: 0 };
         let repeats = repeats.iter().map(repeat).collect();
         Run { cycle, instruction: Instruction::Mem(Mem::Read { address, stream }), repeats, node: 0 }
     }

@@ -19,7 +19,12 @@ pub(crate) fn ports(graph: &Graph, kernels: &Kernels, schedule: &Schedule) -> Re
             Role::Constant | Role::Mask { .. } | Role::Temporary => continue,
         };
         let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
-        let parts = parts(id, array, kernels, schedule)?;
+        for copy in 1..kernels.storages.plan.copies(array.region(), array.element.bytes()) {
+            let (element, parts) = (array.element, parts(id, array, kernels, schedule, copy)?);
+            let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
+            ports.push(Port { name: name.clone(), kind, element, shape, parts });
+        }
+        let parts = parts(id, array, kernels, schedule, 0)?;
         let port = Port { name: name.clone(), kind, element: array.element, shape, parts };
         if let Role::State(_, output) = &array.role
             && !ports.iter().any(|old| old.name == *output)
@@ -37,6 +42,7 @@ fn parts(
     array: &Storage,
     kernels: &Kernels,
     schedule: &Schedule,
+    copy: u16,
 ) -> Result<Vec<Placement>, Diagnostic> {
     let tiles = array.tiles();
     let mut runs: Vec<(Region, u32, u32)> = Vec::new();
@@ -57,7 +63,7 @@ fn parts(
             let count = array.tile_rows.div_ceil(array.rows_per_stripe);
             let stripe = |stripe: u32| -> Vec<(Hemisphere, u16)> {
                 (0..width)
-                    .map(|byte| (region.hemisphere(), plan.slice(region, stripe, width, byte)))
+                    .map(|byte| (region.hemisphere(), plan.slice(region, stripe, width, byte) + copy))
                     .collect()
             };
             Ok(Placement {

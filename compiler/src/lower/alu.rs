@@ -85,6 +85,10 @@ impl AluProgram {
             UnaryOp::Relu => self.push(VxmOp::Relu, a, None),
             UnaryOp::RoundF16 => self.push(VxmOp::RoundF16, a, None),
             UnaryOp::Not => self.two(VxmOp::Xor, a, ONES),
+            UnaryOp::Round => {
+                let integer = self.push(VxmOp::ToInt, a, None);
+                self.push(VxmOp::ToFloat, integer, None)
+            }
             UnaryOp::Floor => {
                 let integer = self.push(VxmOp::ToInt, a, None);
                 let nearest = self.push(VxmOp::ToFloat, integer, None);
@@ -124,6 +128,12 @@ impl AluProgram {
 
     fn cast(&mut self, from: ElementType, to: ElementType, a: Value) -> Result<Value, String> {
         Ok(match (from, to) {
+            (ElementType::F32 | ElementType::I32, ElementType::I8) => {
+                let integer = if from == ElementType::F32 { self.push(VxmOp::ToInt, a, None) } else { a };
+                let most = self.two(VxmOp::IntMin, integer, Value::Immediate(127));
+                self.two(VxmOp::IntMax, most, Value::Immediate(-128i32 as u32))
+            }
+            (ElementType::I8, ElementType::F32) => self.push(VxmOp::ToFloat, a, None),
             (ElementType::Bool, ElementType::F32) => {
                 self.two(VxmOp::And, a, Value::Immediate(1f32.to_bits()))
             }

@@ -10,8 +10,8 @@ use super::alu::is_pointwise;
 use super::context::{Context, is_f16};
 use super::floorplan::Floorplan;
 use super::fuse::{Groups, program, users};
-use super::tiling::{Pace, Site, Weights, share};
 use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
+use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{ElementType, NodeId, Op, ReduceOp};
@@ -80,7 +80,7 @@ pub fn arrays(
         let mut made = Forms::default();
         let role = builder.role(node);
         if let Some(pace) = need.tiles.filter(|_| !need.striped) {
-            made.tiles = Some(builder.tiles(node, Element::F16, role.clone(), &pace));
+            made.tiles = Some(builder.tiles(node, builder.operand_type(node), role.clone(), &pace));
         }
         if need.striped {
             made.striped = Some(builder.striped(node, Element::F16, role.clone()));
@@ -167,10 +167,12 @@ fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
 fn pace(context: &Context<'_>, chip: &Chip, node: NodeId) -> Result<Pace, Diagnostic> {
     let stripes = Floorplan::new(chip)?.stripes;
     let weights = context.graph.nodes[node].inputs[1];
-    let batches = context.rows(weights) / context.graph.shape(weights).iter().rev().nth(1).copied().unwrap_or(1).max(1);
+    let batches =
+        context.rows(weights) / context.graph.shape(weights).iter().rev().nth(1).copied().unwrap_or(1).max(1);
     let vectors = context.rows(node) / batches.max(1);
     let vectors = vectors.clamp(1, usize::from(chip.mxm.accumulators)) as u32;
-    Ok(Pace { stripes: stripes.into(), vectors, cycles: 2 })
+    let narrow = context.graph.nodes[weights].ty.element.is_narrow();
+    Ok(Pace { stripes: stripes.into(), vectors, cycles: if narrow { 1 } else { 2 } })
 }
 
 fn needs(
@@ -230,6 +232,10 @@ fn needs(
     }
     for (_, node) in &context.graph.outputs {
         needs[context.base(*node)].plain = true;
+    }
+    // Elements of eight bits are for the planes only.
+    for (node, data) in context.graph.nodes.iter() {
+        needs[node].plain &= !data.ty.element.is_narrow();
     }
     // Products, reductions and moves write 32 bits; the other forms are made from those.
     for (node, data) in context.graph.nodes.iter() {
@@ -352,9 +358,9 @@ impl Builder<'_, '_> {
     fn word_type(&self, node: NodeId) -> Element {
         match self.context.graph.nodes[node].ty.element {
             ElementType::F32 => Element::F32,
-            // Elements of eight bits have been refused.
-            ElementType::I32 | ElementType::I8 => Element::I32,
-            ElementType::F8 => Element::F32,
+            ElementType::I32 => Element::I32,
+            ElementType::I8 => Element::I8,
+            ElementType::F8 => Element::F8,
             ElementType::Bool => Element::Mask,
         }
     }
@@ -383,11 +389,17 @@ impl Builder<'_, '_> {
         self.storages.arrays.push(storage)
     }
 
+    /// How a plane wants an operand: elements of eight bits as they are, others in binary16.
+    fn operand_type(&self, node: NodeId) -> Element {
+        let ty = &self.context.graph.nodes[node].ty;
+        if ty.element.is_narrow() { self.word_type(node) } else { Element::F16 }
+    }
+
     fn halves(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
         let pair = self.pairs % self.storages.plan.pairs;
         self.pairs += 1;
         Hemisphere::BOTH.map(|hemisphere| {
-            let mut storage = self.storage(node, Element::F16, role.clone());
+            let mut storage = self.storage(node, self.operand_type(node), role.clone());
             storage.lie(Region::Pair(hemisphere, pair));
             self.storages.arrays.push(storage)
         })
@@ -399,8 +411,7 @@ impl Builder<'_, '_> {
         let shape = self.context.graph.shape(node);
         storage.rows = if shape.len() < 2 { 1 } else { shape[shape.len() - 2] as u32 };
         storage.batches = self.context.rows(node) as u32 / storage.rows.max(1);
-        let weights =
-            Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
+        let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
         // The emptier sites first, so that the odd tiles of small products go there.
         let mut sites = Site::all(self.chip, element.bytes());
         let words = |site: &Site, set: u16| self.set_use.get(&site.region(set)).copied().unwrap_or(0);

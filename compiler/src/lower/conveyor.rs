@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use isa::Chip;
 use isa::instruction::AccMode;
 use isa::place::{MxmPort, Queue, Slice};
+use isa::stream::Format;
 
 use super::arrays::Arrays;
 use super::compress::Item;
 use super::floorplan::position;
 use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, MxmRole, StreamRef, WordRef};
-use super::pass::emit;
+use super::pass::{emit, format};
 use super::storage::{Storage, StorageId, Unit};
 use super::tiling::Site;
 use crate::graph::NodeId;
@@ -59,12 +60,7 @@ pub struct Belt<'a> {
 impl Belt<'_> {
     /// The flow of one site: `units` in order, with the rows of activations and results of each, and where its sums go. `by_chunk` takes all
     /// units' first chunks first, and so on.
-    pub fn flow(
-        &self,
-        site: Site,
-        units: &[(Unit, Vec<(u32, u32)>, Target)],
-        by_chunk: bool,
-    ) -> Flow {
+    pub fn flow(&self, site: Site, units: &[(Unit, Vec<(u32, u32)>, Target)], by_chunk: bool) -> Flow {
         let mut flow = Flow::new(self.node, "conveyor");
         let windows = self.windows(units, by_chunk);
         let streams = self.weights(&mut flow, site, &windows);
@@ -90,6 +86,10 @@ impl Belt<'_> {
 
     fn bytes(&self) -> usize {
         self.storage(self.weights).element.bytes()
+    }
+
+    fn format(&self) -> Format {
+        format(self.storage(self.weights).element)
     }
 
     /// Cycles that an activation keeps the site busy.
@@ -159,7 +159,8 @@ impl Belt<'_> {
             (window.load, window.load + rows.max(0))
         };
         // Loading, installing and the next tile's loading: no more windows than that are under way at once.
-        let near = before.len().saturating_sub(usize::from(self.chip.latency.load + self.chip.latency.install) + 2);
+        let near =
+            before.len().saturating_sub(usize::from(self.chip.latency.load + self.chip.latency.install) + 2);
         if let Some(next) = after.first() {
             let (from, to) = last(next);
             let mut vectors = before[near..index].iter().flat_map(|window| &window.vectors);
@@ -168,7 +169,10 @@ impl Belt<'_> {
             }
         }
         let taken: Vec<(i64, i64)> = before[near..].iter().chain(after.first()).map(last).collect();
-        let idle = index.checked_sub(1).and_then(|index| before[index].vectors.last()).map_or(i64::MIN, |&abc| abc + cycles);
+        let idle = index
+            .checked_sub(1)
+            .and_then(|index| before[index].vectors.last())
+            .map_or(i64::MIN, |&abc| abc + cycles);
         let mut cycle = ready(&before[index]).max(idle);
         for vector in 0..before[index].vectors.len() {
             while let Some(&(_, free)) = taken.iter().find(|(from, to)| (*from..*to).contains(&cycle)) {
@@ -192,7 +196,8 @@ impl Belt<'_> {
         let nearest = plan.slices(region).start;
         let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
         let last = &windows[windows.len() - 1];
-        let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + i64::from(last.unit.per_stripe));
+        let end =
+            last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + i64::from(last.unit.per_stripe));
         let width = plan.stripes * bytes as u16;
         let stream = flow.stream(hemisphere.outward(), width, path, (windows[0].load - mxm, end - mxm));
         let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
@@ -207,7 +212,7 @@ impl Belt<'_> {
         }
         for ((count, per_stripe), items) in loads {
             emit(flow, queue(MxmPort::Load), items, |row, _| {
-                Act::Lw(StreamRef(stream, 0), count as u8, row as u16, per_stripe as u16)
+                Act::Lw(StreamRef(stream, 0), count as u8, row as u16, per_stripe as u16, self.format())
             });
         }
         let installs = windows.iter().map(|window| Item::once(self.install(window), 0)).collect();
@@ -224,9 +229,12 @@ impl Belt<'_> {
                     (0..count).map(move |row| Item::once(start + window.load + i64::from(row), word + row))
                 });
                 let to = StreamRef(stream, (stripe as usize * bytes + byte) as u16);
-                emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
-                    Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to)
-                });
+                emit(
+                    flow,
+                    FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)),
+                    items.collect(),
+                    |word, _| Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to),
+                );
             }
         }
         stream
@@ -261,7 +269,8 @@ impl Belt<'_> {
             let start = -(mxm - 1 - i64::from(slice)) - read;
             let items = windows.iter().flat_map(|window| {
                 let vectors = window.vectors.iter().zip(rows_of(window));
-                vectors.map(move |(abc, (row, _))| Item::once(start + abc, left.locate(*row, window.chunk).word))
+                vectors
+                    .map(move |(abc, (row, _))| Item::once(start + abc, left.locate(*row, window.chunk).word))
             });
             let to = StreamRef(streams, (to + byte) as u16);
             emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
@@ -280,7 +289,9 @@ impl Belt<'_> {
             flow.reads.extend([first, last].map(|cycle| Access { storage: self.left, vector, cycle }));
         }
         let abcs = windows.iter().flat_map(|window| &window.vectors).map(|&abc| Item::once(abc, 0)).collect();
-        emit(flow, queue(MxmPort::Stream), abcs, |_, _| Act::Abc(StreamRef(streams, to as u16)));
+        emit(flow, queue(MxmPort::Stream), abcs, |_, _| {
+            Act::Abc(StreamRef(streams, to as u16), self.format())
+        });
         let arrival = i64::from(self.chip.latency.product) + i64::from(self.chip.stagger());
         let mut sums = Sums { stream: flow.streams.len(), puts: Vec::new() };
         let mut acts: BTreeMap<(bool, bool), Vec<Item>> = BTreeMap::new();

@@ -64,6 +64,11 @@ impl Floorplan {
         first..first + count
     }
 
+    /// How often an element of a number of bytes is held: a pair of slices has a copy of bytes for each of two planes.
+    pub fn copies(&self, region: Region, width: usize) -> u16 {
+        if matches!(region, Region::Pair(..)) && width == 1 { 2 } else { 1 }
+    }
+
     /// Slices of a hemisphere that hold no weights: those nearest to the VXM.
     pub fn inner(&self) -> u16 {
         self.first_of_set(0)

@@ -80,12 +80,12 @@ pub enum Act {
     },
     /// SXM Permute of four streams.
     Permute(MapId, StreamRef, StreamRef),
-    /// MXM LW of binary16 rows: count, first row, stride.
-    Lw(StreamRef, u8, u16, u16),
+    /// MXM LW: count, first row, stride.
+    Lw(StreamRef, u8, u16, u16, Format),
     /// MXM IW.
     Iw,
     /// MXM ABC.
-    Abc(StreamRef),
+    Abc(StreamRef, Format),
     /// MXM ACC.
     Acc(u16, AccMode, Option<StreamRef>),
 }

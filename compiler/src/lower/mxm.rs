@@ -6,6 +6,7 @@
 use isa::Chip;
 use isa::instruction::AccMode;
 use isa::place::{Hemisphere, MxmPort, Queue, Slice};
+use isa::stream::Format;
 
 use super::arrays::{Arrays, bad_node};
 use super::compress::Item;
@@ -13,8 +14,8 @@ use super::context::Context;
 use super::floorplan::position;
 use super::flow::{Access, Act, Flow, FlowQueue, MxmRole, StreamRef, WordRef};
 use super::pass::{emit, repeat};
-use super::tiled::{Sharing, Tiled};
 use super::storage::{Role, Storage, StorageId, Unit};
+use super::tiled::{Sharing, Tiled};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
 
@@ -134,14 +135,17 @@ impl Product<'_> {
         let full = tile.unit.rows - (stripes - 1) * per_stripe;
         for (first, end, count) in [(0, full, stripes), (full, per_stripe, stripes - 1)] {
             if first < end && count > 0 {
-                let act = Act::Lw(StreamRef(stream, 0), count as u8, first as u16, per_stripe as u16);
+                let act =
+                    Act::Lw(StreamRef(stream, 0), count as u8, first as u16, per_stripe as u16, Format::F16);
                 let items = (first..end).map(|c| Item::once(i64::from(c), c)).collect();
                 emit(
                     &mut flow,
                     FlowQueue::Fixed(Queue::Mxm(hemisphere, 0, MxmPort::Load)),
                     items,
                     |row, _| match act {
-                        Act::Lw(stream, count, _, stride) => Act::Lw(stream, count, row as u16, stride),
+                        Act::Lw(stream, count, _, stride, format) => {
+                            Act::Lw(stream, count, row as u16, stride, format)
+                        }
                         other => other,
                     },
                 );
@@ -209,7 +213,7 @@ impl Product<'_> {
             flow.reads.push(Access { storage: left, vector, cycle: start + 2 * i as i64 });
         }
         let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, 0, port));
-        flow.run(queue(MxmPort::Stream), 0, Act::Abc(StreamRef(input, 0)), repeat(count, 2));
+        flow.run(queue(MxmPort::Stream), 0, Act::Abc(StreamRef(input, 0), Format::F16), repeat(count, 2));
         let arrival = i64::from(self.chip.latency.product) + i64::from(self.chip.stagger());
         let mode = if tile.chunk == 0 { AccMode::Start } else { AccMode::Add };
         let sums = last.then(|| self.sums(&mut flow, tile, activations, arrival));

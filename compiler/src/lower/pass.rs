@@ -208,8 +208,10 @@ impl Pass<'_> {
             flow.writes.push(Access { storage, vector: array.vector(row, chunk), cycle: put(i) + far });
         }
         for ((region, stripe), vectors) in stripes {
-            for byte in 0..width {
-                let slice = self.arrays.storages.plan.slice(region, stripe, width, byte);
+            let plan = &self.arrays.storages.plan;
+            let copies = plan.copies(region, width);
+            for (byte, copy) in (0..width).flat_map(|byte| (0..copies).map(move |copy| (byte, copy))) {
+                let slice = plan.slice(region, stripe, width, byte) + copy;
                 let distance = 1 + i64::from(slice);
                 let items = vectors.iter().map(|&(i, word)| Item::once(put(i) + distance, word)).collect();
                 emit(flow, FlowQueue::Fixed(Queue::MemWrite(hemisphere, slice)), items, |word, _| {

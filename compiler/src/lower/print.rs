@@ -90,11 +90,11 @@ fn write_act(f: &mut fmt::Formatter<'_>, act: &Act) -> fmt::Result {
             }
         }
         Act::Permute(map, from, to) => write!(f, "Permute m{map} {} -> {}", Group(from), Group(to)),
-        Act::Lw(from, count, row, stride) => {
-            write!(f, "LW {} x{count} row {row} stride {stride}", Group(from))
+        Act::Lw(from, count, row, stride, format) => {
+            write!(f, "LW {} x{count} row {row} stride {stride} {format}", Group(from))
         }
         Act::Iw => write!(f, "IW"),
-        Act::Abc(from) => write!(f, "ABC {}", Group(from)),
+        Act::Abc(from, format) => write!(f, "ABC {} {format}", Group(from)),
         Act::Acc(address, mode, emit) => {
             write!(f, "ACC {address} {mode:?}")?;
             match emit {

@@ -117,7 +117,7 @@ impl Tiled<'_> {
         let region = regions.min_by_key(clashes).unwrap_or(Region::Group(Hemisphere::East, 0));
         arrays.storages.arrays.push(Storage {
             node: self.node,
-            element: Element::F32,
+            element: arrays.storages.arrays[self.out].element,
             role: Role::Temporary,
             columns: self.chip.lanes,
             broadcast: false,
@@ -143,9 +143,11 @@ impl Tiled<'_> {
         let feeds: Vec<Feed> =
             parts.iter().map(|&storage| Feed { storage, vectors: vectors.clone() }).collect();
         let mut program = AluProgram::default();
+        let add =
+            if arrays.storages.arrays[self.out].element == Element::I32 { VxmOp::IntAdd } else { VxmOp::Add };
         let mut sum = Value::Input(0);
         for part in 1..parts.len() {
-            sum = program.push(VxmOp::Add, sum, Some(Value::Input(part)));
+            sum = program.push(add, sum, Some(Value::Input(part)));
         }
         let pass = Pass { chip: self.chip, arrays, node: self.node, name: "add", space: &space };
         pass.flow(&feeds, &program, &[(Forms { plain: Some(self.out), ..Forms::default() }, sum)])

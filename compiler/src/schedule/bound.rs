@@ -27,8 +27,11 @@ pub fn bound(kernels: &Kernels, chip: &Chip) -> Bound {
         for run in &flow.runs {
             let count: u64 = run.repeats.iter().map(|repeat| u64::from(repeat.count)).product();
             match run.act {
-                Act::Lw(_, vectors, ..) => weight_streams += count * 2 * u64::from(vectors),
-                Act::Abc(_) => products += 2 * count,
+                Act::Lw(_, vectors, _, _, format) => {
+                    weight_streams += count * u64::from(format.streams()) * u64::from(vectors);
+                }
+                // Of four planes, binary16 takes two for two cycles.
+                Act::Abc(_, format) => products += count * u64::from(format.streams()).pow(2),
                 Act::Alu { .. } if matches!(run.queue, FlowQueue::Alu(_)) => operations += count,
                 _ => {}
             }
@@ -37,7 +40,7 @@ pub fn bound(kernels: &Kernels, chip: &Chip) -> Bound {
     let per_hemisphere = u64::from(chip.streams.min(2 * chip.mxm.load_streams_per_plane));
     let candidates = [
         (weight_streams.div_ceil(2 * per_hemisphere), "weight streaming"),
-        (products / 2, "products"),
+        (products / 4, "products"),
         (operations.div_ceil(u64::from(chip.vxm.alus)), "vector operations"),
         (longest_path(kernels, chip), "dependences"),
     ];

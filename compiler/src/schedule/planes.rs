@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use isa::place::Hemisphere;
 use isa::Chip;
 use isa::chip::Latency;
+use isa::place::Hemisphere;
 
 use crate::lower::flow::{Conveyor, MxmRole};
 
@@ -72,7 +72,9 @@ impl Planes {
         }
         match self.planes.get(&(hemisphere, 1)) {
             // A pair needs plane 1 at rest.
-            Some(other) if paired && !other.paired => from = from.max(other.idle.max(other.ready) + self.drain),
+            Some(other) if paired && !other.paired => {
+                from = from.max(other.idle.max(other.ready) + self.drain)
+            }
             _ => {}
         }
         if number == 1 && !paired && own.paired {

@@ -169,7 +169,8 @@ impl Reservations {
     /// The earliest start from `start` on at which these streams may be free.
     fn streams_free(&self, use_: &StreamUse, base: u16, start: i64) -> i64 {
         let numbers = base..base + use_.width;
-        let lines = numbers.flat_map(|number| self.zones(use_).map(move |zone| (use_.direction, zone, number)));
+        let lines =
+            numbers.flat_map(|number| self.zones(use_).map(move |zone| (use_.direction, zone, number)));
         let timelines = lines.filter_map(|line| self.slots.get(&line));
         timelines.map(|timeline| timeline.next_free_all(&use_.slots, start)).max().unwrap_or(start)
     }

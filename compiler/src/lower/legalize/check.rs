@@ -14,13 +14,17 @@ pub(super) fn refuse(graph: &Graph) -> Result<(), Diagnostic> {
     report(graph, |graph, id, _| {
         let node = &graph.nodes[id];
         match node.op {
-            Op::Conv { .. } => return Some("convolution is not lowered yet".to_owned()),
-            Op::Unary(UnaryOp::Round) => return Some("rounding to integers is not lowered yet".to_owned()),
-            _ => {}
+            Op::Conv { .. } => Some("convolution is not lowered yet".to_owned()),
+            // Eight bits are for the planes: what is cast is multiplied.
+            Op::Cast(_) | Op::MatMul { .. } | Op::Input(_) | Op::Reshape { .. } | Op::Transpose { .. } => {
+                None
+            }
+            _ => {
+                let narrow = |ty: &TensorType| ty.element.is_narrow();
+                let found = narrow(&node.ty) || node.inputs.iter().any(|&input| narrow(graph.ty(input)));
+                found.then(|| format!("{} of elements of eight bits is not lowered yet", node.op.name()))
+            }
         }
-        let narrow = |ty: &TensorType| ty.element.is_narrow();
-        let found = narrow(&node.ty) || node.inputs.iter().any(|&input| narrow(graph.ty(input)));
-        found.then(|| "elements of eight bits are not lowered yet".to_owned())
     })
 }
 

@@ -6,7 +6,6 @@
 pub mod timeline;
 pub mod reservation;
 pub mod memory;
-pub mod bound;
 pub(crate) mod print;
 
 use std::collections::BTreeMap;

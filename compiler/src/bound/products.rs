@@ -75,10 +75,9 @@ pub(super) fn products(
         let seen =
             loaded.entry(right.base).or_insert_with(|| vec![false; rows::row_count(graph, right.base)]);
         let (all, fresh) = mark(&right.rows, seen);
-        let pairs = pairs(graph, node, &left, &right);
-        let per_row = (pairs / pairs_rows(&left).max(1)).max(1);
+        let (pairs, per_row) = pairs(graph, node, &left, &right);
         let chunks = vectors(&left, a);
-        let passes = pairs_rows(&left) * per_row.div_ceil(tile).max(1);
+        let passes = left_rows(&left) * per_row.div_ceil(tile).max(1);
         found.of[node] = Some(found.list.len() as u32);
         found.list.push(Product {
             node,
@@ -94,7 +93,7 @@ pub(super) fn products(
         let (_, shared) = lefts.entry(key).or_insert_with(|| (operands, Left::default()));
         let known = shared.pairs.entry(right.base).or_default();
         *known = pairs.max(*known);
-        shared.rows = shared.rows.max(pairs_rows(&left));
+        shared.rows = shared.rows.max(left_rows(&left));
         shared.passes = shared.passes.max(passes);
         shared.chunks = if shared.chunks == 0 { chunks } else { shared.chunks.min(chunks) };
     }
@@ -109,7 +108,8 @@ pub(super) fn products(
     found
 }
 
-fn pairs_rows(left: &Rows) -> u64 {
+/// Different rows of a left operand.
+fn left_rows(left: &Rows) -> u64 {
     if left.expanded { rows::distinct(&left.rows) } else { left.rows.len() as u64 }
 }
 
@@ -126,16 +126,17 @@ fn mark(rows: &[u32], seen: &mut [bool]) -> (u64, u64) {
     (rows::distinct(rows), fresh)
 }
 
-/// Pairs of a row of the left and a row of the right tensor that a product surely multiplies.
+/// Pairs of a row of the left and a row of the right tensor that a product surely multiplies, and how many there are of each left row at least.
 ///
-/// Without expanded operands they are the elements of the result: every axis longer than 1 is one of the left or of the right operand. Else
-/// each left row meets at least the different rows of one matrix.
-fn pairs(graph: &Graph, node: NodeId, left: &Rows, right: &Rows) -> u64 {
+/// Without expanded operands they are the elements of the result: every axis longer than 1 is one of the left or of the right operand, and all left
+/// rows meet equally many. Else each meets at least the different rows of one matrix.
+fn pairs(graph: &Graph, node: NodeId, left: &Rows, right: &Rows) -> (u64, u64) {
     let shape = graph.shape(node);
     if !left.expanded && !right.expanded {
-        return shape.iter().map(|&n| n as u64).product();
+        let elements: u64 = shape.iter().map(|&n| n as u64).product();
+        return (elements, elements / left_rows(left).max(1));
     }
     let n = shape.last().copied().unwrap_or(1).max(1);
     let matrix = right.rows.chunks(n).map(rows::distinct).min().unwrap_or(0);
-    (rows::distinct(&left.rows) * matrix).max(rows::distinct(&right.rows)).max(1)
+    ((rows::distinct(&left.rows) * matrix).max(rows::distinct(&right.rows)), matrix)
 }

@@ -225,6 +225,21 @@ fn copies_cost_nothing_and_constants_make_nothing_larger() {
 }
 
 #[test]
+fn an_expanded_row_passes_once() {
+    let chip = Chip::preset("lp30").expect("preset");
+    let n = numbers(&chip);
+    let mut b = Builder::default();
+    let x = b.input("x", &[1, 64]);
+    let wide = b.push(Op::Expand { shape: vec![10, 64] }, &[x], "wide");
+    let w = b.constant("w", &[2560, 64]);
+    let y = b.product(wide, w, "y");
+    let bound = b.bound(&[y], &chip);
+    // One row, eight tiles, two cycles on a pair of planes of which there are two.
+    let passes = n.read + 2 + n.install + 8 - 2 + n.product + 2 + n.end;
+    assert_eq!(candidate(&bound, Limiter::MxmPasses), passes);
+}
+
+#[test]
 fn a_deep_chain_waits_for_every_layer() {
     let chip = Chip::preset("lp30").expect("preset");
     let n = numbers(&chip);

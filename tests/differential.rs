@@ -99,6 +99,8 @@ fn check(builder: Builder) {
                 Err(fault) => panic!("{} on {}: {fault}", builder.graph.name, chip.name),
             };
             assert_eq!(report, compiled.predicted, "{}: predicted and simulated", builder.graph.name);
+            let bound = compiled.summary.bound.cycles;
+            assert!(bound <= report.cycles, "{}: {} cycles beat {bound}", builder.graph.name, report.cycles);
             for (name, want) in &expected {
                 let got = floats(&machine.read(name).expect("output"));
                 let want = floats(&array(want));

@@ -41,6 +41,7 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
     ("compiler/src/graph/",         &["diagnostic", "onnx"],                       &["isa"]),
     ("compiler/src/rewrite/",       &["diagnostic", "graph"],                      &["isa"]),
     ("compiler/src/lower/",         &["diagnostic", "graph"],                      &["isa"]),
+    ("compiler/src/bound/",         &["graph"],                                    &["isa"]),
     ("compiler/src/schedule/",      &["diagnostic", "graph", "lower"],                      &["isa"]),
     ("compiler/src/emit/",          &["diagnostic", "graph", "lower", "schedule"],                   &["isa"]),
     ("compiler/src/",               &["*"],                                        &["isa"]),

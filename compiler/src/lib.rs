@@ -5,6 +5,7 @@ pub mod onnx;
 pub mod graph;
 pub mod rewrite;
 pub mod lower;
+pub mod bound;
 pub mod schedule;
 pub mod emit;
 pub mod summary;
@@ -81,12 +82,13 @@ fn back_end(
     watch("rewritten", &graph);
     let legal = lower::legalize::legalize(graph, options.precision, chip)?;
     watch("legal", &legal);
+    let bound = bound::bound(&legal, chip);
     let (legal, kernels) = lower::kernels(legal, chip, options.precision)?;
     watch("kernels", &kernels);
     let schedule = schedule::solve(&kernels, chip)?;
     watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
     let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
-    let summary = summary::summarize(&legal, &kernels, &schedule, &program, chip)?;
+    let summary = summary::summarize(&legal, &kernels, &schedule, &program, bound, chip)?;
     let predicted = isa::report::predict(chip, &program);
     Ok(Compiled { program, predicted, summary })
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use isa::{Chip, Program};
 
+use crate::bound::{Bound, Limiter};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::Graph;
 use crate::lower::flow::Kernels;
-use crate::schedule::{Schedule, bound, static_bytes};
+use crate::schedule::{Schedule, static_bytes};
 
 /// Facts for the report.
 #[derive(Clone, Debug, Default)]
@@ -22,33 +23,43 @@ pub struct Summary {
     pub activation_bytes: u64,
     /// Encoded instructions and lane maps.
     pub instruction_bytes: u64,
-    /// A lower bound on the cycles of any schedule of this graph on this chip.
-    pub bound_cycles: u64,
-    /// What the bound comes from.
-    pub bound_limiter: String,
-    /// Cycles in which each model node has work under way, costliest first.
-    pub node_cycles: Vec<(String, u64)>,
+    /// A lower bound on the cycles of any program for this graph on this chip.
+    pub bound: Bound,
+    /// Model nodes, costliest first.
+    pub nodes: Vec<NodeCycles>,
 }
 
-/// Adds up bytes, the bound, and each node's cycles; fails if program text does not fit beside the data.
+/// The cycles of a model node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeCycles {
+    /// Its name in the model.
+    pub name: String,
+    /// Cycles in which it has work under way.
+    pub cycles: u64,
+    /// Cycles that it would take at least, alone on the machine.
+    pub bound_cycles: u64,
+    /// What that bound comes from.
+    pub bound_limiter: Limiter,
+}
+
+/// Adds up bytes and each node's cycles; fails if program text does not fit beside the data.
 pub fn summarize(
     graph: &Graph,
     kernels: &Kernels,
     schedule: &Schedule,
     program: &Program,
+    bound: Bound,
     chip: &Chip,
 ) -> Result<Summary, Diagnostic> {
     let (weights_bytes, kv_bytes, _) = static_bytes(&kernels.storages, chip);
-    let bound = bound::bound(kernels, chip);
     let summary = Summary {
         capacity_bytes: chip.sram_bytes(),
         weights_bytes,
         kv_bytes,
         activation_bytes: schedule.activation_bytes,
         instruction_bytes: isa::encode::text_bytes(program),
-        bound_cycles: bound.cycles,
-        bound_limiter: bound.limiter.to_owned(),
-        node_cycles: node_cycles(graph, kernels, schedule),
+        nodes: node_cycles(graph, kernels, schedule, &bound),
+        bound,
     };
     let used = weights_bytes + kv_bytes + summary.activation_bytes + summary.instruction_bytes;
     if used > summary.capacity_bytes {
@@ -68,7 +79,7 @@ pub fn summarize(
 }
 
 /// Cycles in which each model node has a flow under way, costliest first.
-fn node_cycles(graph: &Graph, kernels: &Kernels, schedule: &Schedule) -> Vec<(String, u64)> {
+fn node_cycles(graph: &Graph, kernels: &Kernels, schedule: &Schedule, bound: &Bound) -> Vec<NodeCycles> {
     let mut spans: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
     for (flow, fit) in kernels.flows.iter().zip(&schedule.fits) {
         let from = flow.runs.iter().map(|run| run.cycle).min().unwrap_or(0);
@@ -76,10 +87,18 @@ fn node_cycles(graph: &Graph, kernels: &Kernels, schedule: &Schedule) -> Vec<(St
         let origin = graph.nodes[flow.node].origin.as_str();
         spans.entry(origin).or_default().push((fit.start + from, fit.start + to));
     }
-    let mut cycles: Vec<(String, u64)> =
-        spans.into_iter().map(|(name, spans)| (name.to_owned(), covered(spans))).collect();
-    cycles.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-    cycles
+    let node = |(name, spans): (&str, Vec<(i64, i64)>)| {
+        let own = bound.nodes.get(name).copied().unwrap_or_default();
+        NodeCycles {
+            name: name.to_owned(),
+            cycles: covered(spans),
+            bound_cycles: own.cycles,
+            bound_limiter: own.limiter,
+        }
+    };
+    let mut nodes: Vec<NodeCycles> = spans.into_iter().map(node).collect();
+    nodes.sort_by(|one, other| other.cycles.cmp(&one.cycles).then_with(|| one.name.cmp(&other.name)));
+    nodes
 }
 
 /// Cycles covered by at least one interval.

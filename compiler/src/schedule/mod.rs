@@ -7,7 +7,6 @@ pub mod timeline;
 mod planes;
 pub mod reservation;
 pub mod memory;
-pub mod bound;
 pub(crate) mod print;
 
 use std::collections::BTreeMap;
@@ -48,6 +47,16 @@ struct Scheduler<'a> {
 
 /// Schedules all flows.
 pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
+    solve_delayed(kernels, chip, &mut |_| 0)
+}
+
+/// As [`solve`], but each flow, by its number, starts that many cycles (none negative) after it could at the earliest. For tests: what it
+/// gives is as legal as any other schedule.
+pub fn solve_delayed(
+    kernels: &Kernels,
+    chip: &Chip,
+    delay: &mut dyn FnMut(usize) -> i64,
+) -> Result<Schedule, Diagnostic> {
     let mut scheduler = Scheduler {
         chip,
         kernels,
@@ -65,8 +74,8 @@ pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
         }
     }
     let mut fits = Vec::with_capacity(kernels.flows.len());
-    for flow in &kernels.flows {
-        fits.push(scheduler.place(flow)?);
+    for (number, flow) in kernels.flows.iter().enumerate() {
+        fits.push(scheduler.place(flow, delay(number))?);
     }
     let activation_bytes = scheduler.memory.peak_bytes();
     Ok(Schedule { fits, bases: scheduler.memory.bases().clone(), activation_bytes })
@@ -85,7 +94,7 @@ impl Scheduler<'_> {
         Ok(())
     }
 
-    fn place(&mut self, flow: &Flow) -> Result<Fit, Diagnostic> {
+    fn place(&mut self, flow: &Flow, delay: i64) -> Result<Fit, Diagnostic> {
         let mut earliest = flow.runs.iter().map(|run| -run.cycle).max().unwrap_or(0);
         for read in &flow.reads {
             match self.available[read.storage].get(read.vector as usize) {
@@ -93,7 +102,7 @@ impl Scheduler<'_> {
                 _ => return Err(self.bug(flow, "reads a vector that nothing wrote before it")),
             }
         }
-        earliest = earliest.max(flow.mxm.map_or(0, |role| self.planes.earliest(role)));
+        earliest = earliest.max(flow.mxm.map_or(0, |role| self.planes.earliest(role))) + delay;
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
                 let apart = self.banks_read(flow);

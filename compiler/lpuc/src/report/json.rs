@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use compiler::summary::NodeCycles;
+
 use super::Report;
 
 /// Version of the schema: grows when a key changes its meaning or goes away.
@@ -37,8 +39,7 @@ pub(crate) fn value(report: &Report) -> Value {
         );
     }
     let summary = &report.summary;
-    let bound = json!({ "cycles": summary.bound_cycles, "limiter": summary.bound_limiter, "ratio": report.bound_ratio() });
-    put("bound", bound);
+    put("bound", bound(report));
     let sram = json!({
         "capacity_bytes": summary.capacity_bytes,
         "weights_bytes": summary.weights_bytes,
@@ -49,8 +50,7 @@ pub(crate) fn value(report: &Report) -> Value {
     });
     put("sram", sram);
     put("units", report.units.iter().map(|(kind, fraction)| (kind.to_string(), json!(fraction))).collect());
-    let nodes = summary.node_cycles.iter().map(|(name, cycles)| json!({ "name": name, "cycles": cycles }));
-    put("nodes", nodes.collect());
+    put("nodes", nodes(report));
     put("distinct_programs", json!(1));
     put("instructions", json!(report.instructions));
     put("runs", json!(report.runs));
@@ -67,6 +67,34 @@ pub(crate) fn value(report: &Report) -> Value {
     Value::Object(object)
 }
 
+/// The lower bound: each candidate, and what lies on the longest path.
+fn bound(report: &Report) -> Value {
+    let bound = &report.summary.bound;
+    let candidates = bound.candidates.iter();
+    let candidates = candidates.map(|it| json!({ "limiter": it.limiter.name(), "cycles": it.cycles }));
+    let path = bound.path.iter().map(|(name, cycles)| json!({ "name": name, "cycles": cycles }));
+    json!({
+        "cycles": bound.cycles,
+        "limiter": bound.limiter.name(),
+        "ratio": report.bound_ratio(),
+        "candidates": candidates.collect::<Value>(),
+        "path": path.collect::<Value>(),
+    })
+}
+
+/// Model nodes with the cycles that they had and those that they need.
+fn nodes(report: &Report) -> Value {
+    let node = |node: &NodeCycles| {
+        json!({
+            "name": node.name,
+            "cycles": node.cycles,
+            "bound_cycles": node.bound_cycles,
+            "bound_limiter": node.bound_limiter.name(),
+        })
+    };
+    report.summary.nodes.iter().map(node).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use crate::report::sample;
@@ -74,7 +102,7 @@ mod tests {
     #[test]
     fn keys_and_their_order_are_pinned() {
         let mut report = sample();
-        report.summary.node_cycles.truncate(1);
+        report.summary.nodes.truncate(1);
         insta::assert_snapshot!(serde_json::to_string_pretty(&super::value(&report)).expect("plain values"));
     }
 }

@@ -75,10 +75,10 @@ impl Report {
 
     /// Simulated cycles over the lower bound.
     pub(crate) fn bound_ratio(&self) -> f64 {
-        if self.summary.bound_cycles == 0 {
+        if self.summary.bound.cycles == 0 {
             0.0
         } else {
-            self.simulated_cycles as f64 / self.summary.bound_cycles as f64
+            self.simulated_cycles as f64 / self.summary.bound.cycles as f64
         }
     }
 
@@ -100,6 +100,8 @@ impl Report {
 
 #[cfg(test)]
 pub(crate) fn sample() -> Report {
+    use compiler::bound::{Bound, Candidate, Limiter};
+    use compiler::summary::NodeCycles;
     Report {
         model: "tiny.onnx".to_owned(),
         chip: "lp30".to_owned(),
@@ -117,10 +119,23 @@ pub(crate) fn sample() -> Report {
             kv_bytes: 262_144,
             activation_bytes: 12_800,
             instruction_bytes: 45_678,
-            bound_cycles: 10_000,
-            bound_limiter: "loading weights over streams".to_owned(),
-            node_cycles: (0..12)
-                .map(|i| (format!("/model/layers.{i}/mlp/gate_proj/MatMul"), 900 - 50 * i))
+            bound: Bound {
+                cycles: 10_000,
+                limiter: Limiter::WeightStreaming,
+                candidates: vec![
+                    Candidate { limiter: Limiter::WeightStreaming, cycles: 10_000 },
+                    Candidate { limiter: Limiter::Dependences, cycles: 9_000 },
+                ],
+                path: vec![("/model/Add".to_owned(), 4_000), ("/lm_head/MatMul".to_owned(), 5_000)],
+                ..Bound::default()
+            },
+            nodes: (0..12)
+                .map(|i| NodeCycles {
+                    name: format!("/model/layers.{i}/mlp/gate_proj/MatMul"),
+                    cycles: 900 - 50 * i,
+                    bound_cycles: 450,
+                    bound_limiter: Limiter::WeightStreaming,
+                })
                 .collect(),
         },
         units: vec![("mxm", 0.25), ("vxm", 0.031), ("sxm", 0.02), ("mem", 0.007), ("c2c", 0.0)],

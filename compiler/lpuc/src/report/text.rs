@@ -7,7 +7,7 @@ use super::Report;
 /// Nodes listed.
 const NODES: usize = 10;
 /// Columns that a node's name may take.
-const NAME_COLUMNS: usize = 60;
+const NAME_COLUMNS: usize = 48;
 /// Columns of a full bar.
 const BAR_COLUMNS: f64 = 40.0;
 
@@ -55,9 +55,9 @@ fn write_time(out: &mut String, report: &Report) -> std::fmt::Result {
         out,
         "{:<14}{:>14} cycles, ratio {:.2}, limited by {}",
         "lower bound",
-        grouped(summary.bound_cycles),
+        grouped(summary.bound.cycles),
         report.bound_ratio(),
-        summary.bound_limiter
+        summary.bound.limiter.name()
     )?;
     writeln!(
         out,
@@ -101,10 +101,13 @@ fn write_busy(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn write_nodes(out: &mut String, report: &Report) -> std::fmt::Result {
-    writeln!(out, "costliest nodes (cycles with work under way; nodes overlap)")?;
-    for (name, cycles) in report.summary.node_cycles.iter().take(NODES) {
-        let share = *cycles as f64 / report.simulated_cycles.max(1) as f64 * 100.0;
-        writeln!(out, "  {:<NAME_COLUMNS$}{:>14} {share:>7.1} %", shortened(name), grouped(*cycles))?;
+    let title = "costliest nodes (cycles with work under way; nodes overlap)";
+    writeln!(out, "{title:<76} alone at least")?;
+    for node in report.summary.nodes.iter().take(NODES) {
+        let share = node.cycles as f64 / report.simulated_cycles.max(1) as f64 * 100.0;
+        let (name, cycles) = (shortened(&node.name), grouped(node.cycles));
+        let (bound, limiter) = (grouped(node.bound_cycles), node.bound_limiter.short());
+        writeln!(out, "  {name:<NAME_COLUMNS$}{cycles:>14} {share:>7.1} % {bound:>12} {limiter}")?;
     }
     writeln!(out)
 }
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn the_report_fits_one_screen() {
         let mut report = sample();
-        report.summary.node_cycles[0].0 = "/a_very_long_prefix".repeat(7) + "/MatMul";
+        report.summary.nodes[0].name = "/a_very_long_prefix".repeat(7) + "/MatMul";
         let text = print(&report);
         insta::assert_snapshot!(text);
         report.generated = Some(Generated {

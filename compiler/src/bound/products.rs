@@ -1,0 +1,142 @@
+//! What each product asks of the MXM: weights that must be loaded, passes that must be made.
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::SecondaryMap;
+
+use super::cost::Operands;
+use super::machine::Machine;
+use super::rows::{self, Rows};
+use crate::graph::{ElementType, Graph, NodeId, Op};
+
+/// One runtime product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Product {
+    /// Its node.
+    pub(super) node: NodeId,
+    /// Vectors of one byte per lane that its right operand is.
+    pub(super) weights: u64,
+    /// Those of them that no product before it loads.
+    pub(super) fresh: u64,
+    /// Whether the right operand is in SRAM before the program starts.
+    pub(super) stored: bool,
+    /// Passes of an activation vector through a tile.
+    pub(super) passes: u64,
+    /// Elements of the result that differ from each other for most inputs.
+    pub(super) elements: u64,
+    /// Encoding of the operands.
+    pub(super) operands: Operands,
+}
+
+/// All products, with the passes that they must make together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Products {
+    /// In graph order.
+    pub(super) list: Vec<Product>,
+    /// Index in the list.
+    pub(super) of: SecondaryMap<NodeId, Option<u32>>,
+    /// Passes by encoding; products with one left operand may share them.
+    pub(super) passes: Vec<(Operands, u64)>,
+}
+
+/// What the products of one left operand have in common.
+#[derive(Default)]
+struct Left {
+    /// Distinct pairs of a left and a right row, by right operand.
+    pairs: BTreeMap<NodeId, u64>,
+    /// The most rows that one product takes.
+    rows: u64,
+    /// The most passes per chunk that one product needs.
+    passes: u64,
+    chunks: u64,
+}
+
+/// Finds all runtime products.
+pub(super) fn products(
+    graph: &Graph,
+    machine: &Machine<'_>,
+    constant: &SecondaryMap<NodeId, bool>,
+) -> Products {
+    let mut found = Products::default();
+    let mut loaded: BTreeMap<NodeId, Vec<bool>> = BTreeMap::new();
+    let mut lefts: BTreeMap<(NodeId, u64), (Operands, Left)> = BTreeMap::new();
+    let tile = u64::from(machine.chip.mxm.rows).max(1);
+    for (node, data) in graph.nodes.iter() {
+        let [a, b] = data.inputs[..] else { continue };
+        if constant[node] || !matches!(data.op, Op::MatMul { .. }) {
+            continue;
+        }
+        let element = |node: NodeId| -> ElementType { graph.nodes[node].ty.element };
+        let operands = Operands::of(element(a), element(b));
+        let (left, right) = (rows::rows(graph, a), rows::rows(graph, b));
+        let vectors =
+            |rows: &Rows, node| if rows.flat { 1 } else { machine.vectors(rows::columns(graph, node)) };
+        let width = vectors(&right, b) * operands.bytes();
+        let seen =
+            loaded.entry(right.base).or_insert_with(|| vec![false; rows::row_count(graph, right.base)]);
+        let (all, fresh) = mark(&right.rows, seen);
+        let (pairs, per_row) = pairs(graph, node, &left, &right);
+        let chunks = vectors(&left, a);
+        let passes = left_rows(&left) * per_row.div_ceil(tile).max(1);
+        found.of[node] = Some(found.list.len() as u32);
+        found.list.push(Product {
+            node,
+            weights: all * width,
+            fresh: fresh * width,
+            stored: constant[right.base] || matches!(graph.nodes[right.base].op, Op::Input(_)),
+            passes: passes * chunks,
+            elements: pairs,
+            operands,
+        });
+        // Left operands of another length have other chunks.
+        let key = (left.base, operands.bytes());
+        let (_, shared) = lefts.entry(key).or_insert_with(|| (operands, Left::default()));
+        let known = shared.pairs.entry(right.base).or_default();
+        *known = pairs.max(*known);
+        shared.rows = shared.rows.max(left_rows(&left));
+        shared.passes = shared.passes.max(passes);
+        shared.chunks = if shared.chunks == 0 { chunks } else { shared.chunks.min(chunks) };
+    }
+    for (operands, left) in lefts.into_values() {
+        let pairs: u64 = left.pairs.values().sum();
+        let passes = left.chunks * left.passes.max(left.rows).max(pairs.div_ceil(tile));
+        match found.passes.iter_mut().find(|(other, _)| *other == operands) {
+            Some((_, sum)) => *sum += passes,
+            None => found.passes.push((operands, passes)),
+        }
+    }
+    found
+}
+
+/// Different rows of a left operand.
+fn left_rows(left: &Rows) -> u64 {
+    if left.expanded { rows::distinct(&left.rows) } else { left.rows.len() as u64 }
+}
+
+/// Distinct rows, and those of them that nobody marked before; marks them.
+fn mark(rows: &[u32], seen: &mut [bool]) -> (u64, u64) {
+    let mut fresh = 0;
+    for &row in rows {
+        if let Some(seen) = seen.get_mut(row as usize)
+            && !std::mem::replace(seen, true)
+        {
+            fresh += 1;
+        }
+    }
+    (rows::distinct(rows), fresh)
+}
+
+/// Pairs of a row of the left and a row of the right tensor that a product surely multiplies, and how many there are of each left row at least.
+///
+/// Without expanded operands they are the elements of the result: every axis longer than 1 is one of the left or of the right operand, and all left
+/// rows meet equally many. Else each meets at least the different rows of one matrix.
+fn pairs(graph: &Graph, node: NodeId, left: &Rows, right: &Rows) -> (u64, u64) {
+    let shape = graph.shape(node);
+    if !left.expanded && !right.expanded {
+        let elements: u64 = shape.iter().map(|&n| n as u64).product();
+        return (elements, elements / left_rows(left).max(1));
+    }
+    let n = shape.last().copied().unwrap_or(1).max(1);
+    let matrix = right.rows.chunks(n).map(rows::distinct).min().unwrap_or(0);
+    ((rows::distinct(&left.rows) * matrix).max(rows::distinct(&right.rows)), matrix)
+}

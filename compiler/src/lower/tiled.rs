@@ -112,8 +112,11 @@ impl Tiled<'_> {
         let groups = arrays.storages.plan.groups;
         let regions = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n)));
         let place = |id: StorageId| arrays.storages.arrays[id].region();
-        let taken: Vec<Region> = fellows.iter().copied().chain([self.out]).map(place).collect();
-        let clashes = |region: &Region| taken.iter().filter(|other| *other == region).count();
+        let taken: Vec<Region> = fellows.iter().copied().map(place).collect();
+        // Fellows may be read in turns; what is written at the same time may not share a bank with them.
+        let clashes = |region: &Region| {
+            (*region == place(self.out), taken.iter().filter(|other| *other == region).count())
+        };
         let region = regions.min_by_key(clashes).unwrap_or(Region::Group(Hemisphere::East, 0));
         arrays.storages.arrays.push(Storage {
             node: self.node,

@@ -43,6 +43,8 @@ struct Scheduler<'a> {
     /// Flows that still read or write an array.
     pending: SecondaryMap<StorageId, u32>,
     last_use: SecondaryMap<StorageId, i64>,
+    /// Arrays of the same slices that a flow reads while it writes the other.
+    apart: SecondaryMap<StorageId, Vec<StorageId>>,
 }
 
 /// Schedules all flows.
@@ -66,6 +68,7 @@ pub fn solve_delayed(
         planes: Planes::new(chip),
         pending: SecondaryMap::new(),
         last_use: SecondaryMap::new(),
+        apart: apart(kernels),
     };
     scheduler.place_static().map_err(|full| does_not_fit(kernels, chip, &full))?;
     for flow in &kernels.flows {
@@ -105,7 +108,7 @@ impl Scheduler<'_> {
         earliest = earliest.max(flow.mxm.map_or(0, |role| self.planes.earliest(role))) + delay;
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
-                let apart = self.banks_read(flow);
+                let apart = self.banks_apart(write.0);
                 let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1, &apart);
                 let from = from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
                 earliest = earliest.max(from - write.1);
@@ -120,17 +123,12 @@ impl Scheduler<'_> {
         Ok(fit)
     }
 
-    /// Banks that a flow reads: what it writes had better be in others.
-    fn banks_read(&self, flow: &Flow) -> Vec<(Region, u32)> {
+    /// Banks that an array had better not be in: those of arrays that some flow reads while it writes this one, or writes while it reads it.
+    fn banks_apart(&self, storage: StorageId) -> Vec<(Region, u32)> {
         let mut banks = std::collections::BTreeSet::new();
-        for run in &flow.runs {
-            let Some(word) = memory_word(&run.act) else { continue };
-            if matches!(run.act, Act::Write(..) | Act::Scatter(..)) {
-                continue;
-            }
-            let regions = self.kernels.storages.arrays[word.storage].regions();
-            for (region, words) in regions {
-                if let Some(base) = self.memory.bases().base(word.storage, region) {
+        for &other in &self.apart[storage] {
+            for (region, words) in self.kernels.storages.arrays[other].regions() {
+                if let Some(base) = self.memory.bases().base(other, region) {
                     let bank = self.chip.mem.words_per_bank;
                     banks.extend((base / bank..=(base + words - 1) / bank).map(|bank| (region, bank)));
                 }
@@ -254,6 +252,25 @@ fn used(flow: &Flow) -> Vec<StorageId> {
     used.sort();
     used.dedup();
     used
+}
+
+/// For each array, those in the same slices that some flow reads while it writes this one, or the other way round.
+fn apart(kernels: &Kernels) -> SecondaryMap<StorageId, Vec<StorageId>> {
+    let region = |id: StorageId| kernels.storages.arrays[id].region();
+    let mut pairs = std::collections::BTreeSet::new();
+    for flow in &kernels.flows {
+        let written: std::collections::BTreeSet<StorageId> = flow.writes.iter().map(|write| write.storage).collect();
+        for &write in &written {
+            for read in used(flow) {
+                if read != write && region(read) == region(write) {
+                    pairs.extend([(read, write), (write, read)]);
+                }
+            }
+        }
+    }
+    let mut apart: SecondaryMap<StorageId, Vec<StorageId>> = SecondaryMap::new();
+    pairs.into_iter().for_each(|(one, other)| apart[one].push(other));
+    apart
 }
 
 /// The first write to each array, as a relative cycle that is surely not later.

@@ -259,7 +259,8 @@ fn apart(kernels: &Kernels) -> SecondaryMap<StorageId, Vec<StorageId>> {
     let region = |id: StorageId| kernels.storages.arrays[id].region();
     let mut pairs = std::collections::BTreeSet::new();
     for flow in &kernels.flows {
-        let written: std::collections::BTreeSet<StorageId> = flow.writes.iter().map(|write| write.storage).collect();
+        let written: std::collections::BTreeSet<StorageId> =
+            flow.writes.iter().map(|write| write.storage).collect();
         for &write in &written {
             for read in used(flow) {
                 if read != write && region(read) == region(write) {

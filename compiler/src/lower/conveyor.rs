@@ -43,6 +43,17 @@ pub struct Target {
     pub chunk: u32,
 }
 
+/// What a site does with a unit of weights.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The weights.
+    pub unit: Unit,
+    /// Rows of the activations, and of the target for each.
+    pub rows: Vec<(u32, u32)>,
+    /// Where the sums go.
+    pub target: Target,
+}
+
 /// Everything about a product that its conveyors share.
 pub struct Belt<'a> {
     /// The machine.
@@ -58,14 +69,13 @@ pub struct Belt<'a> {
 }
 
 impl Belt<'_> {
-    /// The flow of one site: `units` in order, with the rows of activations and results of each, and where its sums go. `by_chunk` takes all
-    /// units' first chunks first, and so on.
-    pub fn flow(&self, site: Site, units: &[(Unit, Vec<(u32, u32)>, Target)], by_chunk: bool) -> Flow {
+    /// The flow of one site, with its work in order. `by_chunk` takes all units' first chunks first, and so on.
+    pub fn flow(&self, site: Site, work: &[Work], by_chunk: bool) -> Flow {
         let mut flow = Flow::new(self.node, "conveyor");
-        let windows = self.windows(units, by_chunk);
+        let windows = self.windows(work, by_chunk);
         let streams = self.weights(&mut flow, site, &windows);
-        let sums = self.products(&mut flow, site, &windows, units, streams);
-        self.results(&mut flow, site, units, sums);
+        let sums = self.products(&mut flow, site, &windows, work, streams);
+        self.results(&mut flow, site, work, sums);
         let last = &windows[windows.len() - 1];
         let cycles = self.cycles();
         flow.mxm = Some(MxmRole::Conveyor(Conveyor {
@@ -106,9 +116,9 @@ impl Belt<'_> {
     }
 
     /// Tiles in order, as close as the streams and the site allow.
-    fn windows(&self, units: &[(Unit, Vec<(u32, u32)>, Target)], by_chunk: bool) -> Vec<Window> {
+    fn windows(&self, work: &[Work], by_chunk: bool) -> Vec<Window> {
         let window = |index: usize, chunk: u32| {
-            let (unit, rows, _) = &units[index];
+            let Work { unit, rows, .. } = &work[index];
             Window {
                 unit: *unit,
                 chunk,
@@ -120,14 +130,14 @@ impl Belt<'_> {
         };
         let mut windows = Vec::new();
         if by_chunk {
-            let last = units.iter().map(|(unit, ..)| unit.chunk + unit.chunks).max().unwrap_or(0);
+            let last = work.iter().map(|own| own.unit.chunk + own.unit.chunks).max().unwrap_or(0);
             for chunk in 0..last {
                 let has = |unit: &Unit| (unit.chunk..unit.chunk + unit.chunks).contains(&chunk);
-                let with = (0..units.len()).filter(|&index| has(&units[index].0));
+                let with = (0..work.len()).filter(|&index| has(&work[index].unit));
                 windows.extend(with.map(|index| window(index, chunk)));
             }
         } else {
-            for (index, (unit, ..)) in units.iter().enumerate() {
+            for (index, Work { unit, .. }) in work.iter().enumerate() {
                 windows.extend((unit.chunk..unit.chunk + unit.chunks).map(|chunk| window(index, chunk)));
             }
         }
@@ -246,7 +256,7 @@ impl Belt<'_> {
         flow: &mut Flow,
         site: Site,
         windows: &[Window],
-        units: &[(Unit, Vec<(u32, u32)>, Target)],
+        work: &[Work],
         streams: usize,
     ) -> Sums {
         let plan = &self.arrays.storages.plan;
@@ -257,8 +267,8 @@ impl Belt<'_> {
         let to = (u32::from(plan.stripes) as usize - 1) * bytes;
         let read = i64::from(self.chip.latency.read);
         let rows_of = |window: &Window| {
-            let own = units.iter().find(|(unit, ..)| *unit == window.unit);
-            own.map(|(_, rows, _)| rows.as_slice()).unwrap_or_default()
+            let own = work.iter().find(|own| own.unit == window.unit);
+            own.map(|own| own.rows.as_slice()).unwrap_or_default()
         };
         let first = plan.slices(left.region()).start + if bytes == 1 { u16::from(site.plane) } else { 0 };
         let slots = windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1));
@@ -314,14 +324,14 @@ impl Belt<'_> {
     }
 
     /// Sums on their way into SRAM.
-    fn results(&self, flow: &mut Flow, site: Site, units: &[(Unit, Vec<(u32, u32)>, Target)], sums: Sums) {
+    fn results(&self, flow: &mut Flow, site: Site, work: &[Work], sums: Sums) {
         let plan = &self.arrays.storages.plan;
         let hemisphere = site.hemisphere;
         let mxm = Slice::Mxm(hemisphere).position(self.chip);
         let mut items: BTreeMap<(StorageId, u16, usize), Vec<Item>> = BTreeMap::new();
         let (mut slots, mut end) = (Vec::new(), mxm);
         for (unit, puts) in &sums.puts {
-            let Some((_, rows, target)) = units.iter().find(|(own, ..)| own == unit) else { continue };
+            let Some(Work { rows, target, .. }) = work.iter().find(|own| own.unit == *unit) else { continue };
             let array = self.storage(target.storage);
             let region = array.region();
             let distance = |slice| i64::from((mxm - position(self.chip, region.hemisphere(), slice)).abs());

@@ -8,10 +8,10 @@ use isa::{Chip, Element};
 
 use super::alu::{AluProgram, Value};
 use super::arrays::{Arrays, Forms};
-use super::conveyor::{Belt, Target};
+use super::conveyor::{Belt, Target, Work};
 use super::flow::Flow;
 use super::pass::{Feed, Pass};
-use super::storage::{Region, Role, Storage, StorageId, Unit};
+use super::storage::{Region, Role, Storage, StorageId};
 use super::tiling::Site;
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
@@ -33,8 +33,8 @@ pub struct Tiled<'a> {
     pub out: StorageId,
 }
 
-/// A unit with its rows and where its sums go.
-type Work = (Unit, Vec<(u32, u32)>, Target);
+/// The parts of tiles that were cut, by batch and chunk of the result: arrays of their sums, and the result's rows.
+type Parts = BTreeMap<(u32, u32), (Vec<StorageId>, Vec<u32>)>;
 
 impl Tiled<'_> {
     /// The flows, in an order in which each comes after what it depends on.
@@ -59,16 +59,16 @@ impl Tiled<'_> {
         let tiles = weights.rows.div_ceil(self.chip.mxm.rows.into());
         let mut sites: BTreeMap<Region, Vec<Work>> = BTreeMap::new();
         for own in work {
-            sites.entry(own.0.region).or_default().push(own);
+            sites.entry(own.unit.region).or_default().push(own);
         }
         let mut flows = Vec::new();
         for (region, mut work) in sites {
             let Some(site) = Site::of(region) else { continue };
-            work.sort_by_key(|(unit, ..)| unit.word);
+            work.sort_by_key(|own| own.unit.word);
             let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
             let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left };
             // What has more of k than of rows may begin before all of k is there; else results come early.
-            let sums: usize = work.iter().map(|(_, rows, _)| rows.len()).sum();
+            let sums: usize = work.iter().map(|own| own.rows.len()).sum();
             let by_chunk = weights.chunks > tiles && sums <= usize::from(self.chip.mxm.accumulators);
             flows.push(belt.flow(site, &work, by_chunk));
         }
@@ -78,23 +78,19 @@ impl Tiled<'_> {
         Ok(flows)
     }
 
-    /// What each unit multiplies, and the arrays of partial sums: by chunk of the result, with its rows.
-    #[allow(clippy::type_complexity, reason = "two lists")]
-    fn work(
-        &self,
-        arrays: &mut Arrays,
-        sharing: &Sharing,
-    ) -> (Vec<Work>, BTreeMap<(u32, u32), (Vec<StorageId>, Vec<u32>)>) {
+    /// What each unit multiplies, and the parts to be added.
+    fn work(&self, arrays: &mut Arrays, sharing: &Sharing) -> (Vec<Work>, Parts) {
         let weights = arrays.storages.arrays[self.weights].clone();
         let lanes = u32::from(self.chip.mxm.rows);
         let mut work = Vec::new();
-        let mut parts: BTreeMap<(u32, u32), (Vec<StorageId>, Vec<u32>)> = BTreeMap::new();
+        let mut parts = Parts::new();
         for unit in &weights.units {
             let (batch, row) = (unit.row / weights.rows, unit.row % weights.rows);
             let Some(rows) = sharing.get(&batch) else { continue };
             let chunk = row / lanes;
             if unit.chunks == weights.chunks {
-                work.push((*unit, rows.clone(), Target { storage: self.out, chunk }));
+                let target = Target { storage: self.out, chunk };
+                work.push(Work { unit: *unit, rows: rows.clone(), target });
                 continue;
             }
             let (storages, results) = parts.entry((batch, chunk)).or_default();
@@ -102,7 +98,7 @@ impl Tiled<'_> {
             storages.push(storage);
             *results = rows.iter().map(|(_, row)| *row).collect();
             let own = rows.iter().enumerate().map(|(at, (left, _))| (*left, at as u32)).collect();
-            work.push((*unit, own, Target { storage, chunk: 0 }));
+            work.push(Work { unit: *unit, rows: own, target: Target { storage, chunk: 0 } });
         }
         (work, parts)
     }

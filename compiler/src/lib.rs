@@ -19,6 +19,10 @@ use summary::Summary;
 pub enum Precision {
     /// Operands of matrix products rounded to binary16, sums in binary32.
     Fp16,
+    /// Constant weights in signed bytes with a scale a row, activations in two parts of a byte; other products as [`Precision::Fp16`].
+    Int8,
+    /// Constant weights and their activations in e4m3 with a scale a row; other products as [`Precision::Fp16`].
+    Fp8,
     /// Operands split into two binary16 parts, three products each.
     Fp32,
 }

@@ -119,6 +119,10 @@ pub(crate) enum Precision {
     Fp16,
     /// Operands split into binary16 parts.
     Fp32,
+    /// Constant weights in signed bytes, activations in two parts of a byte.
+    Int8,
+    /// Constant weights and activations in e4m3.
+    Fp8,
 }
 
 impl Precision {
@@ -126,6 +130,8 @@ impl Precision {
         match self {
             Precision::Fp16 => "fp16",
             Precision::Fp32 => "fp32",
+            Precision::Int8 => "int8",
+            Precision::Fp8 => "fp8",
         }
     }
 }
@@ -135,6 +141,8 @@ impl From<Precision> for compiler::Precision {
         match precision {
             Precision::Fp16 => compiler::Precision::Fp16,
             Precision::Fp32 => compiler::Precision::Fp32,
+            Precision::Int8 => compiler::Precision::Int8,
+            Precision::Fp8 => compiler::Precision::Fp8,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::compress::Item;
 use super::context::Context;
 use super::floorplan::position;
 use super::flow::{Access, Act, Flow, FlowQueue, MxmRole, StreamRef, WordRef};
-use super::pass::{emit, repeat};
+use super::pass::{emit, format, repeat};
 use super::storage::{Role, Storage, StorageId, Unit};
 use super::tiled::{Sharing, Tiled};
 use crate::diagnostic::Diagnostic;
@@ -61,6 +61,10 @@ pub fn product(
             "{node} ({}): a product with one column is not supported yet",
             data.origin
         )));
+    }
+    let element = arrays.storages.arrays[weights].element;
+    if let Some(problem) = chip.mxm.refuses(&chip.name, format(element)) {
+        return Err(bad_node(format!("{node} ({}): {problem}", data.origin)));
     }
     let with_last = |rows: usize, last: usize| {
         let mut target = shape[..shape.len() - 2].to_vec();

@@ -96,9 +96,16 @@ impl Pace {
     }
 }
 
-/// Cuts the weights: for each site, what it does, in the order of its words. `load` is what the sites have to do already.
+/// Cuts the weights: for each site, what it does, in the order of its words.
 pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &Pace) -> Vec<Unit> {
-    let parts = parts(weights, tile_rows, sites.len(), pace);
+    let mut parts = parts(weights, tile_rows, sites.len(), pace);
+    // Plane 1 is free of a pair only once plane 0 holds weights of its own, so it never works alone.
+    for (second, site) in sites.iter().enumerate().filter(|(_, site)| site.plane > 0) {
+        let first = sites.iter().position(|other| other.hemisphere == site.hemisphere && other.plane == 0);
+        if let Some(first) = first.filter(|&first| parts[first].is_empty()) {
+            parts.swap(first, second);
+        }
+    }
     let mut units = Vec::new();
     for (site, parts) in sites.iter().zip(parts) {
         let mut word = 0;

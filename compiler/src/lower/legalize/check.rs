@@ -131,8 +131,8 @@ fn unary(op: UnaryOp) -> Option<String> {
         | UnaryOp::Relu
         | UnaryOp::Not
         | UnaryOp::Floor
+        | UnaryOp::Round
         | UnaryOp::RoundF16 => None,
-        UnaryOp::Round => Some("rounding to integers is not lowered yet".to_owned()),
         UnaryOp::Log => Some("the vector ALUs have no logarithm".to_owned()),
         UnaryOp::Sqrt | UnaryOp::Recip | UnaryOp::Sigmoid | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => {
             Some("not decomposed".to_owned())

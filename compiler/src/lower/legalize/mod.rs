@@ -9,7 +9,7 @@
 //!    Append along the second to last axis, its position an Input of shape [1].
 //! 2. MatMul with `transpose_b`, k >= 2 and n >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
 //!    a left identity matrix makes it a transpose.
-//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
+//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
 //!    LessEqual, Equal, And, Or, Xor; Select; every Cast but F32 to I32.
 //! 4. Reduce Sum and Max over the last axis.
 //! 5. Free views: Reshape that keeps the last axis' length, Transpose that keeps the last axis last, Slice of another axis, Expand of axes of
@@ -30,6 +30,7 @@ mod constants;
 mod gather;
 mod pointwise;
 mod precision;
+mod quantize;
 mod product;
 mod prune;
 mod reduce;
@@ -41,7 +42,7 @@ pub use check::check;
 
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, NodeId, Op, State, TensorType, eval, fold};
+use crate::graph::{ElementType, Graph, NodeId, Op, State, TensorType, eval, fold};
 use builder::Builder;
 use cranelift_entity::SecondaryMap;
 
@@ -55,6 +56,12 @@ pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result
     check(&legal)?;
     match precision {
         Precision::Fp16 => Ok(legal),
+        Precision::Int8 | Precision::Fp8 => {
+            let element = if precision == Precision::Int8 { ElementType::I8 } else { ElementType::F8 };
+            let narrow = prune::prune(&quantize::quantize(&legal, element));
+            check(&narrow)?;
+            Ok(narrow)
+        }
         Precision::Fp32 => {
             let split = prune::prune(&precision::split(&legal));
             check(&split)?;

@@ -1,0 +1,123 @@
+//! Products with constant weights in eight bits: a scale for each row of weights, fixed, and one for each row of activations, found at run time.
+//!
+//! I8 activations are two parts of eight bits, x ≈ (256 high + low) · scale: fifteen bits of the greatest of the row, and the weights still pass
+//! once. F8 activations are one part.
+
+use super::builder::Builder;
+use super::constants;
+use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, UnaryOp, eval::Tensor};
+use cranelift_entity::SecondaryMap;
+
+/// What the greatest activation of a row becomes: 127 · 256 in two parts of I8, and the greatest F8.
+const MOST_I8: f32 = 32512.0;
+const MOST_F8: f32 = 448.0;
+/// Rows of zeros are scaled as if their greatest element were this.
+const LEAST: f32 = 1e-18;
+
+/// Replaces products of real activations with constant weights.
+pub(super) fn quantize(graph: &Graph, element: ElementType) -> Graph {
+    let mut b = Builder::default();
+    let mut map: SecondaryMap<NodeId, NodeId> = SecondaryMap::with_default(NodeId::from_u32(0));
+    for (id, node) in graph.nodes.iter() {
+        b.origin.clone_from(&node.origin);
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| map[input]).collect();
+        map[id] = match node.op {
+            Op::MatMul { transpose_b: true }
+                if node.ty.element == ElementType::F32
+                    && b.is_constant(inputs[1])
+                    && !b.is_constant(inputs[0])
+                    && !constants::is_identity(&b.graph, inputs[1]) =>
+            {
+                product(&mut b, inputs[0], inputs[1], element)
+            }
+            _ => b.emit_typed(node.op.clone(), &inputs, node.ty.clone()),
+        };
+    }
+    let mut result = b.graph;
+    result.name.clone_from(&graph.name);
+    result.inputs = graph.inputs.iter().map(|&input| map[input]).collect();
+    result.outputs = graph.outputs.iter().map(|(name, node)| (name.clone(), map[*node])).collect();
+    result.states = graph.states.clone();
+    for state in &mut result.states {
+        (state.input, state.output) = (map[state.input], map[state.output]);
+    }
+    result
+}
+
+fn product(b: &mut Builder, left: NodeId, right: NodeId, element: ElementType) -> NodeId {
+    let integer = element == ElementType::I8;
+    let (weights, weight_scale) = weights(b, right, element);
+    let most = greatest(b, left);
+    let limit = if integer { MOST_I8 } else { MOST_F8 };
+    // 1 / most, as the VXM has it.
+    let root = b.unary(UnaryOp::Rsqrt, most);
+    let inverse = b.binary(BinaryOp::Mul, root, root);
+    let limits = b.real(limit);
+    let factor = b.binary(BinaryOp::Mul, inverse, limits);
+    let scaled = b.binary(BinaryOp::Mul, left, factor);
+    let sums = if integer {
+        let parts = parts(b, scaled);
+        let sums = b.emit(Op::MatMul { transpose_b: true }, &[parts, weights]);
+        let real = b.cast(ElementType::F32, sums);
+        let high = part(b, real, 0);
+        let low = part(b, real, 1);
+        let shift = b.real(256.0);
+        let shifted = b.binary(BinaryOp::Mul, high, shift);
+        b.binary(BinaryOp::Add, shifted, low)
+    } else {
+        let narrow = b.cast(element, scaled);
+        b.emit(Op::MatMul { transpose_b: true }, &[narrow, weights])
+    };
+    let unit = b.real(1.0 / limit);
+    let scale = b.binary(BinaryOp::Mul, most, unit);
+    let by_row = b.binary(BinaryOp::Mul, sums, scale);
+    b.binary(BinaryOp::Mul, by_row, weight_scale)
+}
+
+/// Weights [.., n, k] in eight bits, and their scales [.., 1, n].
+fn weights(b: &mut Builder, weights: NodeId, element: ElementType) -> (NodeId, NodeId) {
+    let most = greatest(b, weights);
+    let unit = b.real(if element == ElementType::I8 { 1.0 / 127.0 } else { 1.0 / MOST_F8 });
+    let scale = b.binary(BinaryOp::Mul, most, unit);
+    let scaled = b.binary(BinaryOp::Div, weights, scale);
+    let narrow = b.cast(element, scaled);
+    let rank = b.rank(scale);
+    let mut permutation: Vec<usize> = (0..rank).collect();
+    permutation.swap(rank - 2, rank - 1);
+    (narrow, b.emit(Op::Transpose { permutation }, &[scale]))
+}
+
+/// Greatest magnitude of each row, never zero.
+fn greatest(b: &mut Builder, x: NodeId) -> NodeId {
+    let size = b.unary(UnaryOp::Abs, x);
+    let axis = b.rank(x) - 1;
+    let most = b.emit(Op::Reduce { op: ReduceOp::Max, axis }, &[size]);
+    let least = b.real(LEAST);
+    b.binary(BinaryOp::Max, most, least)
+}
+
+/// [2, ..]: the high part of integers below 2^15, and the low one.
+fn parts(b: &mut Builder, x: NodeId) -> NodeId {
+    let part = b.real(1.0 / 256.0);
+    let shifted = b.binary(BinaryOp::Mul, x, part);
+    let high = b.unary(UnaryOp::Round, shifted);
+    // Row 0 is the high part, row 1 is what it leaves.
+    let mut pair = |of_high: f32, of_low: f32| {
+        let mut shape = vec![1; b.rank(x) + 1];
+        shape[0] = 2;
+        let tensor = Tensor::f32(shape, [of_high, of_low]);
+        b.emit_typed(Op::Constant(tensor.to_constant()), &[], tensor.ty())
+    };
+    let (of_high, of_x) = (pair(1.0, -256.0), pair(0.0, 1.0));
+    let a = b.binary(BinaryOp::Mul, high, of_high);
+    let c = b.binary(BinaryOp::Mul, x, of_x);
+    let both = b.binary(BinaryOp::Add, a, c);
+    b.cast(ElementType::I8, both)
+}
+
+/// One of the first axis, without that axis.
+fn part(b: &mut Builder, x: NodeId, start: usize) -> NodeId {
+    let slice = b.emit(Op::Slice { axis: 0, start, count: 1, step: 1 }, &[x]);
+    let shape = b.shape(x)[1..].to_vec();
+    b.emit(Op::Reshape { shape }, &[slice])
+}

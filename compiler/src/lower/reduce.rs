@@ -15,7 +15,7 @@ use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
 use super::pad::{Pad, Pads};
 use super::pass::{Feed, Pass, emit, untangle};
-use super::storage::{MaskKind, Region, Role, Storage, StorageId};
+use super::storage::{MaskKind, Region, Storage, StorageId};
 use super::vxm::plain;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{ElementType, NodeId, Op, ReduceOp};
@@ -90,20 +90,9 @@ impl Reducer<'_> {
         let turns = (0..regions.len()).map(|turn| regions[(first + turn) % regions.len()]);
         let clashes = |region: &Region| apart.iter().filter(|&&id| place(id) == *region).count();
         let region = turns.min_by_key(clashes).unwrap_or(regions[0]);
-        let rows = rows as u32;
-        self.arrays.storages.arrays.push(Storage {
-            node: self.node,
-            element: Element::F32,
-            role: Role::Temporary,
-            columns: self.chip.lanes,
-            broadcast: false,
-            chunks: 1,
-            batches: 1,
-            rows,
-            tile_rows: rows,
-            rows_per_stripe: rows,
-            units: Storage::whole(region, rows, 1),
-        })
+        let (element, lanes) = (Element::F32, self.chip.lanes);
+        let room = Storage::temporary(self.node, element, lanes, rows as u32, region);
+        self.arrays.storages.arrays.push(room)
     }
 
     /// Combines the chunks of each row, with the last one masked.

@@ -165,6 +165,23 @@ impl Storage {
         vec![Unit { region, word: 0, row: 0, rows, chunk: 0, chunks, per_stripe: rows.max(1) }]
     }
 
+    /// Room for a vector per row within a run of the program, in one region.
+    pub fn temporary(node: NodeId, element: Element, lanes: usize, rows: u32, region: Region) -> Storage {
+        Storage {
+            node,
+            element,
+            role: Role::Temporary,
+            columns: lanes,
+            broadcast: false,
+            chunks: 1,
+            batches: 1,
+            rows,
+            tile_rows: rows,
+            rows_per_stripe: rows,
+            units: Storage::whole(region, rows, 1),
+        }
+    }
+
     /// Puts the array into one region in one piece.
     pub fn lie(&mut self, region: Region) {
         self.units = Storage::whole(region, self.batches * self.rows, self.chunks);

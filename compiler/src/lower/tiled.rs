@@ -11,7 +11,7 @@ use super::arrays::{Arrays, Forms};
 use super::conveyor::{Belt, Target, Work};
 use super::flow::Flow;
 use super::pass::{Feed, Pass};
-use super::storage::{Region, Role, Storage, StorageId};
+use super::storage::{Region, Storage, StorageId};
 use super::tiling::Site;
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
@@ -114,19 +114,8 @@ impl Tiled<'_> {
             (*region == place(self.out), taken.iter().filter(|other| *other == region).count())
         };
         let region = regions.min_by_key(clashes).unwrap_or(Region::Group(Hemisphere::East, 0));
-        arrays.storages.arrays.push(Storage {
-            node: self.node,
-            element: arrays.storages.arrays[self.out].element,
-            role: Role::Temporary,
-            columns: self.chip.lanes,
-            broadcast: false,
-            chunks: 1,
-            batches: 1,
-            rows,
-            tile_rows: rows,
-            rows_per_stripe: rows,
-            units: Storage::whole(region, rows, 1),
-        })
+        let element = arrays.storages.arrays[self.out].element;
+        arrays.storages.arrays.push(Storage::temporary(self.node, element, self.chip.lanes, rows, region))
     }
 
     /// Adds the sums of a tile's parts.

@@ -12,19 +12,30 @@ const LOW_SCALE: f32 = 2048.0;
 
 /// Replaces every runtime product by products of parts.
 pub(super) fn split(graph: &Graph) -> Graph {
-    let mut split = Split::default();
+    let mut parts = Parts::default();
+    with_products(graph, |b, left, right| {
+        (!b.is_constant(left) || !b.is_constant(right))
+            .then(|| Split { b, parts: &mut parts }.product(left, right))
+    })
+}
+
+/// The graph with some of its products replaced: `product` says by what, from their operands.
+pub(super) fn with_products(
+    graph: &Graph,
+    mut product: impl FnMut(&mut Builder, NodeId, NodeId) -> Option<NodeId>,
+) -> Graph {
+    let mut b = Builder::default();
     let mut map: SecondaryMap<NodeId, NodeId> = SecondaryMap::with_default(NodeId::from_u32(0));
     for (id, node) in graph.nodes.iter() {
-        split.b.origin.clone_from(&node.origin);
+        b.origin.clone_from(&node.origin);
         let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| map[input]).collect();
-        map[id] = match node.op {
-            Op::MatMul { transpose_b: true } if !inputs.iter().all(|&x| split.b.is_constant(x)) => {
-                split.product(inputs[0], inputs[1])
-            }
-            _ => split.b.emit_typed(node.op.clone(), &inputs, node.ty.clone()),
+        let replaced = match node.op {
+            Op::MatMul { transpose_b: true } => product(&mut b, inputs[0], inputs[1]),
+            _ => None,
         };
+        map[id] = replaced.unwrap_or_else(|| b.emit_typed(node.op.clone(), &inputs, node.ty.clone()));
     }
-    let mut result = split.b.graph;
+    let mut result = b.graph;
     result.name.clone_from(&graph.name);
     result.inputs = graph.inputs.iter().map(|&input| map[input]).collect();
     result.outputs = graph.outputs.iter().map(|(name, node)| (name.clone(), map[*node])).collect();
@@ -35,14 +46,15 @@ pub(super) fn split(graph: &Graph) -> Graph {
     result
 }
 
-#[derive(Default)]
-struct Split {
-    b: Builder,
-    /// Parts of tensors that were split already: x ≈ high + low / LOW_SCALE. No low part: the high part is exact.
-    parts: BTreeMap<NodeId, (NodeId, Option<NodeId>)>,
+/// Parts of tensors that were split already: x ≈ high + low / LOW_SCALE. No low part: the high part is exact.
+type Parts = BTreeMap<NodeId, (NodeId, Option<NodeId>)>;
+
+struct Split<'a> {
+    b: &'a mut Builder,
+    parts: &'a mut Parts,
 }
 
-impl Split {
+impl Split<'_> {
     fn product(&mut self, left: NodeId, right: NodeId) -> NodeId {
         let (left_high, left_low) = self.parts(left);
         let (right_high, right_low) = self.parts(right);

@@ -5,8 +5,8 @@
 
 use super::builder::Builder;
 use super::constants;
+use super::precision::with_products;
 use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, UnaryOp, eval::Tensor};
-use cranelift_entity::SecondaryMap;
 
 /// What the greatest activation of a row becomes: 127 · 256 in two parts of I8, and the greatest F8.
 const MOST_I8: f32 = 32512.0;
@@ -16,32 +16,11 @@ const LEAST: f32 = 1e-18;
 
 /// Replaces products of real activations with constant weights.
 pub(super) fn quantize(graph: &Graph, element: ElementType) -> Graph {
-    let mut b = Builder::default();
-    let mut map: SecondaryMap<NodeId, NodeId> = SecondaryMap::with_default(NodeId::from_u32(0));
-    for (id, node) in graph.nodes.iter() {
-        b.origin.clone_from(&node.origin);
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| map[input]).collect();
-        map[id] = match node.op {
-            Op::MatMul { transpose_b: true }
-                if node.ty.element == ElementType::F32
-                    && b.is_constant(inputs[1])
-                    && !b.is_constant(inputs[0])
-                    && !constants::is_identity(&b.graph, inputs[1]) =>
-            {
-                product(&mut b, inputs[0], inputs[1], element)
-            }
-            _ => b.emit_typed(node.op.clone(), &inputs, node.ty.clone()),
-        };
-    }
-    let mut result = b.graph;
-    result.name.clone_from(&graph.name);
-    result.inputs = graph.inputs.iter().map(|&input| map[input]).collect();
-    result.outputs = graph.outputs.iter().map(|(name, node)| (name.clone(), map[*node])).collect();
-    result.states = graph.states.clone();
-    for state in &mut result.states {
-        (state.input, state.output) = (map[state.input], map[state.output]);
-    }
-    result
+    with_products(graph, |b, left, right| {
+        let real = b.element(left) == ElementType::F32;
+        let weights = b.is_constant(right) && !constants::is_identity(&b.graph, right);
+        (real && weights && !b.is_constant(left)).then(|| product(b, left, right, element))
+    })
 }
 
 fn product(b: &mut Builder, left: NodeId, right: NodeId, element: ElementType) -> NodeId {

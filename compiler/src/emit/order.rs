@@ -1,53 +1,23 @@
 //! Runs of one queue, each over before the next begins: a run that has another one in its pauses is told in parts.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 use isa::{Instruction, Mem, Mxm, Run, Sxm};
 
-/// A run by its first cycle, then in the order in which the flows were made.
-struct Entry(Run, usize);
-
-impl Entry {
-    fn key(&self) -> (u64, usize) {
-        (self.0.cycle, self.1)
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
 /// Brings runs into the order of their cycles. Those that meet others are cut: iteration by iteration of their outermost repeat.
 pub(super) fn ordered(runs: Vec<Run>) -> Vec<Run> {
-    let mut waiting: BinaryHeap<Reverse<Entry>> =
-        runs.into_iter().enumerate().map(|(at, run)| Reverse(Entry(run, at))).collect();
+    // By first cycle, then in the order in which the flows were made.
+    let mut waiting: BTreeMap<(u64, usize), Run> =
+        runs.into_iter().enumerate().map(|(at, run)| ((run.cycle, at), run)).collect();
     let mut ordered: Vec<Run> = Vec::new();
-    while let Some(Reverse(Entry(run, at))) = waiting.pop() {
-        let next = waiting.peek().map(|Reverse(next)| next.0.cycle);
+    while let Some(((_, at), run)) = waiting.pop_first() {
+        let next = waiting.first_key_value().map(|((cycle, _), _)| *cycle);
         if run.repeats.is_empty() || next.is_none_or(|next| run.last_cycle() < next) {
             ordered.push(run);
             continue;
         }
         let (first, rest) = split(run);
-        waiting.push(Reverse(Entry(first, at)));
-        waiting.extend(rest.map(|rest| Reverse(Entry(rest, at))));
+        waiting.extend([Some(first), rest].into_iter().flatten().map(|run| ((run.cycle, at), run)));
     }
     ordered
 }

@@ -63,7 +63,7 @@ pub fn arrays(
     precision: Precision,
 ) -> Result<Arrays, Diagnostic> {
     let plan = Floorplan::new(chip)?;
-    let needs = needs(context, groups, chip, precision)?;
+    let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
     let mut builder = Builder {
@@ -164,21 +164,20 @@ fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
 }
 
 /// How many activations meet each tile of a product's weights.
-fn pace(context: &Context<'_>, chip: &Chip, node: NodeId) -> Result<Pace, Diagnostic> {
-    let stripes = Floorplan::new(chip)?.stripes;
+fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> Pace {
     let weights = context.graph.nodes[node].inputs[1];
     let batches =
         context.rows(weights) / context.graph.shape(weights).iter().rev().nth(1).copied().unwrap_or(1).max(1);
     let vectors = context.rows(node) / batches.max(1);
     let vectors = vectors.clamp(1, usize::from(chip.mxm.accumulators)) as u32;
     let narrow = context.graph.nodes[weights].ty.element.is_narrow();
-    Ok(Pace { stripes: stripes.into(), vectors, cycles: if narrow { 1 } else { 2 } })
+    Pace { stripes: plan.stripes.into(), vectors, cycles: if narrow { 1 } else { 2 } }
 }
 
 fn needs(
     context: &Context<'_>,
     groups: &Groups,
-    chip: &Chip,
+    (chip, plan): (&Chip, &Floorplan),
     precision: Precision,
 ) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
     let mut needs: SecondaryMap<NodeId, Needs> = SecondaryMap::new();
@@ -192,7 +191,7 @@ fn needs(
                 needs[base(0)].halves = true;
                 let weights = base(1);
                 if context.constant[weights] {
-                    needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, node)?));
+                    needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, plan, node)));
                 } else {
                     needs[weights].striped = true;
                 }
@@ -355,6 +354,15 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// An array by batches of matrices: the second last axis is rows.
+    fn matrices(&self, node: NodeId, element: Element, role: Role) -> Storage {
+        let mut storage = self.storage(node, element, role);
+        let shape = self.context.graph.shape(node);
+        storage.rows = if shape.len() < 2 { 1 } else { shape[shape.len() - 2] as u32 };
+        storage.batches = self.context.rows(node) as u32 / storage.rows.max(1);
+        storage
+    }
+
     fn word_type(&self, node: NodeId) -> Element {
         match self.context.graph.nodes[node].ty.element {
             ElementType::F32 => Element::F32,
@@ -407,10 +415,7 @@ impl Builder<'_, '_> {
 
     /// Weights cut for the planes that multiply them.
     fn tiles(&mut self, node: NodeId, element: Element, role: Role, pace: &Pace) -> StorageId {
-        let mut storage = self.storage(node, element, role);
-        let shape = self.context.graph.shape(node);
-        storage.rows = if shape.len() < 2 { 1 } else { shape[shape.len() - 2] as u32 };
-        storage.batches = self.context.rows(node) as u32 / storage.rows.max(1);
+        let mut storage = self.matrices(node, element, role);
         let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
         // The emptier sites first, so that the odd tiles of small products go there.
         let mut sites = Site::all(self.chip, element.bytes());
@@ -426,12 +431,8 @@ impl Builder<'_, '_> {
     }
 
     fn striped(&mut self, node: NodeId, element: Element, role: Role) -> StorageId {
-        let mut storage = self.storage(node, element, role.clone());
-        let shape = self.context.graph.shape(node);
-        let rows = if shape.len() < 2 { 1 } else { shape[shape.len() - 2] };
-        storage.rows = rows as u32;
-        storage.batches = (self.context.rows(node) / rows.max(1)) as u32;
-        storage.tile_rows = rows.min(usize::from(self.chip.mxm.rows)).max(1) as u32;
+        let mut storage = self.matrices(node, element, role.clone());
+        storage.tile_rows = storage.rows.min(self.chip.mxm.rows.into()).max(1);
         let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
         storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes);
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();

@@ -13,15 +13,20 @@ use isa::stream::Format;
 use super::arrays::Arrays;
 use super::compress::Item;
 use super::floorplan::position;
-use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, MxmRole, StreamRef, WordRef};
+use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, MxmRole, StreamRef, WordRef, joined};
 use super::pass::{emit, format};
 use super::storage::{Storage, StorageId, Unit};
 use super::tiling::Site;
 use crate::graph::NodeId;
 
+/// Slots that are less than this apart are taken as one interval.
+const NEAR: i64 = 5;
+
 /// A tile on its way: from which unit, which chunk, into which accumulators, and when.
 #[derive(Clone, Debug)]
 struct Window {
+    /// Of the site's work.
+    work: usize,
     unit: Unit,
     chunk: u32,
     /// First accumulator.
@@ -120,6 +125,7 @@ impl Belt<'_> {
         let window = |index: usize, chunk: u32| {
             let Work { unit, rows, .. } = &work[index];
             Window {
+                work: index,
                 unit: *unit,
                 chunk,
                 accumulator: if by_chunk { index as u32 * rows.len() as u32 } else { 0 },
@@ -266,14 +272,11 @@ impl Belt<'_> {
         let left = self.storage(self.left);
         let to = (u32::from(plan.stripes) as usize - 1) * bytes;
         let read = i64::from(self.chip.latency.read);
-        let rows_of = |window: &Window| {
-            let own = work.iter().find(|own| own.unit == window.unit);
-            own.map(|own| own.rows.as_slice()).unwrap_or_default()
-        };
+        let rows_of = |window: &Window| work[window.work].rows.as_slice();
         let first = plan.slices(left.region()).start + if bytes == 1 { u16::from(site.plane) } else { 0 };
         let slots = windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1));
         let way = [first, plan.inner() - 1].map(|slice| position(self.chip, hemisphere, slice));
-        flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), merged(slots.collect()));
+        flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), joined(slots.collect(), NEAR));
         for byte in 0..bytes {
             let slice = first + byte as u16;
             let start = -(mxm - 1 - i64::from(slice)) - read;
@@ -312,7 +315,7 @@ impl Belt<'_> {
             }
             if window.ends.1 {
                 let emitted = arrival + i64::from(self.chip.latency.accumulate);
-                sums.puts.push((window.unit, window.vectors.iter().map(|abc| abc + emitted).collect()));
+                sums.puts.push((window.work, window.vectors.iter().map(|abc| abc + emitted).collect()));
             }
         }
         for ((first, last), items) in acts {
@@ -330,8 +333,8 @@ impl Belt<'_> {
         let mxm = Slice::Mxm(hemisphere).position(self.chip);
         let mut items: BTreeMap<(StorageId, u16, usize), Vec<Item>> = BTreeMap::new();
         let (mut slots, mut end) = (Vec::new(), mxm);
-        for (unit, puts) in &sums.puts {
-            let Some(Work { rows, target, .. }) = work.iter().find(|own| own.unit == *unit) else { continue };
+        for (index, puts) in &sums.puts {
+            let Work { rows, target, .. } = &work[*index];
             let array = self.storage(target.storage);
             let region = array.region();
             let distance = |slice| i64::from((mxm - position(self.chip, region.hemisphere(), slice)).abs());
@@ -349,7 +352,7 @@ impl Belt<'_> {
                 flow.writes.push(Access { storage: target.storage, vector, cycle: put + distance(far) });
             }
         }
-        let stream = flow.streams_in(hemisphere.inward(), 4, (mxm, end), merged(slots));
+        let stream = flow.streams_in(hemisphere.inward(), 4, (mxm, end), joined(slots, NEAR));
         debug_assert_eq!(stream, sums.stream, "the sums' streams are named before they are added");
         for ((storage, slice, byte), items) in items {
             let half = self.storage(storage).region().hemisphere();
@@ -361,22 +364,8 @@ impl Belt<'_> {
     }
 }
 
-/// Sums that leave the accumulators: streams, and for each unit when each vector does.
+/// Sums that leave the accumulators: streams, and for each work that ends when each vector does.
 struct Sums {
     stream: usize,
-    puts: Vec<(Unit, Vec<i64>)>,
-}
-
-/// Slots as intervals, near ones as one.
-fn merged(mut slots: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
-    const NEAR: i64 = 4;
-    slots.sort_unstable();
-    let mut merged: Vec<(i64, i64)> = Vec::new();
-    for (from, to) in slots {
-        match merged.last_mut() {
-            Some(last) if from - last.1 <= NEAR => last.1 = last.1.max(to),
-            _ => merged.push((from, to)),
-        }
-    }
-    merged
+    puts: Vec<(usize, Vec<i64>)>,
 }

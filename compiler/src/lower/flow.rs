@@ -139,6 +139,19 @@ impl FlowRun {
     }
 }
 
+/// Intervals in order, those less than `gap` apart as one.
+pub fn joined(mut spans: Vec<(i64, i64)>, gap: i64) -> Vec<(i64, i64)> {
+    spans.sort_unstable();
+    let mut joined: Vec<(i64, i64)> = Vec::new();
+    for (from, to) in spans {
+        match joined.last_mut() {
+            Some(last) if from - last.1 < gap => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
 /// A vector that is read or written at a relative cycle.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {

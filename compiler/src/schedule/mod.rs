@@ -15,7 +15,7 @@ use cranelift_entity::SecondaryMap;
 use isa::Chip;
 
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, WordRef};
+use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, WordRef, joined};
 use crate::lower::storage::{Region, Role, StorageId, Storages};
 use memory::{Bases, Full, Memory};
 use planes::Planes;
@@ -184,14 +184,14 @@ impl Scheduler<'_> {
         }
         let mut both = Vec::new();
         for (bank, [reads, writes]) in banks {
-            let (reads, writes) = (joined(reads), joined(writes));
+            let (reads, writes) = (joined(reads, LEAST_GAP), joined(writes, LEAST_GAP));
             if reads.iter().any(|read| writes.iter().any(|write| read.0.max(write.0) < read.1.min(write.1))) {
                 return Err(self.bug(flow, "reads and writes one bank at the same time"));
             }
-            both.push((bank, joined([reads, writes].concat())));
+            both.push((bank, joined([reads, writes].concat(), LEAST_GAP)));
         }
         Ok(Demand {
-            queues: queues.into_iter().map(|(queue, spans)| (queue, joined(spans))).collect(),
+            queues: queues.into_iter().map(|(queue, spans)| (queue, joined(spans, LEAST_GAP))).collect(),
             banks: both,
             alus: flow.alus.clone(),
             sxm: flow.sxm.clone(),
@@ -221,19 +221,6 @@ impl Scheduler<'_> {
 
 /// Cycles between dispatches that others may use; shorter pauses of a run are not worth the looking.
 const LEAST_GAP: i64 = 8;
-
-/// Spans in order, with no two closer than [`LEAST_GAP`].
-fn joined(mut spans: Spans) -> Spans {
-    spans.sort_unstable();
-    let mut joined: Spans = Vec::new();
-    for (from, to) in spans {
-        match joined.last_mut() {
-            Some(last) if from - last.1 < LEAST_GAP => last.1 = last.1.max(to),
-            _ => joined.push((from, to)),
-        }
-    }
-    joined
-}
 
 /// The word that a memory instruction names.
 pub fn memory_word(act: &Act) -> Option<WordRef> {

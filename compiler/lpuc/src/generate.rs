@@ -25,7 +25,7 @@ pub(crate) fn run(
     let steps = prompt.len() + count.saturating_sub(1);
     for position in 0..steps {
         progress.stage(format!("simulating step {} of {steps}", position + 1));
-        write_inputs(machine, &loaded.interface.step(tokens[position] as i32, position))?;
+        write_inputs(machine, &loaded.interface.step(tokens[position] as i32, position), position)?;
         let report = machine.run().map_err(|fault| fault_of(&fault))?;
         if !machine.values_known() {
             return Err(no_values());

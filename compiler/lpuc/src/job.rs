@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::report::{self, Generated, Report};
 use crate::step;
 use crate::vocabulary::Vocabulary;
-use crate::{Console, chips, generate, print};
+use crate::{Console, caches, chips, generate, print};
 
 /// Runs the job. Files are written and results printed only if all of it goes well.
 pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -184,7 +184,7 @@ fn once(
         }
         None => (interface.step(0, last), last),
     };
-    write_inputs(machine, &writes)?;
+    write_inputs(machine, &writes, position)?;
     let Some(path) = &job.outputs else {
         // Nobody asks for values.
         return Ok(machine.time().map_err(|fault| fault_of(&fault))?.cycles);
@@ -202,7 +202,7 @@ fn once(
     }
     let new_tokens = interface.decoder.as_ref().map_or(0, |decoder| decoder.sequence);
     for state in &interface.states {
-        let data = machine.read(&state.input_name).map_err(port)?;
+        let data = caches::read(machine, &state.input_name).map_err(port)?;
         outputs.push((state.output_name.clone(), step::used_part(state, &data, position + new_tokens)));
     }
     let content = npz::write(&outputs).map_err(|error| Failure::unwritable(path, &error))?;
@@ -210,17 +210,13 @@ fn once(
     Ok(report.cycles)
 }
 
-/// Writes what the program wants to have; an input that nothing needs has no place in it.
+/// Writes what the program wants to have before the step at a position; an input that nothing needs has no place in it.
 pub(crate) fn write_inputs(
     machine: &mut Machine,
     writes: &[(String, simulator::Array)],
+    position: usize,
 ) -> Result<(), Failure> {
-    for (name, data) in writes {
-        if machine.ports().iter().any(|port| port.name == *name) {
-            machine.write(name, data).map_err(port)?;
-        }
-    }
-    Ok(())
+    writes.iter().try_for_each(|(name, data)| caches::write(machine, name, data, position).map_err(port))
 }
 
 /// Sends each emitted form to its file; what has no file is returned, to be printed.

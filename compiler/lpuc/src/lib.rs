@@ -1,6 +1,7 @@
 //! The command `lpuc`: arguments in, reports out. The only place of the project that reads files, writes files and
 //! prints; compiling and simulating are functions of their arguments.
 
+pub mod caches;
 mod chips;
 mod cli;
 mod clock;

@@ -142,6 +142,9 @@ impl Assembler<'_> {
                 from: self.stream(from),
                 to: self.stream(to),
             }),
+            Act::Transpose(from, to) => {
+                Instruction::Sxm(Sxm::Transpose { from: self.stream(from), to: self.stream(to) })
+            }
             Act::Lw(stream, count, row, row_stride, format) => {
                 Instruction::Mxm(Mxm::Lw { stream: self.stream(stream), count, row, row_stride, format })
             }

@@ -182,7 +182,7 @@ pub enum Op {
     /// as the F32 that it is.
     Cast(ElementType),
     /// Inputs state, new, position (I32 scalar or length-1 vector): state with its elements [position, position + len(new)) along `axis` replaced by
-    /// new. All other axes agree. A position that does not fit is an error.
+    /// new. All other axes agree. A position that does not fit is an error. Legalisation adds a fourth input, which changes no value.
     Append {
         /// Which axis.
         axis: usize,
@@ -292,8 +292,8 @@ impl Op {
             | Op::Softmax { .. }
             | Op::Cast(_) => Some(1),
             Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
-            Op::Select | Op::Append { .. } => Some(3),
-            Op::Concat { .. } => None,
+            Op::Select => Some(3),
+            Op::Concat { .. } | Op::Append { .. } => None,
         }
     }
 }

@@ -185,7 +185,7 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             Ok(inputs[0].clone())
         }
         Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
-        Op::Append { axis } => append(inputs[0], inputs[1], inputs[2], *axis),
+        Op::Append { axis } => append(inputs, *axis),
     }
 }
 
@@ -339,12 +339,10 @@ fn concat(inputs: &[&TensorType], axis: usize) -> Result<TensorType, String> {
     Ok(with_axis(first, axis, length))
 }
 
-fn append(
-    state: &TensorType,
-    new: &TensorType,
-    position: &TensorType,
-    axis: usize,
-) -> Result<TensorType, String> {
+fn append(inputs: &[&TensorType], axis: usize) -> Result<TensorType, String> {
+    let ([state, new, position] | [state, new, position, _]) = inputs else {
+        return Err(format!("takes 3 inputs, not {}", inputs.len()));
+    };
     same_element(state, new)?;
     let capacity = axis_length(state, axis)?;
     let added = axis_length(new, axis)?;
@@ -357,7 +355,7 @@ fn append(
     if position.element != ElementType::I32 || !matches!(position.shape[..], [] | [1]) {
         return Err(format!("the position must be i32[] or i32[1], it is {position}"));
     }
-    Ok(state.clone())
+    Ok((*state).clone())
 }
 
 fn element(ty: &TensorType, what: &str, allowed: &[ElementType]) -> Result<(), String> {

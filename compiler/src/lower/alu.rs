@@ -147,7 +147,8 @@ impl AluProgram {
                 let zero = self.two(VxmOp::IntEqual, a, Value::Immediate(0));
                 self.two(VxmOp::Xor, zero, ONES)
             }
-            (ElementType::F32, ElementType::I32) => return Err("F32 to I32 has no VXM form".to_owned()),
+            // In legal form what is cast is whole.
+            (ElementType::F32, ElementType::I32) => self.push(VxmOp::ToInt, a, None),
             _ => a,
         })
     }

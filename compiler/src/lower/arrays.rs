@@ -50,6 +50,8 @@ struct Needs {
     plain: bool,
     halves: bool,
     striped: bool,
+    /// A state by columns: matrices that share a pack.
+    columns: Option<usize>,
     tiles: Option<Pace>,
     indices: bool,
     table: bool,
@@ -82,7 +84,9 @@ pub fn arrays(
         if let Some(pace) = need.tiles.filter(|_| !need.striped) {
             made.tiles = Some(builder.tiles(node, builder.operand_type(node), role.clone(), &pace));
         }
-        if need.striped {
+        if let Some(in_pack) = need.columns {
+            made.striped = Some(builder.columns(node, role.clone(), in_pack));
+        } else if need.striped {
             made.striped = Some(builder.striped(node, Element::F16, role.clone()));
         }
         if need.table {
@@ -205,10 +209,9 @@ fn needs(
                 }
                 needs[base(1)].indices = true;
             }
-            Op::Append { .. } => {
-                needs[base(1)].plain = true;
-                needs[base(2)].plain = true;
-            }
+            Op::Append { axis } => appended(context, *axis, node, &mut needs),
+            // The recent rows of a state by columns, which the append to it turns.
+            Op::Transpose { .. } => {}
             op if is_pointwise(op) => {}
             _ => {
                 for at in 0..data.inputs.len() {
@@ -243,11 +246,26 @@ fn needs(
         if given && !state {
             continue;
         }
-        if state && !needs[node].striped {
+        if state && !needs[node].striped && needs[node].columns.is_none() {
             needs[node].plain = true;
         }
     }
     Ok(needs)
+}
+
+/// What an Append along an axis asks for.
+fn appended(context: &Context<'_>, axis: usize, node: NodeId, needs: &mut SecondaryMap<NodeId, Needs>) {
+    let data = &context.graph.nodes[node];
+    let base = |at: usize| context.base(data.inputs[at]);
+    if axis + 1 < data.ty.shape.len() {
+        needs[base(1)].plain = true;
+        needs[base(2)].plain = true;
+        return;
+    }
+    let (turned, matrices) = (base(1), context.rows(node) / data.ty.shape[axis - 1]);
+    needs[base(0)].columns = Some(matrices / context.graph.shape(turned)[0]);
+    needs[context.base(context.graph.nodes[turned].inputs[0])].striped = true;
+    needs[base(3)].indices = true;
 }
 
 pub(super) fn bad_node(problem: String) -> Diagnostic {
@@ -466,6 +484,36 @@ impl Builder<'_, '_> {
             storage.units.push(unit);
             *word += unit.words();
             *self.set_use.entry(region).or_default() += u64::from(unit.words());
+        }
+        self.storages.arrays.push(storage)
+    }
+
+    /// A state by columns: row n of a matrix in stripe n modulo the lanes of a superlane, so that one SXM instruction's vectors lie in different
+    /// slices; packs in two ranges, one a hemisphere.
+    fn columns(&mut self, node: NodeId, role: Role, in_pack: usize) -> StorageId {
+        let mut storage = self.matrices(node, Element::F16, role);
+        storage.tile_rows = self.chip.lanes_per_superlane as u32;
+        storage.rows_per_stripe = 1;
+        let packs = storage.batches / in_pack as u32;
+        let sets = Hemisphere::BOTH.map(|hemisphere| self.emptiest_set(hemisphere, None));
+        let mut words = [0; 2];
+        for index in 0..storage.batches * storage.tiles() {
+            let (batch, tile) = (index / storage.tiles(), index % storage.tiles());
+            let half = usize::from(batch / in_pack as u32 >= packs.div_ceil(2));
+            let unit = Unit {
+                region: sets[half],
+                word: words[half],
+                row: batch * storage.rows + tile * storage.tile_rows,
+                rows: storage.tile_rows,
+                chunk: 0,
+                chunks: storage.chunks,
+                per_stripe: 1,
+            };
+            words[half] += unit.words();
+            storage.units.push(unit);
+        }
+        for (region, words) in storage.regions() {
+            *self.set_use.entry(region).or_default() += u64::from(words);
         }
         self.storages.arrays.push(storage)
     }

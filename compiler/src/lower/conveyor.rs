@@ -1,4 +1,4 @@
-//! Many tiles of constant weights through one site, one right after the other: a single rigid flow.
+//! Many tiles of weights through one site, one right after the other: a single rigid flow.
 //!
 //! While a tile's rows arrive on all streams of the site, the tile before it multiplies. Activations come on the streams of the last stripe, in
 //! cycles in which no weights do.
@@ -13,9 +13,9 @@ use isa::stream::Format;
 use super::arrays::Arrays;
 use super::compress::Item;
 use super::floorplan::position;
-use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, MxmRole, StreamRef, WordRef, joined};
+use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, StreamRef, WordRef, joined};
 use super::pass::{emit, format};
-use super::storage::{Storage, StorageId, Unit};
+use super::storage::{Role, Storage, StorageId, Unit};
 use super::tiling::Site;
 use crate::graph::NodeId;
 
@@ -27,8 +27,9 @@ const NEAR: i64 = 5;
 struct Window {
     /// Of the site's work.
     work: usize,
-    unit: Unit,
     chunk: u32,
+    /// Cycles of LW, and in how many of them the last stripe's streams carry weights.
+    loads: (i64, i64),
     /// First accumulator.
     accumulator: u32,
     /// Whether it begins the sums, and whether it ends them.
@@ -48,11 +49,11 @@ pub struct Target {
     pub chunk: u32,
 }
 
-/// What a site does with a unit of weights.
+/// What a site does with a tile of weights.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// The weights.
-    pub unit: Unit,
+    /// The weights: units of adjacent rows and the same chunks.
+    pub units: Vec<Unit>,
     /// Rows of the activations, and of the target for each.
     pub rows: Vec<(u32, u32)>,
     /// Where the sums go.
@@ -78,12 +79,12 @@ impl Belt<'_> {
     pub fn flow(&self, site: Site, work: &[Work], by_chunk: bool) -> Flow {
         let mut flow = Flow::new(self.node, "conveyor");
         let windows = self.windows(work, by_chunk);
-        let streams = self.weights(&mut flow, site, &windows);
+        let streams = self.weights(&mut flow, site, &windows, work);
         let sums = self.products(&mut flow, site, &windows, work, streams);
         self.results(&mut flow, site, work, sums);
         let last = &windows[windows.len() - 1];
         let cycles = self.cycles();
-        flow.mxm = Some(MxmRole::Conveyor(Conveyor {
+        flow.mxm = Some(Conveyor {
             hemisphere: site.hemisphere,
             plane: site.plane,
             paired: site.paired,
@@ -91,7 +92,7 @@ impl Belt<'_> {
             install: self.install(&windows[0]),
             installed: self.install(last),
             idle: last.vectors.last().map_or(0, |abc| abc + cycles),
-        }));
+        });
         flow
     }
 
@@ -117,38 +118,44 @@ impl Belt<'_> {
     }
 
     fn install(&self, window: &Window) -> i64 {
-        window.load + i64::from(window.unit.per_stripe) - 1 + i64::from(self.chip.latency.load)
+        window.load + window.loads.0 - 1 + i64::from(self.chip.latency.load)
     }
 
     /// Tiles in order, as close as the streams and the site allow.
     fn windows(&self, work: &[Work], by_chunk: bool) -> Vec<Window> {
         let window = |index: usize, chunk: u32| {
-            let Work { unit, rows, .. } = &work[index];
+            let Work { units, rows, .. } = &work[index];
+            let chunks = chunks(&work[index]);
+            let last = |unit: &Unit| {
+                (i64::from(unit.rows) - (self.stripes() - 1) * i64::from(unit.per_stripe)).max(0)
+            };
             Window {
                 work: index,
-                unit: *unit,
                 chunk,
+                loads: (
+                    units.iter().map(|unit| i64::from(unit.per_stripe)).sum(),
+                    units.iter().map(last).sum(),
+                ),
                 accumulator: if by_chunk { index as u32 * rows.len() as u32 } else { 0 },
-                ends: (chunk == unit.chunk, chunk + 1 == unit.chunk + unit.chunks),
+                ends: (chunk == chunks.start, chunk + 1 == chunks.end),
                 load: 0,
                 vectors: vec![0; rows.len()],
             }
         };
         let mut windows = Vec::new();
         if by_chunk {
-            let last = work.iter().map(|own| own.unit.chunk + own.unit.chunks).max().unwrap_or(0);
+            let last = work.iter().map(|own| chunks(own).end).max().unwrap_or(0);
             for chunk in 0..last {
-                let has = |unit: &Unit| (unit.chunk..unit.chunk + unit.chunks).contains(&chunk);
-                let with = (0..work.len()).filter(|&index| has(&work[index].unit));
+                let with = (0..work.len()).filter(|&index| chunks(&work[index]).contains(&chunk));
                 windows.extend(with.map(|index| window(index, chunk)));
             }
         } else {
-            for (index, Work { unit, .. }) in work.iter().enumerate() {
-                windows.extend((unit.chunk..unit.chunk + unit.chunks).map(|chunk| window(index, chunk)));
+            for (index, own) in work.iter().enumerate() {
+                windows.extend(chunks(own).map(|chunk| window(index, chunk)));
             }
         }
         for at in 1..=windows.len() {
-            let mut load = windows[at - 1].load + i64::from(windows[at - 1].unit.per_stripe);
+            let mut load = windows[at - 1].load + windows[at - 1].loads.0;
             while !self.fits(&mut windows, at, load) {
                 load += 1;
             }
@@ -170,10 +177,7 @@ impl Belt<'_> {
             None => i64::MAX,
         };
         // Weights on the last stripe, of this window and those around it.
-        let last = |window: &Window| {
-            let rows = i64::from(window.unit.rows) - (self.stripes() - 1) * i64::from(window.unit.per_stripe);
-            (window.load, window.load + rows.max(0))
-        };
+        let last = |window: &Window| (window.load, window.load + window.loads.1);
         // Loading, installing and the next tile's loading: no more windows than that are under way at once.
         let near =
             before.len().saturating_sub(usize::from(self.chip.latency.load + self.chip.latency.install) + 2);
@@ -204,26 +208,35 @@ impl Belt<'_> {
     }
 
     /// Weights from SRAM into the buffer and the array. Returns the streams.
-    fn weights(&self, flow: &mut Flow, site: Site, windows: &[Window]) -> usize {
+    fn weights(&self, flow: &mut Flow, site: Site, windows: &[Window], work: &[Work]) -> usize {
         let plan = &self.arrays.storages.plan;
         let (hemisphere, bytes) = (site.hemisphere, self.bytes());
         let mxm = i64::from(Slice::Mxm(isa::Hemisphere::East).position(self.chip));
-        let region = windows[0].unit.region;
+        let region = work[0].units[0].region;
         let nearest = plan.slices(region).start;
         let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
         let last = &windows[windows.len() - 1];
-        let end =
-            last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + i64::from(last.unit.per_stripe));
+        let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + last.loads.0);
         let width = plan.stripes * bytes as u16;
         let stream = flow.stream(hemisphere.outward(), width, path, (windows[0].load - mxm, end - mxm));
         let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
+        // For each unit: when its first rows are loaded, and by which window.
+        let arrivals = || {
+            windows.iter().flat_map(|window| {
+                work[window.work].units.iter().scan(window.load, move |load, unit| {
+                    let first = *load;
+                    *load += i64::from(unit.per_stripe);
+                    Some((first, unit, window))
+                })
+            })
+        };
         let mut loads: BTreeMap<(u32, u32), Vec<Item>> = BTreeMap::new();
-        for window in windows {
-            let (rows, per_stripe) = (window.unit.rows, window.unit.per_stripe);
-            for row in 0..per_stripe.min(rows) {
-                let count = (rows - row).div_ceil(per_stripe);
-                let item = Item::once(window.load + i64::from(row), row);
-                loads.entry((count, per_stripe)).or_default().push(item);
+        for (load, unit, window) in arrivals() {
+            let before = unit.row - work[window.work].units[0].row;
+            for row in 0..unit.per_stripe.min(unit.rows) {
+                let count = (unit.rows - row).div_ceil(unit.per_stripe);
+                let item = Item::once(load + i64::from(row), before + row);
+                loads.entry((count, unit.per_stripe)).or_default().push(item);
             }
         }
         for ((count, per_stripe), items) in loads {
@@ -238,11 +251,10 @@ impl Belt<'_> {
             for byte in 0..bytes {
                 let slice = plan.slice(region, stripe, bytes, byte);
                 let start = -(mxm - 1 - i64::from(slice)) - read;
-                let items = windows.iter().flat_map(|window| {
-                    let per_stripe = window.unit.per_stripe;
-                    let count = window.unit.rows.saturating_sub(stripe * per_stripe).min(per_stripe);
-                    let word = window.unit.block(window.chunk);
-                    (0..count).map(move |row| Item::once(start + window.load + i64::from(row), word + row))
+                let items = arrivals().flat_map(|(load, unit, window)| {
+                    let count = unit.rows.saturating_sub(stripe * unit.per_stripe).min(unit.per_stripe);
+                    let word = unit.block(window.chunk);
+                    (0..count).map(move |row| Item::once(start + load + i64::from(row), word + row))
                 });
                 let to = StreamRef(stream, (stripe as usize * bytes + byte) as u16);
                 emit(
@@ -251,6 +263,19 @@ impl Belt<'_> {
                     items.collect(),
                     |word, _| Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to),
                 );
+            }
+        }
+        let array = self.storage(self.weights);
+        if array.role != Role::Constant {
+            let far = mxm - 1 - i64::from(nearest) + read;
+            for (load, unit, window) in arrivals() {
+                // A state changes as a whole.
+                let rows = if matches!(array.role, Role::State(..)) { 1 } else { unit.rows };
+                flow.reads.extend((0..rows).map(|row| Access {
+                    storage: self.weights,
+                    vector: array.vector(unit.row + row, window.chunk),
+                    cycle: load + i64::from(row % unit.per_stripe) - far,
+                }));
             }
         }
         stream
@@ -362,6 +387,12 @@ impl Belt<'_> {
             });
         }
     }
+}
+
+/// The chunks of k of a tile.
+fn chunks(work: &Work) -> std::ops::Range<u32> {
+    let unit = &work.units[0];
+    unit.chunk..unit.chunk + unit.chunks
 }
 
 /// Sums that leave the accumulators: streams, and for each work that ends when each vector does.

@@ -80,6 +80,8 @@ pub enum Act {
     },
     /// SXM Permute of four streams.
     Permute(MapId, StreamRef, StreamRef),
+    /// SXM Transpose of as many streams as a superlane has lanes.
+    Transpose(StreamRef, StreamRef),
     /// MXM LW: count, first row, stride.
     Lw(StreamRef, u8, u16, u16, Format),
     /// MXM IW.
@@ -163,20 +165,8 @@ pub struct Access {
     pub cycle: i64,
 }
 
-/// What a flow has to do with the weights of an MXM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MxmRole {
-    /// Many tiles, rigidly one after the other; cycles are relative to the start.
-    Conveyor(Conveyor),
-    /// Fills the buffer; the start is the first LW, and this many cycles of LW follow.
-    Load(Hemisphere, i64),
-    /// Installs the buffer; the start is the IW.
-    Install(Hemisphere),
-    /// Streams activations; the start is the first ABC, and the array is busy for so many cycles.
-    Stream(Hemisphere, i64),
-}
-
-/// Many tiles through one plane, or through the two that make one array of binary16.
+/// Many tiles, rigidly one after the other, through one plane, or through the two that make one array of binary16. Cycles are
+/// relative to the flow's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conveyor {
     /// Which half.
@@ -214,8 +204,8 @@ pub struct Flow {
     pub reads: Vec<Access>,
     /// Vectors written.
     pub writes: Vec<Access>,
-    /// Part in a matrix product.
-    pub mxm: Option<MxmRole>,
+    /// What it does with the weights of planes.
+    pub mxm: Option<Conveyor>,
 }
 
 impl Flow {

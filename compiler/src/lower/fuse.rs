@@ -5,7 +5,7 @@ use isa::Chip;
 
 use super::alu::{AluProgram, Value, is_pointwise, operand_type};
 use super::context::Context;
-use crate::graph::NodeId;
+use crate::graph::{NodeId, Op};
 
 /// Arrays that a group may read and write: fewer than there are groups of slices on any chip that this compiler takes.
 const MOST_ARRAYS: usize = 5;
@@ -92,8 +92,10 @@ pub fn users(context: &Context<'_>) -> SecondaryMap<NodeId, Vec<Option<NodeId>>>
         if context.constant[node] || context.is_pure_view(node) {
             continue;
         }
-        for &input in &data.inputs {
-            if let Some(producer) = context.producer(input) {
+        for (at, &input) in data.inputs.iter().enumerate() {
+            // The machine takes the index in place of the position.
+            let unused = at == 2 && matches!(data.op, Op::Append { .. }) && data.inputs.len() == 4;
+            if let Some(producer) = context.producer(input).filter(|_| !unused) {
                 users[producer].push(Some(node));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! In order: [`legalize`] leaves only forms that the machine has; [`fuse`] groups pointwise nodes; [`arrays`] decides what lies where;
 //! then each group and node is lowered by the file of its slice: [`vxm`] (through [`pass`]), [`mxm`], [`reduce`] and [`moves`] (SXM), [`gather`] and
-//! [`append`] (indirect memory).
+//! [`append`] and [`append_columns`] (indirect memory).
 
 pub mod legalize;
 pub mod floorplan;
@@ -28,6 +28,7 @@ pub mod reduce;
 pub mod moves;
 pub mod gather;
 pub mod append;
+pub mod append_columns;
 pub mod order;
 
 use isa::Chip;
@@ -84,7 +85,12 @@ fn lower(
         Op::MatMul { .. } => mxm::product(context, arrays, chip, node),
         Op::Reduce { .. } => reduce::reduce(context, arrays, chip, maps, node, pads),
         Op::Gather { .. } => gather::gather(context, arrays, chip, node),
+        Op::Append { axis } if axis + 1 == context.graph.shape(node).len() => {
+            append_columns::append(context, arrays, chip, maps, node)
+        }
         Op::Append { .. } => append::append(context, arrays, chip, node),
+        // The append to a state by columns turns its recent rows.
+        Op::Transpose { .. } => Ok(Vec::new()),
         Op::Slice { .. } | Op::Concat { .. } | Op::Pad { .. } | Op::Reshape { .. } => {
             Ok(vec![moves::movement(context, arrays, chip, maps, node)?])
         }

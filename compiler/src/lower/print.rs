@@ -90,6 +90,7 @@ fn write_act(f: &mut fmt::Formatter<'_>, act: &Act) -> fmt::Result {
             }
         }
         Act::Permute(map, from, to) => write!(f, "Permute m{map} {} -> {}", Group(from), Group(to)),
+        Act::Transpose(from, to) => write!(f, "Transpose {} -> {}", Group(from), Group(to)),
         Act::Lw(from, count, row, stride, format) => {
             write!(f, "LW {} x{count} row {row} stride {stride} {format}", Group(from))
         }

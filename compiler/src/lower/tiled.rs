@@ -1,4 +1,4 @@
-//! Products with constant weights: a conveyor for each site, and the addition of the sums of tiles that were cut along k.
+//! Products: a conveyor for each site, and the addition of the sums of tiles that were cut along k.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::arrays::{Arrays, Forms};
 use super::conveyor::{Belt, Target, Work};
 use super::flow::Flow;
 use super::pass::{Feed, Pass};
-use super::storage::{Region, Storage, StorageId};
+use super::storage::{Region, Storage, StorageId, Unit};
 use super::tiling::Site;
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
@@ -19,7 +19,7 @@ use crate::graph::NodeId;
 /// For each batch of the weights: rows of the activations and of the result.
 pub type Sharing = BTreeMap<u32, Vec<(u32, u32)>>;
 
-/// A product with constant weights.
+/// A product.
 pub struct Tiled<'a> {
     /// The machine.
     pub chip: &'a Chip,
@@ -59,12 +59,12 @@ impl Tiled<'_> {
         let tiles = weights.rows.div_ceil(self.chip.mxm.rows.into());
         let mut sites: BTreeMap<Region, Vec<Work>> = BTreeMap::new();
         for own in work {
-            sites.entry(own.unit.region).or_default().push(own);
+            sites.entry(own.units[0].region).or_default().push(own);
         }
         let mut flows = Vec::new();
         for (region, mut work) in sites {
             let Some(site) = Site::of(region) else { continue };
-            work.sort_by_key(|own| own.unit.word);
+            work.sort_by_key(|own| own.units[0].word);
             let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
             let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left };
             // What has more of k than of rows may begin before all of k is there; else results come early.
@@ -84,13 +84,15 @@ impl Tiled<'_> {
         let lanes = u32::from(self.chip.mxm.rows);
         let mut work = Vec::new();
         let mut parts = Parts::new();
-        for unit in &weights.units {
-            let (batch, row) = (unit.row / weights.rows, unit.row % weights.rows);
+        // Batch and chunk of the result's columns.
+        let tile = |unit: &Unit| (unit.row / weights.rows, unit.row % weights.rows / lanes);
+        for units in weights.units.chunk_by(|a, b| tile(a) == tile(b) && a.chunk == b.chunk) {
+            let (batch, chunk) = tile(&units[0]);
             let Some(rows) = sharing.get(&batch) else { continue };
-            let chunk = row / lanes;
-            if unit.chunks == weights.chunks {
+            let units = units.to_vec();
+            if units[0].chunks == weights.chunks {
                 let target = Target { storage: self.out, chunk };
-                work.push(Work { unit: *unit, rows: rows.clone(), target });
+                work.push(Work { units, rows: rows.clone(), target });
                 continue;
             }
             let (storages, results) = parts.entry((batch, chunk)).or_default();
@@ -98,7 +100,7 @@ impl Tiled<'_> {
             storages.push(storage);
             *results = rows.iter().map(|(_, row)| *row).collect();
             let own = rows.iter().enumerate().map(|(at, (left, _))| (*left, at as u32)).collect();
-            work.push(Work { unit: *unit, rows: own, target: Target { storage, chunk: 0 } });
+            work.push(Work { units, rows: own, target: Target { storage, chunk: 0 } });
         }
         (work, parts)
     }

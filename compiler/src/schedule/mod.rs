@@ -105,7 +105,7 @@ impl Scheduler<'_> {
                 _ => return Err(self.bug(flow, "reads a vector that nothing wrote before it")),
             }
         }
-        earliest = earliest.max(flow.mxm.map_or(0, |role| self.planes.earliest(role))) + delay;
+        earliest = earliest.max(flow.mxm.map_or(0, |conveyor| self.planes.earliest(conveyor))) + delay;
         for write in first_writes(flow) {
             if !self.memory.has(write.0) {
                 let apart = self.banks_apart(write.0);
@@ -139,8 +139,8 @@ impl Scheduler<'_> {
 
     fn commit(&mut self, flow: &Flow, start: i64) {
         let latency = &self.chip.latency;
-        if let Some(role) = flow.mxm {
-            self.planes.commit(role, start);
+        if let Some(conveyor) = flow.mxm {
+            self.planes.commit(conveyor, start);
         }
         for write in &flow.writes {
             let vectors = self.kernels.storages.arrays[write.storage].vectors() as usize;

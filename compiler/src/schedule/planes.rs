@@ -6,15 +6,13 @@ use isa::Chip;
 use isa::chip::Latency;
 use isa::place::Hemisphere;
 
-use crate::lower::flow::{Conveyor, MxmRole};
+use crate::lower::flow::Conveyor;
 
 /// One plane.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plane {
     /// Cycle of the last IW.
     installed: i64,
-    /// When what was loaded last is in the buffer.
-    loaded: i64,
     /// When the array multiplies by what was installed last.
     ready: i64,
     /// End of the last activation.
@@ -44,22 +42,12 @@ impl Planes {
     }
 
     /// The cycle from which the planes allow a flow.
-    pub(super) fn earliest(&self, role: MxmRole) -> i64 {
+    pub(super) fn earliest(&self, conveyor: Conveyor) -> i64 {
         let (load, install) = (i64::from(self.latency.load), i64::from(self.latency.install));
-        match role {
-            MxmRole::Load(hemisphere, _) => self.load_from(hemisphere, 0, true),
-            MxmRole::Install(hemisphere) => {
-                let plane = self.planes[&(hemisphere, 0)];
-                plane.loaded.max(plane.idle - install)
-            }
-            MxmRole::Stream(hemisphere, _) => self.planes[&(hemisphere, 0)].ready,
-            MxmRole::Conveyor(conveyor) => {
-                let Conveyor { hemisphere, plane, paired, .. } = conveyor;
-                let own = self.planes[&(hemisphere, plane)];
-                let loads = self.load_from(hemisphere, plane, paired) - conveyor.load;
-                loads.max(own.idle - install - conveyor.install).max(own.installed + load - conveyor.install)
-            }
-        }
+        let Conveyor { hemisphere, plane, paired, .. } = conveyor;
+        let own = self.planes[&(hemisphere, plane)];
+        let loads = self.load_from(hemisphere, plane, paired) - conveyor.load;
+        loads.max(own.idle - install - conveyor.install).max(own.installed + load - conveyor.install)
     }
 
     /// The cycle from which LW fills the next tile.
@@ -86,29 +74,14 @@ impl Planes {
     }
 
     /// Takes note of a flow that starts at a cycle.
-    pub(super) fn commit(&mut self, role: MxmRole, start: i64) {
-        let (load, install) = (i64::from(self.latency.load), i64::from(self.latency.install));
-        match role {
-            MxmRole::Load(hemisphere, cycles) => {
-                self.each(hemisphere, 0, true, |plane| plane.loaded = start + cycles - 1 + load);
-            }
-            MxmRole::Install(hemisphere) => self.each(hemisphere, 0, true, |plane| {
-                plane.installed = start;
-                plane.ready = start + install;
-            }),
-            MxmRole::Stream(hemisphere, cycles) => {
-                self.each(hemisphere, 0, true, |plane| plane.idle = start + cycles);
-            }
-            MxmRole::Conveyor(conveyor) => {
-                let Conveyor { hemisphere, plane, paired, installed, idle, .. } = conveyor;
-                self.each(hemisphere, plane, paired, |plane| {
-                    plane.installed = start + installed;
-                    plane.loaded = start + installed;
-                    plane.ready = start + installed + install;
-                    plane.idle = start + idle;
-                });
-            }
-        }
+    pub(super) fn commit(&mut self, conveyor: Conveyor, start: i64) {
+        let install = i64::from(self.latency.install);
+        let Conveyor { hemisphere, plane, paired, installed, idle, .. } = conveyor;
+        self.each(hemisphere, plane, paired, |plane| {
+            plane.installed = start + installed;
+            plane.ready = start + installed + install;
+            plane.idle = start + idle;
+        });
     }
 
     fn each(&mut self, hemisphere: Hemisphere, number: u8, paired: bool, change: impl Fn(&mut Plane)) {

@@ -194,7 +194,7 @@ impl Builder {
 
     /// An integer constant of one element, shape [1].
     pub(super) fn integer(&mut self, value: i32) -> NodeId {
-        self.data(Encoding::I32, value.to_le_bytes().to_vec(), vec![1])
+        self.integers(vec![value], &[1])
     }
 
     /// A zero of an element type, shape [1].
@@ -204,7 +204,12 @@ impl Builder {
 
     /// The integers 0 .. n, shape [n].
     pub(super) fn iota(&mut self, n: usize) -> NodeId {
-        self.data(Encoding::I32, (0..n as i32).flat_map(i32::to_le_bytes).collect(), vec![n])
+        self.integers((0..n as i32).collect(), &[n])
+    }
+
+    /// A constant of integers.
+    pub(super) fn integers(&mut self, values: Vec<i32>, shape: &[usize]) -> NodeId {
+        self.data(Encoding::I32, values.into_iter().flat_map(i32::to_le_bytes).collect(), shape.to_vec())
     }
 
     /// A Bool identity matrix, shape [n, n].

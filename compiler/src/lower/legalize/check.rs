@@ -1,8 +1,9 @@
 //! Whether a graph is in legal form; the list of what is not is the compiler's answer to an unsupported model.
 
+use super::columns::RECENT;
 use super::view::last;
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, TensorType, UnaryOp, eval};
+use crate::graph::{BinaryOp, ElementType, Graph, Node, NodeId, Op, ReduceOp, TensorType, UnaryOp, eval};
 
 /// Checks that a graph is in legal form. The error lists every node that is not, by its name in the model.
 pub fn check(graph: &Graph) -> Result<(), Diagnostic> {
@@ -72,12 +73,12 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
     match &node.op {
         Op::Input(_) | Op::Constant(_) | Op::Concat { .. } | Op::Select => None,
         Op::Append { axis } => {
-            let position = input(2);
-            let given = matches!(position.op, Op::Input(_)) && position.ty.shape == [1];
-            if *axis + 2 != shape.len() {
-                return plain("a state must grow along its second to last axis");
+            if input(2).ty.shape != [1] {
+                return plain("the position must be one element");
             }
-            (!given).then(|| "the position must be an input of one element".to_owned())
+            let by_columns = *axis + 1 == shape.len() && node.inputs.len() == 4;
+            (*axis + 2 != shape.len() && !by_columns)
+                .then(|| "a state must grow along its second to last axis".to_owned())
         }
         Op::MatMul { transpose_b } => {
             if !transpose_b {
@@ -90,7 +91,11 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
         Op::Unary(op) => unary(*op),
         Op::Binary(op) => binary(*op, node.ty.element),
         Op::Cast(to) => match (input(0).ty.element, to) {
-            (ElementType::F32, ElementType::I32) => plain("the machine rounds where this truncates"),
+            (ElementType::F32, ElementType::I32)
+                if !matches!(input(0).op, Op::Unary(UnaryOp::Floor | UnaryOp::Round)) =>
+            {
+                plain("the machine rounds where this truncates")
+            }
             _ => None,
         },
         Op::Reduce { op, axis } => match op {
@@ -99,7 +104,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             ReduceOp::Sum | ReduceOp::Max => None,
         },
         Op::Reshape { .. } => reshape(input_shape(0), shape),
-        Op::Transpose { permutation } => (permutation[lanes] != lanes)
+        Op::Transpose { permutation } => (permutation[lanes] != lanes && !is_recent(graph, input(0)))
             .then(|| format!("moves the last axis of a tensor of {}", node.ty.element)),
         Op::Slice { axis, step, count, .. } if *axis == lanes => {
             if *step != 1 {
@@ -119,6 +124,12 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
         }
         Op::Softmax { .. } => plain("not decomposed"),
     }
+}
+
+/// Whether a node is the recent rows of a state by columns, which the append to it transposes.
+fn is_recent(graph: &Graph, node: &Node) -> bool {
+    let state = node.inputs.first().map(|&input| &graph.nodes[input].op);
+    matches!((&node.op, state), (Op::Append { .. }, Some(Op::Input(name))) if name.ends_with(RECENT))
 }
 
 fn unary(op: UnaryOp) -> Option<String> {

@@ -6,7 +6,8 @@
 //! **Legal form** ([`check`]). Constant expressions (all ancestors are constants) may hold any operator: they are evaluated when the
 //! program is made. Other nodes are:
 //! 1. Input. Several nodes of one name with equally many elements are views of the host's array: the host writes each in its layout.
-//!    Append along the second to last axis, its position an Input of shape [1].
+//!    Append along the second to last axis. Or along the last one (a state by columns, [`columns`]): then a superlane of columns, as the Transpose of
+//!    another state, at a whole superlane's position; a fourth operand says which words that means ([rotations, lanes]).
 //! 2. MatMul with `transpose_b`, k >= 2 and n >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
 //!    a left identity matrix makes it a transpose.
 //! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
@@ -26,6 +27,7 @@
 
 mod builder;
 mod check;
+mod columns;
 mod constants;
 mod gather;
 mod pointwise;
@@ -39,19 +41,28 @@ mod special;
 mod view;
 
 pub use check::check;
+pub use columns::{COLUMNS, RECENT};
 
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{ElementType, Graph, NodeId, Op, State, TensorType, eval, fold};
 use builder::Builder;
+use columns::{Columns, Lanes};
 use cranelift_entity::SecondaryMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
-pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
+pub fn legalize(graph: Graph, precision: Precision, chip: &isa::Chip) -> Result<Graph, Diagnostic> {
     let graph = fold::fold(graph);
     check::refuse(&graph)?;
-    let legal = prune::prune(&Pass::new(&graph).run());
+    let lanes = Lanes { all: chip.lanes, superlane: chip.lanes_per_superlane };
+    // Parts of binary16 are made from rows.
+    let chosen = match precision {
+        Precision::Fp32 => BTreeSet::new(),
+        Precision::Fp16 | Precision::Int8 | Precision::Fp8 => columns::candidates(&graph, lanes),
+    };
+    let legal = with_columns(&graph, lanes, chosen);
     // What cannot be lowered is reported in the model's terms, before products multiply.
     check(&legal)?;
     match precision {
@@ -70,9 +81,31 @@ pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result
     }
 }
 
+/// The legal graph, with the states by columns that no product wants by rows.
+fn with_columns(graph: &Graph, lanes: Lanes, mut chosen: BTreeSet<usize>) -> Graph {
+    loop {
+        let (legal, by_columns) = Pass::new(graph, lanes, &chosen).run();
+        let roots: Vec<NodeId> = (legal.outputs.iter().map(|(_, node)| *node))
+            .chain(legal.states.iter().map(|state| state.output))
+            .collect();
+        let live = eval::ancestors(&legal, &roots);
+        let wanted = by_columns.into_iter().filter(|(_, columns)| live.contains(&columns.rows));
+        let wanted: BTreeSet<usize> = wanted.map(|(number, _)| number).collect();
+        if wanted.is_empty() {
+            return prune::prune(&legal);
+        }
+        chosen.retain(|number| !wanted.contains(number));
+    }
+}
+
 /// One walk over the source in topological order.
 struct Pass<'a> {
     source: &'a Graph,
+    lanes: Lanes,
+    /// Numbers of the states that are to lie by columns.
+    chosen: &'a BTreeSet<usize>,
+    /// Those that do.
+    columns: BTreeMap<usize, Columns>,
     constant: SecondaryMap<NodeId, bool>,
     users: SecondaryMap<NodeId, Vec<NodeId>>,
     map: SecondaryMap<NodeId, NodeId>,
@@ -80,7 +113,7 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(source: &'a Graph) -> Self {
+    fn new(source: &'a Graph, lanes: Lanes, chosen: &'a BTreeSet<usize>) -> Self {
         let mut users: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
         for (id, node) in source.nodes.iter() {
             node.inputs.iter().for_each(|&input| users[input].push(id));
@@ -95,10 +128,11 @@ impl<'a> Pass<'a> {
             }
         }
         let map = SecondaryMap::with_default(NodeId::from_u32(0));
-        Pass { source, constant: eval::is_constant(source), users, map, b }
+        let constant = eval::is_constant(source);
+        Pass { source, lanes, chosen, columns: BTreeMap::new(), constant, users, map, b }
     }
 
-    fn run(mut self) -> Graph {
+    fn run(mut self) -> (Graph, BTreeMap<usize, Columns>) {
         let mut roots: Vec<NodeId> = self.source.outputs.iter().map(|(_, node)| *node).collect();
         roots.extend(self.source.states.iter().flat_map(|state| [state.input, state.output]));
         roots.extend(&self.source.inputs);
@@ -114,14 +148,26 @@ impl<'a> Pass<'a> {
         graph.inputs = self.source.inputs.iter().map(|&input| self.map[input]).collect();
         graph.outputs =
             (self.source.outputs.iter()).map(|(name, node)| (name.clone(), self.map[*node])).collect();
-        graph.states = (self.source.states.iter())
-            .map(|state| State {
-                input: self.map[state.input],
-                output: self.map[state.output],
-                ..state.clone()
-            })
-            .collect();
-        graph
+        for (number, state) in self.source.states.iter().enumerate() {
+            match self.columns.get(&number) {
+                Some(columns) => graph.states.extend(columns.states.iter().cloned()),
+                None => graph.states.push(State {
+                    input: self.map[state.input],
+                    output: self.map[state.output],
+                    ..state.clone()
+                }),
+            }
+        }
+        (graph, self.columns)
+    }
+
+    /// The state that is to lie by columns whose input or output this is.
+    fn by_columns(&self, id: NodeId) -> Option<usize> {
+        let is = |&number: &usize| {
+            let state = &self.source.states[number];
+            state.input == id || state.output == id
+        };
+        self.chosen.iter().copied().find(is)
     }
 
     /// A source node in legal form, or as it is where it has none.
@@ -133,8 +179,10 @@ impl<'a> Pass<'a> {
             return self.b.emit_typed(node.op.clone(), &inputs, node.ty.clone());
         }
         let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| self.operand(input)).collect();
+        let by_columns = self.by_columns(id);
         let b = &mut self.b;
         match &node.op {
+            Op::Input(name) if by_columns.is_some() => columns::input(b, name, &node.ty.shape),
             Op::Input(_) | Op::Constant(_) => {
                 let shape = if node.ty.shape.is_empty() { vec![1] } else { node.ty.shape.clone() };
                 b.emit_typed(node.op.clone(), &[], TensorType::new(node.ty.element, shape))
@@ -165,6 +213,11 @@ impl<'a> Pass<'a> {
             Op::Cast(element) => b.cast(*element, inputs[0]),
             Op::Append { axis } => {
                 let position = view::reshape(b, inputs[2], &[1]);
+                if let Some(number) = by_columns {
+                    let state = (inputs[0], &self.source.states[number]);
+                    let columns = columns::append(b, state, inputs[1], position, self.lanes);
+                    return self.columns.entry(number).or_insert(columns).rows;
+                }
                 b.emit(Op::Append { axis: *axis }, &[inputs[0], inputs[1], position])
             }
         }

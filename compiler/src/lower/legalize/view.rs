@@ -148,6 +148,17 @@ pub(super) fn free_transpose(b: &mut Builder, x: NodeId, permutation: &[usize]) 
 /// [.., m, n] → [.., n, m] as a product with the identity. Integers stay as they are, for the check to refuse.
 fn exchange(b: &mut Builder, x: NodeId) -> NodeId {
     let rank = b.rank(x);
+    if let Some(original) = b.exchanged(x) {
+        return original;
+    }
+    if let Op::Reshape { shape } = b.op(x).clone()
+        && let Some(original) = b.exchanged(b.input(x))
+        && b.graph.shape(original)[b.rank(original) - 1] == shape[rank - 2]
+    {
+        // Other axes in front of the same matrices.
+        let target = [&shape[..rank - 2], &[shape[rank - 1], shape[rank - 2]]].concat();
+        return b.emit(Op::Reshape { shape: target }, &[original]);
+    }
     match b.element(x) {
         ElementType::F32 => {
             let identity = b.identity(b.graph.shape(x)[rank - 1]);

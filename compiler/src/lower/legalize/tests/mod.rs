@@ -137,7 +137,9 @@ impl Model {
             assert_eq!(names(&legal), names(&self.graph));
             let values = evaluate(&legal, &self.values, None).unwrap();
             for (name, expected) in &expected {
-                compare(name, &values[name], expected, tolerance);
+                let by_columns = || exchanged(&values[&format!("{name}{}", super::COLUMNS)]);
+                let value = values.get(name).cloned().unwrap_or_else(by_columns);
+                compare(name, &value, expected, tolerance);
             }
             legal
         });
@@ -156,6 +158,18 @@ impl Model {
 }
 
 /// Equal in type and shape (a scalar may have become [1]); real elements within a relative and absolute tolerance.
+/// A tensor with its last two axes exchanged.
+fn exchanged(tensor: &Tensor) -> Tensor {
+    let Data::F32(values) = &tensor.data else { panic!("a cache of real numbers") };
+    let [leading @ .., rows, columns] = &tensor.shape[..] else { panic!("a cache of matrices") };
+    let (mut shape, mut data) = (leading.to_vec(), Vec::new());
+    shape.extend([*columns, *rows]);
+    for matrix in values.chunks(rows * columns) {
+        data.extend((0..*columns).flat_map(|at| matrix.iter().skip(at).step_by(*columns)));
+    }
+    Tensor::f32(shape, data)
+}
+
 fn compare(name: &str, is: &Tensor, expected: &Tensor, tolerance: f32) {
     assert_eq!(is.shape, if expected.shape.is_empty() { vec![1] } else { expected.shape.clone() }, "{name}");
     let (Data::F32(is), Data::F32(expected)) = (&is.data, &expected.data) else {

@@ -24,7 +24,10 @@ impl<T: Copy + Default + PartialEq, const V: usize> Inputs<T, V> {
     /// The activations that meet lines `lines`, and which of those lines it is that they meet.
     pub(super) fn within(&self, lines: std::ops::Range<usize>) -> (std::ops::Range<usize>, &[[T; V]]) {
         let first = self.first.max(lines.start);
-        let end = (self.first + self.values.len()).min(lines.end).max(first);
+        let end = (self.first + self.values.len()).min(lines.end);
+        if end <= first {
+            return (0..0, &[]);
+        }
         (
             first - lines.start..end - lines.start,
             self.values.get(first - self.first..end - self.first).unwrap_or(&[]),

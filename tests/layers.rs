@@ -1,0 +1,104 @@
+//! Decoder layers: what the simulated machine computes, step after step over its caches, against the graph evaluator.
+
+use std::collections::BTreeMap;
+
+use compiler::graph::eval::{Data, Tensor, evaluate};
+use compiler::graph::{Graph, Op};
+use compiler::{Options, Precision, compile};
+use isa::Chip;
+use models::{Config, decoder};
+use simulator::{Array, Engine, Machine};
+
+const SMALL: Config = Config {
+    name: "small",
+    layers: 1,
+    hidden: 96,
+    heads: 6,
+    kv_heads: 3,
+    head_dim: 32,
+    feed_forward: 160,
+    vocabulary: 100,
+    rope_theta: 10_000.0,
+    epsilon: 1e-5,
+};
+
+/// Numbers between −1 and 1.
+fn numbers(seed: usize, count: usize) -> Vec<f32> {
+    let mut state = seed as u32 * 7919 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Weights for the constants that a builder left without.
+fn with_weights(mut graph: Graph) -> Graph {
+    for (seed, node) in graph.nodes.values_mut().enumerate() {
+        let (Op::Constant(constant), shape) = (&mut node.op, &node.ty.shape) else { continue };
+        if constant.bytes.is_none() {
+            let scale = 1.5 / (shape[0] as f32).sqrt();
+            let values = numbers(seed, shape.iter().product());
+            let values: Vec<f32> = match shape.len() {
+                1 => values.into_iter().map(|x| 1.0 + 0.2 * x).collect(),
+                _ => values.into_iter().map(|x| x * scale).collect(),
+            };
+            *constant = Tensor::f32(shape.clone(), values).to_constant();
+        }
+    }
+    graph
+}
+
+/// Steps at these positions, one after the other; the greatest difference of an output from the evaluator's, in parts of the greatest value.
+fn error(chip: &str, (batch, context): (usize, usize), precision: Precision, positions: &[i32]) -> f32 {
+    let graph = with_weights(decoder::layer(&SMALL, batch, context).expect("a layer"));
+    let chip = Chip::preset(chip).expect("a preset");
+    let options = Options { precision, rewrite: true };
+    let compiled =
+        compile(graph.clone(), &chip, &options, &mut |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
+    let mut machine = Machine::load(Engine::Fast, &chip, &compiled.program).expect("loads");
+    let mut states = BTreeMap::new();
+    let mut worst = 0f32;
+    for (step, &position) in positions.iter().enumerate() {
+        let hidden = numbers(1000 + step, batch * SMALL.hidden);
+        machine.write("hidden", &Array::F32(hidden.clone())).expect("a port");
+        machine.write("position", &Array::I32(vec![position])).expect("a port");
+        let report = machine.run().unwrap_or_else(|fault| panic!("step {step}: {fault}"));
+        assert_eq!(report.cycles, compiled.predicted.cycles);
+        let Ok(Array::F32(got)) = machine.read("output") else { panic!("no output") };
+        let inputs = BTreeMap::from([
+            ("hidden".to_owned(), Tensor::f32([batch, 1, SMALL.hidden], hidden)),
+            ("position".to_owned(), Tensor::i32([1], [position])),
+        ]);
+        let right = evaluate(&graph, &inputs, Some(&states)).expect("has a value");
+        let Data::F32(want) = &right["output"].data else { panic!("not real") };
+        let top = want.iter().fold(0f32, |top, x| top.max(x.abs()));
+        worst = want.iter().zip(&got).fold(worst, |worst, (a, b)| worst.max((a - b).abs() / top));
+        for state in &graph.states {
+            states.insert(state.input_name.clone(), right[&state.output_name].clone());
+        }
+    }
+    worst
+}
+
+#[test]
+fn values_follow_the_caches_across_superlanes_and_vectors() {
+    // What lies between stays zero: a superlane that is full may be followed by any other.
+    let positions: Vec<i32> = (0..32).chain(304..338).collect();
+    for chip in ["lp30", "tsp-v1"] {
+        let error = error(chip, (1, 350), Precision::Fp16, &positions);
+        assert!(error < 2e-3, "{chip}: {error}");
+    }
+}
+
+#[test]
+fn sequences_of_a_batch_have_caches_of_their_own() {
+    let error = error("lp30", (2, 40), Precision::Fp16, &[0, 1, 2, 15, 16, 17]);
+    assert!(error < 2e-3, "{error}");
+}
+
+#[test]
+fn weights_of_eight_bits() {
+    let error = error("lp30", (1, 40), Precision::Int8, &[0, 1, 2]);
+    assert!(error < 2e-2, "{error}");
+}

@@ -1,0 +1,273 @@
+//! Reductions over lanes: trips of rotations through the SXM, combined in the VXM.
+//!
+//! One trip combines a vector with all of its rotations, after which all lanes agree. With lanes = p · q, two trips do with p + q rotations:
+//! the first combines a vector with its rotations by q, 2q, … (p of them, itself included), after which lanes that are equal modulo q agree; the second
+//! with its rotations by 0, 1, …, q − 1. Chunks of a row are combined before, with lanes past the last column made neutral.
+
+mod fold;
+mod plan;
+
+use isa::instruction::{MapId, VxmOp};
+use isa::place::{Hemisphere, Queue, Slice};
+use isa::{Chip, Element};
+
+use super::arrays::{Arrays, bad_node};
+use super::compress::Item;
+use super::context::Context;
+use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
+use super::maps::Maps;
+use super::pad::{Pad, Pads};
+use super::pass::{Feed, Pass, emit, untangle};
+use super::storage::{MaskKind, Region, Storage, StorageId};
+use super::vxm::plain;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{ElementType, NodeId, Op, ReduceOp};
+use fold::{Fold, Series};
+use plan::{Trip, Work, trips};
+
+/// Lowers a reduction of the last axis.
+pub fn reduce(
+    context: &Context<'_>,
+    arrays: &mut Arrays,
+    chip: &Chip,
+    maps: &mut Maps,
+    node: NodeId,
+    pads: &Pads,
+) -> Result<Vec<Flow>, Diagnostic> {
+    let data = &context.graph.nodes[node];
+    let op = match (&data.op, data.ty.element) {
+        (Op::Reduce { op: ReduceOp::Sum, .. }, ElementType::I32) => VxmOp::IntAdd,
+        (Op::Reduce { op: ReduceOp::Sum, .. }, _) => VxmOp::Add,
+        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::F32) => VxmOp::Max,
+        (op, element) => {
+            return Err(bad_node(format!(
+                "{node} ({}): {op:?} of {element:?} is not supported yet",
+                data.origin
+            )));
+        }
+    };
+    let input = data.inputs[0];
+    let base = context.base(input);
+    let columns = context.columns(input);
+    let source = plain(arrays, base)?;
+    let out = plain(arrays, node)?;
+    let rows = &context.view(input).rows;
+    let chunks = columns.div_ceil(chip.lanes) as u32;
+    let partial = !columns.is_multiple_of(chip.lanes);
+    let mask = (partial && !(op != VxmOp::Max && pads.of(context, base) == Pad::Known(0))).then(|| {
+        let kind = if op == VxmOp::Max { MaskKind::NegativeInfinity } else { MaskKind::Zero };
+        arrays.masks[&(columns % chip.lanes, kind)]
+    });
+    let direct = chunks == 1 && mask.is_none();
+    let work = Work { rows: rows.len() as i64, chunks: chunks.into(), direct };
+    let plan = trips(chip, work);
+    let mut reducer = Reducer { chip, arrays, maps, node, op, flows: Vec::new() };
+    let feed = Feed { storage: source, vectors: rows.iter().map(|&row| (row, 0)).collect() };
+    let mut feeds = vec![feed];
+    let mut hemisphere = reducer.hemisphere(source);
+    if !direct || plan[0].both {
+        feeds = reducer.whole_rows(&feeds[0], chunks, mask, reducer.sides(hemisphere, plan[0].both));
+    }
+    for (at, trip) in plan.iter().enumerate() {
+        let apart: Vec<StorageId> = feeds.iter().map(|feed| feed.storage).chain([out]).collect();
+        // Two trips of one hemisphere each go to different ones.
+        hemisphere = hemisphere.other();
+        let to = match plan.get(at + 1) {
+            Some(next) => reducer.temporaries(rows.len(), reducer.sides(hemisphere, next.both), &apart),
+            None => vec![out],
+        };
+        reducer.trip(&feeds, trip, &to);
+        feeds = to.into_iter().map(|to| all(to, rows.len())).collect();
+    }
+    Ok(reducer.flows)
+}
+
+/// The vectors of an array that has one for each row.
+fn all(storage: StorageId, rows: usize) -> Feed {
+    Feed { storage, vectors: (0..rows as u32).map(|row| (row, 0)).collect() }
+}
+
+struct Reducer<'a> {
+    chip: &'a Chip,
+    arrays: &'a mut Arrays,
+    maps: &'a mut Maps,
+    node: NodeId,
+    op: VxmOp,
+    flows: Vec<Flow>,
+}
+
+impl Reducer<'_> {
+    fn hemisphere(&self, storage: StorageId) -> Hemisphere {
+        self.region(storage).hemisphere()
+    }
+
+    fn region(&self, storage: StorageId) -> Region {
+        self.arrays.storages.arrays[storage].region()
+    }
+
+    /// Where a trip takes its vectors from.
+    fn sides(&self, one: Hemisphere, both: bool) -> Vec<Hemisphere> {
+        if both { Hemisphere::BOTH.to_vec() } else { vec![one] }
+    }
+
+    /// Arrays for one vector per row, in other slices than some that are read or written together with them.
+    fn temporaries(&mut self, rows: usize, sides: Vec<Hemisphere>, apart: &[StorageId]) -> Vec<StorageId> {
+        sides.into_iter().map(|side| self.temporary(rows, side, apart)).collect()
+    }
+
+    fn temporary(&mut self, rows: usize, side: Hemisphere, apart: &[StorageId]) -> StorageId {
+        let groups = self.arrays.storages.plan.groups;
+        let first = self.node.as_u32() as u16 % groups;
+        let turns = (0..groups).map(|turn| Region::Group(side, (first + turn) % groups));
+        let clashes = |region: &Region| apart.iter().filter(|&&id| self.region(id) == *region).count();
+        let region = turns.min_by_key(clashes).unwrap_or(Region::Group(side, 0));
+        let (element, lanes) = (Element::F32, self.chip.lanes);
+        let room = Storage::temporary(self.node, element, lanes, rows as u32, region);
+        self.arrays.storages.arrays.push(room)
+    }
+
+    /// The chunks of each row combined, with the last one masked, in arrays in these hemispheres.
+    fn whole_rows(
+        &mut self,
+        feed: &Feed,
+        chunks: u32,
+        mask: Option<StorageId>,
+        sides: Vec<Hemisphere>,
+    ) -> Vec<Feed> {
+        let rows = feed.vectors.len();
+        let mask = mask.map(|mask| {
+            let limits = Feed { storage: mask, vectors: vec![(1, 0)] };
+            if self.region(mask) != self.region(feed.storage) {
+                return limits;
+            }
+            // Slices give one word a cycle: a copy in others.
+            let copy = self.temporary(1, self.hemisphere(mask).other(), &[]);
+            let flow = self.combine(&limits, 1, None, &[copy]);
+            self.flows.push(flow);
+            all(copy, 1)
+        });
+        let apart: Vec<StorageId> = mask.iter().map(|mask| mask.storage).chain([feed.storage]).collect();
+        let to = self.temporaries(rows, sides, &apart);
+        let flow = self.combine(feed, chunks, mask.as_ref(), &to);
+        self.flows.push(flow);
+        to.into_iter().map(|to| all(to, rows)).collect()
+    }
+
+    /// Combines the chunks of each row as they pass, one a cycle.
+    fn combine(&self, feed: &Feed, chunks: u32, mask: Option<&Feed>, out: &[StorageId]) -> Flow {
+        let rows = feed.vectors.len();
+        let space: Vec<(u32, u32)> = (0..rows as u32).map(|row| (row, 0)).collect();
+        let pass =
+            Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "chunks", space: &space };
+        let mut flow = Flow::new(self.node, "chunks");
+        let interval = i64::from(chunks);
+        let fold = Fold { chip: self.chip, op: self.op, rows: rows as i64, interval };
+        let vectors =
+            feed.vectors.iter().flat_map(|&(row, first)| (0..chunks).map(move |chunk| (row, first + chunk)));
+        let vectors = Feed { storage: feed.storage, vectors: vectors.collect() };
+        let stream = pass.feed(&mut flow, &vectors, 0, 1);
+        let x = AluOperand::Stream(StreamRef(stream, 0), pass.format(feed.storage));
+        let last = match mask {
+            None => {
+                let all = fold.stream(x, 0, interval);
+                fold.along(&mut flow, all)
+            }
+            Some(mask) => {
+                let op = if self.op == VxmOp::Max { VxmOp::Min } else { VxmOp::And };
+                let cycle = interval - 1;
+                let limits = Feed { storage: mask.storage, vectors: vec![mask.vectors[0]; rows] };
+                let stream = pass.feed(&mut flow, &limits, cycle, interval);
+                let b = Some(AluOperand::Stream(StreamRef(stream, 0), pass.format(mask.storage)));
+                let masked = Series { op, a: x, b, cycle, count: 1 };
+                match chunks {
+                    1 => masked,
+                    _ => {
+                        let full = fold.stream(x, 0, interval - 1);
+                        let full = fold.along(&mut flow, full);
+                        fold.join(&mut flow, full, masked)
+                    }
+                }
+            }
+        };
+        fold.put(&mut flow, &pass, last, out);
+        untangle(&mut flow);
+        flow
+    }
+
+    /// Combines each vector, which lies in one array or in an equal one in either hemisphere, with its rotations.
+    fn trip(&mut self, feeds: &[Feed], trip: &Trip, out: &[StorageId]) {
+        let steps = trip.steps();
+        let zeros = match self.op {
+            // Rotations beyond the last one are those that were there before.
+            VxmOp::Max => 0,
+            _ => steps as usize * trip.width() - trip.count,
+        };
+        let count = steps as usize * trip.width() - zeros;
+        let maps = self.maps.rotations(count, trip.step, zeros);
+        let mut flow = Flow::new(self.node, "rotate");
+        let format = isa::stream::Format::F32;
+        let mut streams = Vec::new();
+        for (side, feed) in feeds.iter().enumerate() {
+            let first = maps + (side * trip.ways * steps as usize) as MapId;
+            let inward = self.rotations(&mut flow, feed, first, trip.ways, steps);
+            streams.extend(inward.into_iter().map(|stream| AluOperand::Stream(StreamRef(stream, 0), format)));
+        }
+        let rows = feeds[0].vectors.len();
+        let fold = Fold { chip: self.chip, op: self.op, rows: rows as i64, interval: steps };
+        let series = fold.across(&mut flow, &streams, 0, steps);
+        let last = fold.along(&mut flow, series);
+        let space: Vec<(u32, u32)> = (0..rows as u32).map(|row| (row, 0)).collect();
+        let pass =
+            Pass { chip: self.chip, arrays: self.arrays, node: self.node, name: "rotate", space: &space };
+        fold.put(&mut flow, &pass, last, out);
+        self.flows.push(flow);
+    }
+
+    /// Rotations of each vector of an array, made by the SXM of its hemisphere: `ways` at a time for `steps` cycles a row, by maps from `first`
+    /// on. Returns the streams on which they pass the VXM from cycle 0 on.
+    fn rotations(&self, flow: &mut Flow, feed: &Feed, first: MapId, ways: usize, steps: i64) -> Vec<usize> {
+        let rows = feed.vectors.len() as i64;
+        let array = &self.arrays.storages.arrays[feed.storage];
+        let hemisphere = array.region().hemisphere();
+        let sxm = i64::from(Slice::Sxm(Hemisphere::East).position(self.chip));
+        let origin = Slice::Sxm(hemisphere).position(self.chip);
+        let permute = -(i64::from(self.chip.latency.sxm) + i64::from(self.chip.stagger()) + sxm);
+        let slots = (permute - sxm, permute - sxm + rows * steps);
+        let outward = flow.stream(hemisphere.outward(), 4, (origin.signum(), origin), slots);
+        let slices = self.arrays.storages.plan.slices(array.region());
+        let read = i64::from(self.chip.latency.read);
+        let start = |slice: u16| permute - (sxm - 1 - i64::from(slice)) - read;
+        for (byte, slice) in slices.clone().enumerate() {
+            let words = feed.vectors.iter().enumerate();
+            let items = words.flat_map(|(r, &(row, chunk))| {
+                let word = array.locate(row, chunk).word;
+                (0..steps).map(move |step| Item::once(start(slice) + r as i64 * steps + step, word))
+            });
+            let queue = FlowQueue::Fixed(Queue::MemRead(hemisphere, slice));
+            emit(flow, queue, items.collect(), |word, _| {
+                let word = WordRef { storage: feed.storage, hemisphere, slice, word };
+                Act::Read(word, StreamRef(outward, byte as u16))
+            });
+        }
+        for (r, &(row, chunk)) in feed.vectors.iter().enumerate() {
+            // The first of the reads, and the last, so that the word lives until then.
+            let cycle = start(slices.start) + r as i64 * steps;
+            for cycle in [cycle, cycle + steps - 1] {
+                flow.reads.push(Access { storage: feed.storage, vector: array.vector(row, chunk), cycle });
+            }
+        }
+        let mut streams = Vec::new();
+        for way in 0..ways as i64 {
+            let inward = flow.stream(hemisphere.inward(), 4, (origin, 0), (0, rows * steps));
+            let map = |i: i64| u32::from(first) + (way * steps + i % steps) as u32;
+            let items = (0..rows * steps).map(|i| Item::once(permute + i, map(i))).collect();
+            let queue = flow.sxm.len();
+            let span = emit(flow, FlowQueue::Sxm(queue), items, |map, _| {
+                Act::Permute(map as u16, StreamRef(outward, 0), StreamRef(inward, 0))
+            });
+            flow.sxm.push((hemisphere, span.0, span.1));
+            streams.push(inward);
+        }
+        streams
+    }
+}

@@ -5,8 +5,7 @@ use isa::instruction::VxmOp;
 
 use crate::lower::compress::Item;
 use crate::lower::flow::{Act, AluOperand, Flow, FlowQueue, StreamRef};
-use crate::lower::pass::{Pass, emit};
-use crate::lower::storage::StorageId;
+use crate::lower::pass::{Feed, Pass, emit};
 
 /// What one ALU is to dispatch for each row, in `count` cycles from `cycle` on (of the first row).
 #[derive(Clone, Copy, Debug)]
@@ -90,12 +89,12 @@ impl Fold<'_> {
     }
 
     /// Sends the one vector of each row to arrays, by an ALU for each.
-    pub(super) fn put(&self, flow: &mut Flow, pass: &Pass<'_>, last: Series, out: &[StorageId]) {
-        let vectors: Vec<(usize, (u32, u32))> = pass.space.iter().copied().enumerate().collect();
-        for &storage in out {
-            let hemisphere = pass.arrays.storages.arrays[storage].region().hemisphere();
-            let stream = pass.result(flow, storage, hemisphere, &vectors, last.cycle, self.interval);
-            let result = Some((StreamRef(stream, 0), pass.format(storage)));
+    pub(super) fn put(&self, flow: &mut Flow, pass: &Pass<'_>, last: Series, out: &[Feed]) {
+        for Feed { storage, vectors } in out {
+            let hemisphere = pass.arrays.storages.arrays[*storage].region().hemisphere();
+            let vectors: Vec<(usize, (u32, u32))> = vectors.iter().copied().enumerate().collect();
+            let stream = pass.result(flow, *storage, hemisphere, &vectors, last.cycle, self.interval);
+            let result = Some((StreamRef(stream, 0), pass.format(*storage)));
             let act = Act::Alu { op: last.op, a: last.a, b: last.b, result };
             self.alu(flow, act, &[last.cycle]);
         }

@@ -25,6 +25,11 @@ use crate::graph::{ElementType, NodeId, Op, ReduceOp};
 use fold::{Fold, Series};
 use plan::{Trip, Work, trips};
 
+/// Most blocks of rows.
+const BLOCKS: usize = 16;
+/// Rows of a block, if there are so many.
+const LEAST_ROWS: usize = 8;
+
 /// Lowers a reduction of the last axis.
 pub fn reduce(
     context: &Context<'_>,
@@ -62,29 +67,49 @@ pub fn reduce(
     let work = Work { rows: rows.len() as i64, chunks: chunks.into(), direct };
     let plan = trips(chip, work);
     let mut reducer = Reducer { chip, arrays, maps, node, op, flows: Vec::new() };
-    let feed = Feed { storage: source, vectors: rows.iter().map(|&row| (row, 0)).collect() };
-    let mut feeds = vec![feed];
     let mut hemisphere = reducer.hemisphere(source);
+    let vectors: Vec<(u32, u32)> = rows.iter().map(|&row| (row, 0)).collect();
+    let blocks = vectors.chunks(block_rows(rows.len()));
+    let mut blocks: Vec<Vec<Feed>> =
+        blocks.map(|block| vec![Feed { storage: source, vectors: block.to_vec() }]).collect();
     if !direct || plan[0].both {
-        feeds = reducer.whole_rows(&feeds[0], chunks, mask, reducer.sides(hemisphere, plan[0].both));
+        let mask = mask.map(|mask| reducer.beside(mask, source));
+        hemisphere = hemisphere.other();
+        for (turn, block) in blocks.iter_mut().enumerate() {
+            let apart: Vec<StorageId> = mask.iter().map(|mask| mask.storage).chain([source, out]).collect();
+            let to = reducer.temporaries(turn, block[0].vectors.len(), hemisphere, plan[0].both, &apart);
+            let flow = reducer.combine(&block[0], chunks, mask.as_ref(), &to);
+            reducer.flows.push(flow);
+            *block = to;
+        }
     }
     for (at, trip) in plan.iter().enumerate() {
-        let apart: Vec<StorageId> = feeds.iter().map(|feed| feed.storage).chain([out]).collect();
         // Two trips of one hemisphere each go to different ones.
         hemisphere = hemisphere.other();
-        let to = match plan.get(at + 1) {
-            Some(next) => reducer.temporaries(rows.len(), reducer.sides(hemisphere, next.both), &apart),
-            None => vec![out],
-        };
-        reducer.trip(&feeds, trip, &to);
-        feeds = to.into_iter().map(|to| all(to, rows.len())).collect();
+        let mut first = 0;
+        for (turn, block) in blocks.iter_mut().enumerate() {
+            let rows = block[0].vectors.len();
+            let apart: Vec<StorageId> = block.iter().map(|feed| feed.storage).chain([source, out]).collect();
+            let to = match plan.get(at + 1) {
+                Some(next) => reducer.temporaries(turn, rows, hemisphere, next.both, &apart),
+                None => vec![from_row(out, first, rows)],
+            };
+            reducer.trip(block, trip, &to);
+            *block = to;
+            first += rows;
+        }
     }
     Ok(reducer.flows)
 }
 
-/// The vectors of an array that has one for each row.
-fn all(storage: StorageId, rows: usize) -> Feed {
-    Feed { storage, vectors: (0..rows as u32).map(|row| (row, 0)).collect() }
+/// Rows that go their way together. While a block is written to SRAM the one before is read, from other banks.
+fn block_rows(rows: usize) -> usize {
+    rows.div_ceil(BLOCKS).max(LEAST_ROWS)
+}
+
+/// The vectors of some rows of an array that has one for each row.
+fn from_row(storage: StorageId, first: usize, rows: usize) -> Feed {
+    Feed { storage, vectors: (first..first + rows).map(|row| (row as u32, 0)).collect() }
 }
 
 struct Reducer<'a> {
@@ -105,56 +130,43 @@ impl Reducer<'_> {
         self.arrays.storages.arrays[storage].region()
     }
 
-    /// Where a trip takes its vectors from.
-    fn sides(&self, one: Hemisphere, both: bool) -> Vec<Hemisphere> {
-        if both { Hemisphere::BOTH.to_vec() } else { vec![one] }
-    }
-
-    /// Arrays for one vector per row, in other slices than some that are read or written together with them.
-    fn temporaries(&mut self, rows: usize, sides: Vec<Hemisphere>, apart: &[StorageId]) -> Vec<StorageId> {
-        sides.into_iter().map(|side| self.temporary(rows, side, apart)).collect()
-    }
-
-    fn temporary(&mut self, rows: usize, side: Hemisphere, apart: &[StorageId]) -> StorageId {
-        let groups = self.arrays.storages.plan.groups;
-        let first = self.node.as_u32() as u16 % groups;
-        let turns = (0..groups).map(|turn| Region::Group(side, (first + turn) % groups));
-        let clashes = |region: &Region| apart.iter().filter(|&&id| self.region(id) == *region).count();
-        let region = turns.min_by_key(clashes).unwrap_or(Region::Group(side, 0));
-        let (element, lanes) = (Element::F32, self.chip.lanes);
-        let room = Storage::temporary(self.node, element, lanes, rows as u32, region);
-        self.arrays.storages.arrays.push(room)
-    }
-
-    /// The chunks of each row combined, with the last one masked, in arrays in these hemispheres.
-    fn whole_rows(
+    /// Arrays for one vector per row in one hemisphere or in both, in other slices than some that are read or written together with them.
+    fn temporaries(
         &mut self,
-        feed: &Feed,
-        chunks: u32,
-        mask: Option<StorageId>,
-        sides: Vec<Hemisphere>,
+        turn: usize,
+        rows: usize,
+        one: Hemisphere,
+        both: bool,
+        apart: &[StorageId],
     ) -> Vec<Feed> {
-        let rows = feed.vectors.len();
-        let mask = mask.map(|mask| {
-            let limits = Feed { storage: mask, vectors: vec![(1, 0)] };
-            if self.region(mask) != self.region(feed.storage) {
-                return limits;
-            }
-            // Slices give one word a cycle: a copy in others.
-            let copy = self.temporary(1, self.hemisphere(mask).other(), &[]);
-            let flow = self.combine(&limits, 1, None, &[copy]);
-            self.flows.push(flow);
-            all(copy, 1)
-        });
-        let apart: Vec<StorageId> = mask.iter().map(|mask| mask.storage).chain([feed.storage]).collect();
-        let to = self.temporaries(rows, sides, &apart);
-        let flow = self.combine(feed, chunks, mask.as_ref(), &to);
+        let sides = if both { Hemisphere::BOTH.to_vec() } else { vec![one] };
+        let groups = self.arrays.storages.plan.groups;
+        let first = (self.node.as_u32() as usize + turn) as u16 % groups;
+        let temporary = |side: Hemisphere| {
+            let turns = (0..groups).map(|turn| Region::Group(side, (first + turn) % groups));
+            let clashes = |region: &Region| apart.iter().filter(|&&id| self.region(id) == *region).count();
+            let region = turns.min_by_key(clashes).unwrap_or(Region::Group(side, 0));
+            Storage::temporary(self.node, Element::F32, self.chip.lanes, rows as u32, region)
+        };
+        let rooms: Vec<Storage> = sides.into_iter().map(temporary).collect();
+        let ids = rooms.into_iter().map(|room| self.arrays.storages.arrays.push(room));
+        ids.map(|id| from_row(id, 0, rows)).collect()
+    }
+
+    /// The limits of a lane mask, in other slices than an array that is read together with it: those give one word a cycle.
+    fn beside(&mut self, mask: StorageId, other: StorageId) -> Feed {
+        let limits = Feed { storage: mask, vectors: vec![(1, 0)] };
+        if self.region(mask) != self.region(other) {
+            return limits;
+        }
+        let copy = self.temporaries(0, 1, self.hemisphere(mask).other(), false, &[]);
+        let flow = self.combine(&limits, 1, None, &copy);
         self.flows.push(flow);
-        to.into_iter().map(|to| all(to, rows)).collect()
+        copy[0].clone()
     }
 
     /// Combines the chunks of each row as they pass, one a cycle.
-    fn combine(&self, feed: &Feed, chunks: u32, mask: Option<&Feed>, out: &[StorageId]) -> Flow {
+    fn combine(&self, feed: &Feed, chunks: u32, mask: Option<&Feed>, out: &[Feed]) -> Flow {
         let rows = feed.vectors.len();
         let space: Vec<(u32, u32)> = (0..rows as u32).map(|row| (row, 0)).collect();
         let pass =
@@ -195,7 +207,7 @@ impl Reducer<'_> {
     }
 
     /// Combines each vector, which lies in one array or in an equal one in either hemisphere, with its rotations.
-    fn trip(&mut self, feeds: &[Feed], trip: &Trip, out: &[StorageId]) {
+    fn trip(&mut self, feeds: &[Feed], trip: &Trip, out: &[Feed]) {
         let steps = trip.steps();
         let zeros = match self.op {
             // Rotations beyond the last one are those that were there before.

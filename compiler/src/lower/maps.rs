@@ -8,7 +8,7 @@ use isa::program::ZERO_LANE;
 pub struct Maps {
     lanes: usize,
     maps: Vec<Vec<u16>>,
-    rotations: Vec<((usize, usize), MapId)>,
+    rotations: Vec<([usize; 3], MapId)>,
 }
 
 impl Maps {
@@ -17,16 +17,20 @@ impl Maps {
         Maps { lanes, ..Maps::default() }
     }
 
-    /// Maps n, n + 1, …: lane i gets lane i + j · step (modulo lanes), for j below `count`. Returns n.
-    pub fn rotations(&mut self, count: usize, step: usize) -> MapId {
-        if let Some((_, first)) = self.rotations.iter().find(|(key, _)| *key == (count, step)) {
+    /// Maps n, n + 1, …: lane i gets lane i + j · step (modulo lanes), for j below `count`; then `zeros` maps that leave nothing. Returns n.
+    pub fn rotations(&mut self, count: usize, step: usize, zeros: usize) -> MapId {
+        let holds = |old: &[usize; 3]| {
+            *old == [count, step, zeros] || (zeros == 0 && old[0] >= count && old[1] == step)
+        };
+        if let Some((_, first)) = self.rotations.iter().find(|(old, _)| holds(old)) {
             return *first;
         }
         let first = self.maps.len() as MapId;
         for j in 0..count {
             self.maps.push((0..self.lanes).map(|lane| ((lane + j * step) % self.lanes) as u16).collect());
         }
-        self.rotations.push(((count, step), first));
+        self.maps.extend(std::iter::repeat_n(vec![ZERO_LANE; self.lanes], zeros));
+        self.rotations.push(([count, step, zeros], first));
         first
     }
 

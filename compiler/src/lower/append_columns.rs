@@ -48,7 +48,7 @@ pub fn append(
     };
     let turned = turned_rows(arrays, node, recent);
     let width = chip.lanes_per_superlane;
-    let map = maps.rotations(usize::from(chip.stagger()), width);
+    let map = maps.rotations(usize::from(chip.stagger()), width, 0);
     let columns = Columns { chip, arrays, node, state, recent, turned, index, map };
     let mut flows = Vec::new();
     for pack in 0..columns.storage(recent).batches {

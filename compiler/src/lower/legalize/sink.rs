@@ -57,7 +57,9 @@ fn reshaped(b: &mut Builder, x: NodeId, shape: &[usize]) -> Option<NodeId> {
             let ty = TensorType::new(b.element(x), shape);
             return Some(b.emit_typed(Op::Input(name), &[], ty));
         }
-        Op::MatMul { .. } if !keeps_lanes => return split_product(b, x, shape),
+        Op::MatMul { .. } if !keeps_lanes => {
+            return split_product(b, x, shape).or_else(|| join_product(b, x, shape));
+        }
         _ => {}
     }
     if keeps_lanes {
@@ -76,7 +78,7 @@ fn reshaped(b: &mut Builder, x: NodeId, shape: &[usize]) -> Option<NodeId> {
             }
             Some(super::view::expand(b, moved, shape))
         }
-        Op::Transpose { permutation } if turns => {
+        Op::Transpose { permutation } => {
             // Moving axes of length 1 is a reshape.
             let inner = b.input(x);
             is_reshape(b.graph.shape(inner), &permutation).then(|| reshape(b, inner, shape)).flatten()
@@ -197,6 +199,32 @@ fn split_product(b: &mut Builder, x: NodeId, shape: &[usize]) -> Option<NodeId> 
     permutation.extend(outer.len()..outer.len() + heads.len());
     permutation.push(shape.len() - 1);
     Some(free_transpose(b, product, &permutation))
+}
+
+/// The other way round: [.., heads, 1, D] = NT(a, W) with constant W [heads, D, k], asked for with some heads side by side on the lanes.
+fn join_product(b: &mut Builder, x: NodeId, shape: &[usize]) -> Option<NodeId> {
+    let [a, w] = b.inputs(x)[..] else { return None };
+    let (from, to) = (b.shape(x), last(shape));
+    let (w_shape, d, k) = (b.shape(w), last(&from), last(b.graph.shape(a)));
+    let columns = w_shape.iter().product::<usize>() / k;
+    let rows = b.shape(a).iter().product::<usize>() / k;
+    // Rows of a come first, and each meets all of W.
+    let leading = w_shape.len() - 2;
+    let outer_first = from[..from.len() - 2 - leading].iter().product::<usize>() == rows;
+    if *b.op(x) != (Op::MatMul { transpose_b: true })
+        || b.is_shared(x)
+        || !b.is_constant(w)
+        || !to.is_multiple_of(d)
+        || !columns.is_multiple_of(to)
+        || from[from.len() - 2] != 1
+        || !(rows == 1 || outer_first)
+    {
+        return None;
+    }
+    let a = reshape(b, a, &[rows, 1, 1, k])?;
+    let w = reshape(b, w, &[columns / to, to, k])?;
+    let product = b.emit(Op::MatMul { transpose_b: true }, &[a, w]);
+    reshape(b, product, shape)
 }
 
 /// Whether a transpose only moves axes of length 1.

@@ -10,6 +10,7 @@ use super::alu::is_pointwise;
 use super::context::{Context, is_f16};
 use super::floorplan::Floorplan;
 use super::fuse::{Groups, program, users};
+use super::spread;
 use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
@@ -62,7 +63,8 @@ pub fn arrays(
     chip: &Chip,
     precision: Precision,
 ) -> Result<Arrays, Diagnostic> {
-    let plan = Floorplan::new(chip)?;
+    let plan = Floorplan::new(chip, spread::room(context, chip))?;
+    let spreadable = spread::spreadable(context);
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
@@ -99,7 +101,7 @@ pub fn arrays(
                 of.iter().flat_map(|&other| builder.regions_of(&forms, other)).collect::<Vec<_>>()
             };
             let (apart, together) = (regions(&apart[node]), regions(&together[node]));
-            made.plain = Some(builder.plain(node, role, &apart, &together));
+            made.plain = Some(builder.plain(node, role, &apart, &together, spreadable[node]));
         }
         forms[node] = made;
     }
@@ -124,6 +126,8 @@ impl Arrays {
             columns: chip.lanes,
             broadcast: false,
             chunks: 1,
+            taps: 1,
+            frame: None,
             batches: 1,
             rows: 2,
             tile_rows: 2,
@@ -346,6 +350,8 @@ impl Builder<'_, '_> {
             columns,
             broadcast,
             chunks: if broadcast { 1 } else { columns.div_ceil(self.chip.lanes) as u32 },
+            taps: 1,
+            frame: None,
             batches: 1,
             rows: self.context.rows(node) as u32,
             tile_rows: self.context.rows(node).max(1) as u32,
@@ -382,8 +388,15 @@ impl Builder<'_, '_> {
         })
     }
 
-    /// A 32-bit array in a group of slices: best in none that its kernel reads (`apart`), nor that is read together with it.
-    fn plain(&mut self, node: NodeId, role: Role, apart: &[Region], together: &[Region]) -> StorageId {
+    /// A 32-bit array in a group of slices, or from there on: best in none that its kernel reads (`apart`), nor that is read together with it.
+    fn plain(
+        &mut self,
+        node: NodeId,
+        role: Role,
+        apart: &[Region],
+        together: &[Region],
+        spread: bool,
+    ) -> StorageId {
         let mut storage = self.storage(node, self.word_type(node), role);
         let groups = self.storages.plan.groups;
         let all = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
@@ -393,7 +406,10 @@ impl Builder<'_, '_> {
         };
         let region = all.min_by_key(|&region| weight(region)).expect("a floor plan has groups");
         *self.group_use.entry(region).or_default() += 1;
-        storage.lie(region);
+        match spread {
+            true => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, region),
+            false => storage.lie(region),
+        }
         self.storages.arrays.push(storage)
     }
 
@@ -405,10 +421,10 @@ impl Builder<'_, '_> {
 
     fn halves(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
         let pair = self.pairs % self.storages.plan.pairs;
-        self.pairs += 1;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, self.operand_type(node), role.clone());
-            storage.lie(Region::Pair(hemisphere, pair));
+            spread::spread_pairs(&mut storage, &self.storages.plan, self.chip, hemisphere, pair);
+            self.pairs = pair + storage.regions().len() as u16;
             self.storages.arrays.push(storage)
         })
     }

@@ -16,6 +16,7 @@ pub mod context;
 pub mod materialize;
 pub mod fuse;
 pub mod tiling;
+pub mod spread;
 pub mod arrays;
 pub mod pad;
 pub mod maps;

@@ -11,8 +11,9 @@ use super::arrays::{Arrays, Forms};
 use super::conveyor::{Belt, Target, Work};
 use super::flow::Flow;
 use super::pass::{Feed, Pass};
-use super::storage::{Region, Storage, StorageId};
+use super::storage::{Region, Storage, StorageId, Unit};
 use super::tiling::Site;
+use super::vxm::{cut, pieces};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
 
@@ -73,7 +74,7 @@ impl Tiled<'_> {
             flows.push(belt.flow(site, &work, by_chunk));
         }
         for (chunk, (storages, rows)) in parts {
-            flows.push(self.addition(arrays, chunk, &storages, &rows)?);
+            flows.extend(self.addition(arrays, chunk, &storages, &rows)?);
         }
         Ok(flows)
     }
@@ -94,7 +95,7 @@ impl Tiled<'_> {
                 continue;
             }
             let (storages, results) = parts.entry((batch, chunk)).or_default();
-            let storage = self.partial(arrays, storages, rows.len() as u32);
+            let storage = self.partial(arrays, unit, storages, chunk, rows.len() as u32);
             storages.push(storage);
             *results = rows.iter().map(|(_, row)| *row).collect();
             let own = rows.iter().enumerate().map(|(at, (left, _))| (*left, at as u32)).collect();
@@ -103,18 +104,31 @@ impl Tiled<'_> {
         (work, parts)
     }
 
-    /// An array for the sums of a part, in other slices than its fellows and the result.
-    fn partial(&self, arrays: &mut Arrays, fellows: &[StorageId], rows: u32) -> StorageId {
+    /// An array for the sums of a part, in other slices than its fellows and the result; or where the part's site writes whole tiles, if that
+    /// is its own place.
+    fn partial(
+        &self,
+        arrays: &mut Arrays,
+        unit: &Unit,
+        fellows: &[StorageId],
+        chunk: u32,
+        rows: u32,
+    ) -> StorageId {
         let groups = arrays.storages.plan.groups;
         let regions = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n)));
-        let place = |id: StorageId| arrays.storages.arrays[id].region();
-        let taken: Vec<Region> = fellows.iter().copied().map(place).collect();
+        let taken: Vec<Region> = fellows.iter().map(|&id| arrays.storages.arrays[id].region()).collect();
+        let out = &arrays.storages.arrays[self.out];
+        let place = out.locate(0, chunk).region;
         // Fellows may be read in turns; what is written at the same time may not share a bank with them.
-        let clashes = |region: &Region| {
-            (*region == place(self.out), taken.iter().filter(|other| *other == region).count())
-        };
-        let region = regions.min_by_key(clashes).unwrap_or(Region::Group(Hemisphere::East, 0));
-        let element = arrays.storages.arrays[self.out].element;
+        let clashes =
+            |region: &Region| (*region == place, taken.iter().filter(|other| *other == region).count());
+        let weights = &arrays.storages.arrays[self.weights];
+        let lanes = u32::from(self.chip.mxm.rows);
+        let whole = |other: &&Unit| other.region == unit.region && other.chunks == weights.chunks;
+        let own = weights.units.iter().find(whole).filter(|_| out.units.len() > 1);
+        let own = own.map(|own| out.locate(0, own.row % weights.rows / lanes).region);
+        let region = own.or(regions.min_by_key(clashes)).unwrap_or(Region::Group(Hemisphere::East, 0));
+        let element = out.element;
         arrays.storages.arrays.push(Storage::temporary(self.node, element, self.chip.lanes, rows, region))
     }
 
@@ -125,7 +139,7 @@ impl Tiled<'_> {
         (_, chunk): (u32, u32),
         parts: &[StorageId],
         rows: &[u32],
-    ) -> Result<Flow, Diagnostic> {
+    ) -> Result<Vec<Flow>, Diagnostic> {
         let space: Vec<(u32, u32)> = rows.iter().map(|&row| (row, chunk)).collect();
         let vectors: Vec<(u32, u32)> = (0..rows.len() as u32).map(|row| (row, 0)).collect();
         let feeds: Vec<Feed> =
@@ -137,7 +151,14 @@ impl Tiled<'_> {
         for part in 1..parts.len() {
             sum = program.push(add, sum, Some(Value::Input(part)));
         }
-        let pass = Pass { chip: self.chip, arrays, node: self.node, name: "add", space: &space };
-        pass.flow(&feeds, &program, &[(Forms { plain: Some(self.out), ..Forms::default() }, sum)])
+        let results = [(Forms { plain: Some(self.out), ..Forms::default() }, sum)];
+        pieces(arrays, &space, &feeds, &results)
+            .into_iter()
+            .map(|part| {
+                let space = &space[part.clone()];
+                let pass = Pass { chip: self.chip, arrays, node: self.node, name: "add", space };
+                pass.flow(&cut(&feeds, &part), &program, &results)
+            })
+            .collect()
     }
 }

@@ -8,10 +8,11 @@ use isa::{Chip, Element};
 
 use super::alu::is_pointwise;
 use super::context::{Context, is_f16};
+use super::conv;
 use super::floorplan::Floorplan;
 use super::fuse::{Groups, program, users};
 use super::spread;
-use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
+use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
@@ -52,6 +53,10 @@ struct Needs {
     halves: bool,
     striped: bool,
     tiles: Option<Pace>,
+    /// Places of the window whose weights these are.
+    taps: Option<u32>,
+    /// Zeros around the images that a left operand is.
+    frame: Option<Frame>,
     indices: bool,
     table: bool,
 }
@@ -82,7 +87,8 @@ pub fn arrays(
         let mut made = Forms::default();
         let role = builder.role(node);
         if let Some(pace) = need.tiles.filter(|_| !need.striped) {
-            made.tiles = Some(builder.tiles(node, builder.operand_type(node), role.clone(), &pace));
+            let element = builder.operand_type(node);
+            made.tiles = Some(builder.tiles((node, need.taps), element, role.clone(), &pace));
         }
         if need.striped {
             made.striped = Some(builder.striped(node, Element::F16, role.clone()));
@@ -91,7 +97,7 @@ pub fn arrays(
             made.table = Some(builder.striped(node, Element::F32, role.clone()));
         }
         if need.halves {
-            made.halves = Some(builder.halves(node, role.clone()));
+            made.halves = Some(builder.halves(node, role.clone(), need.frame));
         }
         if need.indices {
             made.indices = Some(builder.indices(node, role.clone()));
@@ -170,12 +176,17 @@ fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
 /// How many activations meet each tile of a product's weights.
 fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> Pace {
     let weights = context.graph.nodes[node].inputs[1];
-    let batches =
-        context.rows(weights) / context.graph.shape(weights).iter().rev().nth(1).copied().unwrap_or(1).max(1);
-    let vectors = context.rows(node) / batches.max(1);
-    let vectors = vectors.clamp(1, usize::from(chip.mxm.accumulators)) as u32;
+    let batches = match context.graph.nodes[node].op {
+        Op::Conv { .. } => 1,
+        _ => {
+            let shape = context.graph.shape(weights);
+            context.rows(weights) / shape.iter().rev().nth(1).copied().unwrap_or(1).max(1)
+        }
+    };
+    let all = (context.rows(node) / batches.max(1)).max(1) as u32;
+    let vectors = all.min(chip.mxm.accumulators.into());
     let narrow = context.graph.nodes[weights].ty.element.is_narrow();
-    Pace { stripes: plan.stripes.into(), vectors, cycles: if narrow { 1 } else { 2 } }
+    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 } }
 }
 
 fn needs(
@@ -191,10 +202,19 @@ fn needs(
         }
         let base = |at: usize| context.base(data.inputs[at]);
         match &data.op {
-            Op::MatMul { .. } => {
+            Op::MatMul { .. } | Op::Conv { .. } => {
                 needs[base(0)].halves = true;
+                if let Some(frame) = conv::frame(context, node) {
+                    let whole = match needs[base(0)].frame {
+                        Some(other) => frame.with(&other),
+                        None => Some(frame),
+                    };
+                    let what = format!("{node} ({}): its images have two sizes", data.origin);
+                    needs[base(0)].frame = Some(whole.ok_or_else(|| bad_node(what))?);
+                }
                 let weights = base(1);
                 if context.constant[weights] {
+                    needs[weights].taps = conv::places(context, node);
                     needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, plan, node)));
                 } else {
                     needs[weights].striped = true;
@@ -220,8 +240,9 @@ fn needs(
                 }
             }
         }
-        let computed = matches!(data.op, Op::MatMul { .. } | Op::Reduce { .. } | Op::Gather { .. })
-            || super::moves::is_move(context, node);
+        let computed =
+            matches!(data.op, Op::MatMul { .. } | Op::Conv { .. } | Op::Reduce { .. } | Op::Gather { .. })
+                || super::moves::is_move(context, node);
         if computed {
             needs[node].plain = true;
         }
@@ -419,10 +440,13 @@ impl Builder<'_, '_> {
         if ty.element.is_narrow() { self.word_type(node) } else { Element::F16 }
     }
 
-    fn halves(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
+    fn halves(&mut self, node: NodeId, role: Role, frame: Option<Frame>) -> [StorageId; 2] {
         let pair = self.pairs % self.storages.plan.pairs;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, self.operand_type(node), role.clone());
+            if let Some(frame) = frame {
+                storage.enclose(frame);
+            }
             spread::spread_pairs(&mut storage, &self.storages.plan, self.chip, hemisphere, pair);
             self.pairs = pair + storage.regions().len() as u16;
             self.storages.arrays.push(storage)
@@ -430,8 +454,17 @@ impl Builder<'_, '_> {
     }
 
     /// Weights cut for the planes that multiply them.
-    fn tiles(&mut self, node: NodeId, element: Element, role: Role, pace: &Pace) -> StorageId {
+    fn tiles(
+        &mut self,
+        (node, taps): (NodeId, Option<u32>),
+        element: Element,
+        role: Role,
+        pace: &Pace,
+    ) -> StorageId {
         let mut storage = self.matrices(node, element, role);
+        if let Some(places) = taps {
+            storage.window(places);
+        }
         let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
         // The emptier sites first, so that the odd tiles of small products go there.
         let mut sites = Site::all(self.chip, element.bytes());

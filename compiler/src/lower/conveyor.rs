@@ -12,6 +12,7 @@ use isa::stream::Format;
 
 use super::arrays::Arrays;
 use super::compress::Item;
+use super::conv::Taps;
 use super::floorplan::position;
 use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, MxmRole, StreamRef, WordRef, joined};
 use super::pass::{emit, format};
@@ -71,6 +72,8 @@ pub struct Belt<'a> {
     pub weights: StorageId,
     /// Activations.
     pub left: StorageId,
+    /// Of a convolution, where a window's places are.
+    pub taps: Option<&'a Taps>,
 }
 
 impl Belt<'_> {
@@ -280,11 +283,13 @@ impl Belt<'_> {
         let mut items: BTreeMap<u16, Vec<Item>> = BTreeMap::new();
         let mut reads: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
         for window in windows {
+            let (further, chunk) = self.taps.map_or((0, window.chunk), |taps| taps.of(window.chunk));
             for (abc, (row, _)) in window.vectors.iter().zip(rows_of(window)) {
-                let place = left.locate(*row, window.chunk);
+                let row = row + further;
+                let place = left.locate(row, chunk);
                 let slice = plan.slices(place.region).start + copy;
                 items.entry(slice).or_default().push(Item::once(start(slice) + abc, place.word));
-                let span = reads.entry(left.vector(*row, window.chunk)).or_insert((i64::MAX, i64::MIN));
+                let span = reads.entry(left.vector(row, chunk)).or_insert((i64::MAX, i64::MIN));
                 *span = (span.0.min(start(slice) + abc), span.1.max(start(slice) + abc));
             }
         }

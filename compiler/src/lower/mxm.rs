@@ -71,7 +71,11 @@ pub fn product(
         target.extend([rows, last]);
         target
     };
-    let a_rows = context.rows_for(a, &with_last(m, k));
+    let a_rows: Vec<u32> = context
+        .rows_for(a, &with_last(m, k))
+        .into_iter()
+        .map(|row| arrays.storages.arrays[left[0]].row(row))
+        .collect();
     let b_rows = context.rows_for(b, &with_last(n, k));
     let per_batch = arrays.storages.arrays[weights].rows as usize;
     if n != per_batch
@@ -90,7 +94,7 @@ pub fn product(
         sharing.entry(rows[0] / n as u32).or_default().extend(activations);
     }
     if arrays.forms[context.base(b)].tiles.is_some() {
-        return Tiled { chip, node, weights, left, out }.flows(arrays, &sharing);
+        return Tiled { chip, node, weights, left, out, taps: None }.flows(arrays, &sharing);
     }
     let product = Product { chip, arrays, node, weights, left, out };
     let mut flows = Vec::new();

@@ -106,6 +106,13 @@ impl Frame {
         [0, 1].map(|axis| self.before[axis] + self.size[axis] + self.after[axis])
     }
 
+    /// A frame with the zeros of both; nothing if they are not around the same images.
+    pub fn with(&self, other: &Frame) -> Option<Frame> {
+        let most = |a: [u32; 2], b: [u32; 2]| [0, 1].map(|axis| a[axis].max(b[axis]));
+        let (before, after) = (most(self.before, other.before), most(self.after, other.after));
+        (self.size == other.size).then_some(Frame { size: self.size, before, after })
+    }
+
     /// The framed row of an image's row.
     pub fn row(&self, row: u32) -> u32 {
         let [height, width] = self.size;
@@ -199,6 +206,12 @@ impl Storage {
         Location { region: unit.region, stripe, word: unit.block(chunk) + in_stripe }
     }
 
+    /// How often each unit of weights is there.
+    pub fn copies(&self) -> usize {
+        let first = self.units.first().map(|unit| (unit.row, unit.chunk));
+        self.units.iter().take_while(|unit| Some((unit.row, unit.chunk)) == first).count().max(1)
+    }
+
     /// Index of the unit of a row and chunk.
     fn unit(&self, row: u32, chunk: u32) -> usize {
         let after = self.units.partition_point(|unit| unit.row <= row);
@@ -234,6 +247,24 @@ impl Storage {
     /// Puts the array into one region in one piece.
     pub fn lie(&mut self, region: Region) {
         self.units = Storage::whole(region, self.batches * self.rows, self.chunks);
+    }
+
+    /// Makes the array one of images with zeros around them.
+    pub fn enclose(&mut self, frame: Frame) {
+        let [height, width] = frame.framed();
+        self.rows = self.batches * self.rows / (frame.size[0] * frame.size[1]) * height * width;
+        self.batches = 1;
+        (self.tile_rows, self.rows_per_stripe) = (self.rows, self.rows);
+        self.frame = Some(frame);
+    }
+
+    /// Makes the array one of weights [rows, places of a window, columns].
+    pub fn window(&mut self, places: u32) {
+        self.rows = self.batches * self.rows / places;
+        self.batches = 1;
+        (self.tile_rows, self.rows_per_stripe) = (self.rows, self.rows);
+        self.taps = places;
+        self.chunks *= places;
     }
 
     /// Spreads the array over several regions: chunks in turns, or where there are fewer of them than regions, equal ranges of rows.

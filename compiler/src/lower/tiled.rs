@@ -8,6 +8,7 @@ use isa::{Chip, Element};
 
 use super::alu::{AluProgram, Value};
 use super::arrays::{Arrays, Forms};
+use super::conv::Taps;
 use super::conveyor::{Belt, Target, Work};
 use super::flow::Flow;
 use super::pass::{Feed, Pass};
@@ -19,6 +20,9 @@ use crate::graph::NodeId;
 
 /// For each batch of the weights: rows of the activations and of the result.
 pub type Sharing = BTreeMap<u32, Vec<(u32, u32)>>;
+
+/// The same, of some activations, for each copy of the weights.
+type Shares = BTreeMap<u32, Vec<Vec<(u32, u32)>>>;
 
 /// A product with constant weights.
 pub struct Tiled<'a> {
@@ -32,6 +36,8 @@ pub struct Tiled<'a> {
     pub left: [StorageId; 2],
     /// The result.
     pub out: StorageId,
+    /// Of a convolution, where a window's places are.
+    pub taps: Option<Taps>,
 }
 
 /// The parts of tiles that were cut, by batch and chunk of the result: arrays of their sums, and the result's rows.
@@ -41,20 +47,25 @@ impl Tiled<'_> {
     /// The flows, in an order in which each comes after what it depends on.
     pub fn flows(&self, arrays: &mut Arrays, sharing: &Sharing) -> Result<Vec<Flow>, Diagnostic> {
         let most = usize::from(self.chip.mxm.accumulators);
-        let blocks = sharing.values().map(|rows| rows.len().div_ceil(most)).max().unwrap_or(0);
+        let copies = arrays.storages.arrays[self.weights].copies();
+        let share = |rows: &[(u32, u32)]| rows.len().div_ceil(copies).max(1);
+        let blocks = sharing.values().map(|rows| share(rows).div_ceil(most)).max().unwrap_or(0);
         let mut flows = Vec::new();
         for block in 0..blocks {
-            let of_block: Sharing = sharing
-                .iter()
-                .filter_map(|(batch, rows)| Some((*batch, rows.chunks(most).nth(block)?.to_vec())))
-                .collect();
+            let of_block = |rows: &[(u32, u32)]| -> Vec<Vec<(u32, u32)>> {
+                let shares = rows.chunks(share(rows));
+                // Equal blocks, so that none is shorter than its weights take to load.
+                let shares = shares.map(|share| share.chunks(share.len().div_ceil(blocks)).nth(block));
+                shares.map(|rows| rows.unwrap_or(&[]).to_vec()).collect()
+            };
+            let of_block = sharing.iter().map(|(batch, rows)| (*batch, of_block(rows))).collect();
             flows.extend(self.block(arrays, &of_block)?);
         }
         Ok(flows)
     }
 
     /// As many activations as there are accumulators.
-    fn block(&self, arrays: &mut Arrays, sharing: &Sharing) -> Result<Vec<Flow>, Diagnostic> {
+    fn block(&self, arrays: &mut Arrays, sharing: &Shares) -> Result<Vec<Flow>, Diagnostic> {
         let (work, parts) = self.work(arrays, sharing);
         let weights = &arrays.storages.arrays[self.weights];
         let tiles = weights.rows.div_ceil(self.chip.mxm.rows.into());
@@ -67,7 +78,8 @@ impl Tiled<'_> {
             let Some(site) = Site::of(region) else { continue };
             work.sort_by_key(|own| own.unit.word);
             let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
-            let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left };
+            let taps = self.taps.as_ref();
+            let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left, taps };
             // What has more of k than of rows may begin before all of k is there; else results come early.
             let sums: usize = work.iter().map(|own| own.rows.len()).sum();
             let by_chunk = weights.chunks > tiles && sums <= usize::from(self.chip.mxm.accumulators);
@@ -80,14 +92,17 @@ impl Tiled<'_> {
     }
 
     /// What each unit multiplies, and the parts to be added.
-    fn work(&self, arrays: &mut Arrays, sharing: &Sharing) -> (Vec<Work>, Parts) {
+    fn work(&self, arrays: &mut Arrays, sharing: &Shares) -> (Vec<Work>, Parts) {
         let weights = arrays.storages.arrays[self.weights].clone();
         let lanes = u32::from(self.chip.mxm.rows);
         let mut work = Vec::new();
         let mut parts = Parts::new();
-        for unit in &weights.units {
+        for (at, unit) in weights.units.iter().enumerate() {
             let (batch, row) = (unit.row / weights.rows, unit.row % weights.rows);
-            let Some(rows) = sharing.get(&batch) else { continue };
+            let before = weights.units[..at].iter().rev();
+            let copy = before.take_while(|other| (other.row, other.chunk) == (unit.row, unit.chunk)).count();
+            let rows = sharing.get(&batch).and_then(|shares| shares.get(copy));
+            let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { continue };
             let chunk = row / lanes;
             if unit.chunks == weights.chunks {
                 let target = Target { storage: self.out, chunk };

@@ -89,7 +89,8 @@ impl Layer<'_> {
     /// Cosines and sines of the rotary angles, each [head_dim].
     fn rotary(&mut self, position: NodeId) -> Result<(NodeId, NodeId), String> {
         let dim = self.config.head_dim;
-        let inverse = |i: usize| self.config.rope_theta.powf(-((2 * (i % (dim / 2))) as f64) / dim as f64) as f32;
+        let inverse =
+            |i: usize| self.config.rope_theta.powf(-((2 * (i % (dim / 2))) as f64) / dim as f64) as f32;
         let inverse = Tensor::f32([dim], (0..dim).map(inverse).collect::<Vec<_>>());
         let inverse = self.constant(inverse, "rotary.inverse_frequency");
         let position = self.graph.push(Op::Cast(ElementType::F32), &[position], "rotary")?;
@@ -102,7 +103,8 @@ impl Layer<'_> {
         let axis = self.graph.shape(x).len() - 1;
         let half = self.config.head_dim / 2;
         let piece = |start| Op::Slice { axis, start, count: half, step: 1 };
-        let (first, second) = (self.graph.push(piece(0), &[x], name)?, self.graph.push(piece(half), &[x], name)?);
+        let (first, second) =
+            (self.graph.push(piece(0), &[x], name)?, self.graph.push(piece(half), &[x], name)?);
         let second = self.unary(UnaryOp::Neg, second, name)?;
         let turned = self.graph.push(Op::Concat { axis }, &[second, first], name)?;
         let (x, turned) =

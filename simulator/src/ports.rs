@@ -95,23 +95,24 @@ struct Vector<'p> {
     slices: &'p [(isa::Hemisphere, u16)],
 }
 
-/// All vectors of a port, in the order of its elements.
+/// All vectors of a port, part by part.
 fn vectors<'p>(chip: &Chip, port: &'p Port) -> impl Iterator<Item = Vector<'p>> {
     let lanes = chip.lanes;
-    let mut offset = 0;
-    port.parts.iter().flat_map(move |part| {
-        let first = offset;
-        offset += part.batches as usize * part.rows as usize * part.columns as usize;
-        vectors_of_part(lanes, part, first)
-    })
+    let parts = port.parts.iter().zip(port.origins());
+    parts.flat_map(move |(part, origin)| vectors_of_part(lanes, part, origin))
 }
 
-fn vectors_of_part(lanes: usize, part: &Placement, first: usize) -> impl Iterator<Item = Vector<'_>> {
+/// The vectors of a part, from its first element and the distance between rows.
+fn vectors_of_part(
+    lanes: usize,
+    part: &Placement,
+    (first, pitch): (usize, usize),
+) -> impl Iterator<Item = Vector<'_>> {
     let chunks = part.chunks(lanes);
     let columns = part.columns as usize;
     (0..part.batches).flat_map(move |batch| {
         (0..part.rows).flat_map(move |row| {
-            let row_first = first + (batch as usize * part.rows as usize + row as usize) * columns;
+            let row_first = first + (batch as usize * part.rows as usize + row as usize) * pitch;
             (0..chunks).map(move |chunk| {
                 let (stripe, word) = part.locate(batch, row, chunk, chunks);
                 let start = chunk as usize * lanes;

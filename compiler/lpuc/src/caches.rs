@@ -28,12 +28,7 @@ fn by_columns(ports: &[Port], name: &str) -> Option<ByColumns> {
 }
 
 /// Writes a cache whose next row comes to a position. A name that the program does not know has no place in it.
-pub fn write(
-    machine: &mut Machine,
-    name: &str,
-    data: &Data,
-    position: usize,
-) -> Result<(), String> {
+pub fn write(machine: &mut Machine, name: &str, data: &Data, position: usize) -> Result<(), String> {
     if let (Some(cache), Data::F32(values)) = (by_columns(machine.ports(), name), data) {
         machine.write(&cache.columns, &Data::F32(exchanged(values, cache.rows, cache.length)))?;
         return machine.write(&cache.recent, &Data::F32(cache.recent(values, position)));

@@ -3,6 +3,7 @@
 //! The greatest of the time of each resource, with what must pass before its first and after its last use, and of the longest dependence path,
 //! with the loads of weights that cannot be made ahead of it. The book's chapter *The bound* states premises, formulas and proofs.
 
+mod convolution;
 mod cost;
 mod machine;
 mod path;
@@ -279,7 +280,7 @@ fn latency(graph: &Graph, machine: &Machine<'_>, node: NodeId) -> u64 {
     let latency = &machine.chip.latency;
     let data = &graph.nodes[node];
     match &data.op {
-        Op::MatMul { .. } => machine.product(),
+        Op::MatMul { .. } | Op::Conv { .. } => machine.product(),
         Op::Reduce { .. } => machine.vxm(),
         Op::Gather { .. } => u64::from(latency.gather),
         Op::Append { .. } => u64::from(latency.write),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cranelift_entity::SecondaryMap;
 
+use super::convolution::Meetings;
 use super::cost::Operands;
 use super::machine::Machine;
 use super::rows::{self, Rows};
@@ -63,7 +64,8 @@ pub(super) fn products(
     let tile = u64::from(machine.chip.mxm.rows).max(1);
     for (node, data) in graph.nodes.iter() {
         let [a, b] = data.inputs[..] else { continue };
-        if constant[node] || !matches!(data.op, Op::MatMul { .. }) {
+        let meetings = Meetings::of(graph, node);
+        if constant[node] || !(matches!(data.op, Op::MatMul { .. }) || meetings.is_some()) {
             continue;
         }
         let element = |node: NodeId| -> ElementType { graph.nodes[node].ty.element };
@@ -74,10 +76,22 @@ pub(super) fn products(
         let width = vectors(&right, b) * operands.bytes();
         let seen =
             loaded.entry(right.base).or_insert_with(|| vec![false; rows::row_count(graph, right.base)]);
-        let (all, fresh) = mark(&right.rows, seen);
-        let (pairs, per_row) = pairs(graph, node, &left, &right);
+        let used = |at: usize| meetings.as_ref().is_none_or(|m| m.used[at % m.used.len()]);
+        let weights: Vec<u32> =
+            right.rows.iter().enumerate().filter(|(at, _)| used(*at)).map(|(_, &row)| row).collect();
+        let (all, fresh) = mark(&weights, seen);
         let chunks = vectors(&left, a);
-        let passes = left_rows(&left) * per_row.div_ceil(tile).max(1);
+        let (pairs, elements, rows, passes) = match &meetings {
+            // What is expanded may meet the same rows.
+            Some(_) if left.expanded || right.expanded => (1, 1, 1, 1),
+            Some(meetings) => {
+                (meetings.pairs(), elements(graph, node), meetings.rows(), meetings.passes(tile))
+            }
+            None => {
+                let (pairs, per_row) = pairs(graph, node, &left, &right);
+                (pairs, pairs, left_rows(&left), left_rows(&left) * per_row.div_ceil(tile).max(1))
+            }
+        };
         found.of[node] = Some(found.list.len() as u32);
         found.list.push(Product {
             node,
@@ -85,7 +99,7 @@ pub(super) fn products(
             fresh: fresh * width,
             stored: constant[right.base] || matches!(graph.nodes[right.base].op, Op::Input(_)),
             passes: passes * chunks,
-            elements: pairs,
+            elements,
             operands,
         });
         // Left operands of another length have other chunks.
@@ -93,7 +107,7 @@ pub(super) fn products(
         let (_, shared) = lefts.entry(key).or_insert_with(|| (operands, Left::default()));
         let known = shared.pairs.entry(right.base).or_default();
         *known = pairs.max(*known);
-        shared.rows = shared.rows.max(left_rows(&left));
+        shared.rows = shared.rows.max(rows);
         shared.passes = shared.passes.max(passes);
         shared.chunks = if shared.chunks == 0 { chunks } else { shared.chunks.min(chunks) };
     }
@@ -106,6 +120,11 @@ pub(super) fn products(
         }
     }
     found
+}
+
+/// Elements of a node's tensor.
+fn elements(graph: &Graph, node: NodeId) -> u64 {
+    graph.shape(node).iter().map(|&n| n as u64).product()
 }
 
 /// Different rows of a left operand.

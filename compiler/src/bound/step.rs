@@ -1,5 +1,6 @@
 //! What each operator adds to a path.
 
+use super::convolution::Meetings;
 use super::cost::{self, Alu};
 use super::machine::Place;
 use super::path::{Cause, Earliest, End, Moment, Path};
@@ -22,7 +23,7 @@ impl Path<'_> {
             Op::Append { .. } => self.append(node),
             Op::Slice { .. } => self.slice(node),
             _ if rows::is_view(self.graph, node) => self.moments[data.inputs[0]],
-            Op::MatMul { .. } if self.products.of[node].is_some() => self.product(node),
+            Op::MatMul { .. } | Op::Conv { .. } if self.products.of[node].is_some() => self.product(node),
             Op::Reduce { op, .. } => self.reduce(node, *op),
             Op::Gather { .. } => self.gather(node),
             _ => self.movement(node),
@@ -88,12 +89,19 @@ impl Path<'_> {
         let data = &self.graph.nodes[node];
         let (a, b) = (data.inputs[0], data.inputs[1]);
         let sum = |cycle: u64| Times::sum(machine, cycle + machine.product());
+        let meetings = Meetings::of(self.graph, node);
         let whole = rows::row_count(self.graph, a) == 1;
         let (times, from) = if whole { self.done(a) } else { self.begin(a) };
         let mut begin = Earliest::new(sum(times.operand(Place::Mxm)), from);
+        if meetings.as_ref().is_some_and(|meetings| meetings.hollow) {
+            // A window of zeros needs nothing.
+            begin = Earliest::new(Times::at(machine, Place::Mem, 0), None);
+        }
         let (times, from) = self.begin(b);
         begin.raise(sum(times.operand(Place::Mxm) + machine.install()), from);
-        let (times, from) = self.done(a);
+        // Places that no window has in it are not needed.
+        let all = meetings.as_ref().is_none_or(Meetings::all);
+        let (times, from) = if all { self.done(a) } else { self.begin(a) };
         let mut done = Earliest::new(sum(times.operand(Place::Mxm)), from);
         let (times, from) = self.done(b);
         done.raise(sum(times.operand(Place::Mxm) + machine.install()), from);

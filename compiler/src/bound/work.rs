@@ -75,7 +75,7 @@ fn elements(
     let most = inputs.iter().map(|&input| known[input]).max().unwrap_or(1);
     match &data.op {
         Op::Input(_) | Op::Append { .. } => (all, true),
-        Op::MatMul { .. } => {
+        Op::MatMul { .. } | Op::Conv { .. } => {
             let number = products.of[node].map(|number| products.list[number as usize].elements);
             (number.unwrap_or(1), every && number == Some(all))
         }

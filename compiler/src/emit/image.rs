@@ -115,17 +115,22 @@ fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> 
         })
         .collect();
     let columns = array.columns;
-    for row in 0..array.batches * array.rows {
-        for chunk in 0..array.chunks {
-            let place = array.locate(row, chunk);
-            let Some((_, slices)) = planes.iter_mut().find(|(region, _)| *region == place.region) else {
-                continue;
-            };
-            let first = row as usize * columns + chunk as usize * chip.lanes;
-            let lanes = chip.lanes.min(columns - chunk as usize * chip.lanes);
+    let per_tap = array.chunks / array.taps;
+    for unit in &array.units {
+        let Some((_, slices)) = planes.iter_mut().find(|(region, _)| *region == unit.region) else {
+            continue;
+        };
+        let rows = unit.row..unit.row + unit.rows;
+        let chunks = unit.chunk..unit.chunk + unit.chunks;
+        for (row, chunk) in rows.flat_map(|row| chunks.clone().map(move |chunk| (row, chunk))) {
+            let (tap, lane) = (chunk / per_tap, (chunk % per_tap) as usize * chip.lanes);
+            let first = (row * array.taps + tap) as usize * columns + lane;
+            let lanes = chip.lanes.min(columns - lane);
+            let (stripe, word) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
+            let word = (unit.block(chunk) + word) as usize;
             for byte in 0..width {
-                let plane = &mut slices[place.stripe as usize * width + byte];
-                let word = &mut plane[place.word as usize * chip.lanes..][..chip.lanes];
+                let plane = &mut slices[stripe as usize * width + byte];
+                let word = &mut plane[word * chip.lanes..][..chip.lanes];
                 if array.broadcast {
                     word.fill((elements[first] >> (8 * byte)) as u8);
                     continue;

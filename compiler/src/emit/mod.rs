@@ -38,7 +38,7 @@ pub fn assemble(
         *runs = order::ordered(std::mem::take(runs));
     }
     let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
-    let ports = ports::ports(graph, kernels, schedule)?;
+    let ports = ports::ports(graph, kernels, schedule, chip.lanes)?;
     let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports };
     Ok(Program { chip: chip.name.clone(), nodes: names.names, chips: vec![program] })
 }

@@ -106,6 +106,8 @@ pub enum Op {
     /// zeros around a. Output channel o sees input channels [C / groups · g, C / groups · (g + 1)), where g = o / (O / groups). Operands are F32,
     /// each sum rounded once; or I8, the result is I32, modulo 2^32.
     Conv {
+        /// Channels are the last axis of all three: a [N, H, W, C], weights [O, h, w, C / groups], the result [N, H', W', O].
+        channels_last: bool,
         /// Distance between windows, per spatial axis.
         strides: Vec<usize>,
         /// Zeros before and after each spatial axis.

@@ -116,8 +116,9 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             Err("its type does not follow from other nodes and must be given".to_owned())
         }
         Op::MatMul { transpose_b } => matmul(inputs[0], inputs[1], *transpose_b),
-        Op::Conv { strides, padding, dilations, groups } => {
-            conv(inputs[0], inputs[1], [strides, dilations], padding, *groups)
+        Op::Conv { channels_last, strides, padding, dilations, groups } => {
+            let conv = |a: &TensorType, b: &TensorType| conv(a, b, [strides, dilations], padding, *groups);
+            if *channels_last { turned(inputs[0], inputs[1], conv) } else { conv(inputs[0], inputs[1]) }
         }
         Op::Unary(op) => {
             element(inputs[0], "the input", unary_elements(*op))?;
@@ -187,6 +188,23 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
         Op::Append { axis } => append(inputs, *axis),
     }
+}
+
+/// A convolution with channels last, as if they came second.
+fn turned(
+    a: &TensorType,
+    b: &TensorType,
+    conv: impl Fn(&TensorType, &TensorType) -> Result<TensorType, String>,
+) -> Result<TensorType, String> {
+    let rank = a.shape.len().max(2);
+    let [a, b] = [a, b].map(|ty| {
+        let mut shape = ty.shape.clone();
+        shape[1.min(ty.shape.len())..].rotate_right(1.min(ty.shape.len().saturating_sub(1)));
+        TensorType::new(ty.element, shape)
+    });
+    let mut ty = conv(&a, &b)?;
+    ty.shape[1..rank].rotate_left(1);
+    Ok(ty)
 }
 
 fn unary_elements(op: UnaryOp) -> &'static [ElementType] {

@@ -8,9 +8,11 @@ use isa::{Chip, Element};
 
 use super::alu::is_pointwise;
 use super::context::{Context, is_f16};
+use super::conv;
 use super::floorplan::Floorplan;
 use super::fuse::{Groups, program, users};
-use super::storage::{MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
+use super::spread;
+use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
@@ -53,6 +55,10 @@ struct Needs {
     /// A state by columns: matrices that share a pack.
     columns: Option<usize>,
     tiles: Option<Pace>,
+    /// Places of the window whose weights these are.
+    taps: Option<u32>,
+    /// Zeros around the images that a left operand is.
+    frame: Option<Frame>,
     indices: bool,
     table: bool,
 }
@@ -64,7 +70,8 @@ pub fn arrays(
     chip: &Chip,
     precision: Precision,
 ) -> Result<Arrays, Diagnostic> {
-    let plan = Floorplan::new(chip)?;
+    let plan = Floorplan::new(chip, spread::room(context, chip))?;
+    let spreadable = spread::spreadable(context);
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
@@ -82,7 +89,8 @@ pub fn arrays(
         let mut made = Forms::default();
         let role = builder.role(node);
         if let Some(pace) = need.tiles.filter(|_| !need.striped) {
-            made.tiles = Some(builder.tiles(node, builder.operand_type(node), role.clone(), &pace));
+            let element = builder.operand_type(node);
+            made.tiles = Some(builder.tiles((node, need.taps), element, role.clone(), &pace));
         }
         if let Some(in_pack) = need.columns {
             made.striped = Some(builder.columns(node, role.clone(), in_pack));
@@ -93,7 +101,7 @@ pub fn arrays(
             made.table = Some(builder.striped(node, Element::F32, role.clone()));
         }
         if need.halves {
-            made.halves = Some(builder.halves(node, role.clone()));
+            made.halves = Some(builder.halves(node, role.clone(), need.frame));
         }
         if need.indices {
             made.indices = Some(builder.indices(node, role.clone()));
@@ -103,7 +111,7 @@ pub fn arrays(
                 of.iter().flat_map(|&other| builder.regions_of(&forms, other)).collect::<Vec<_>>()
             };
             let (apart, together) = (regions(&apart[node]), regions(&together[node]));
-            made.plain = Some(builder.plain(node, role, &apart, &together));
+            made.plain = Some(builder.plain(node, role, &apart, &together, spreadable[node]));
         }
         forms[node] = made;
     }
@@ -128,6 +136,8 @@ impl Arrays {
             columns: chip.lanes,
             broadcast: false,
             chunks: 1,
+            taps: 1,
+            frame: None,
             batches: 1,
             rows: 2,
             tile_rows: 2,
@@ -170,12 +180,17 @@ fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
 /// How many activations meet each tile of a product's weights.
 fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> Pace {
     let weights = context.graph.nodes[node].inputs[1];
-    let batches =
-        context.rows(weights) / context.graph.shape(weights).iter().rev().nth(1).copied().unwrap_or(1).max(1);
-    let vectors = context.rows(node) / batches.max(1);
-    let vectors = vectors.clamp(1, usize::from(chip.mxm.accumulators)) as u32;
+    let batches = match context.graph.nodes[node].op {
+        Op::Conv { .. } => 1,
+        _ => {
+            let shape = context.graph.shape(weights);
+            context.rows(weights) / shape.iter().rev().nth(1).copied().unwrap_or(1).max(1)
+        }
+    };
+    let all = (context.rows(node) / batches.max(1)).max(1) as u32;
+    let vectors = all.min(chip.mxm.accumulators.into());
     let narrow = context.graph.nodes[weights].ty.element.is_narrow();
-    Pace { stripes: plan.stripes.into(), vectors, cycles: if narrow { 1 } else { 2 } }
+    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 } }
 }
 
 fn needs(
@@ -191,10 +206,19 @@ fn needs(
         }
         let base = |at: usize| context.base(data.inputs[at]);
         match &data.op {
-            Op::MatMul { .. } => {
+            Op::MatMul { .. } | Op::Conv { .. } => {
                 needs[base(0)].halves = true;
+                if let Some(frame) = conv::frame(context, node) {
+                    let whole = match needs[base(0)].frame {
+                        Some(other) => frame.with(&other),
+                        None => Some(frame),
+                    };
+                    let what = format!("{node} ({}): its images have two sizes", data.origin);
+                    needs[base(0)].frame = Some(whole.ok_or_else(|| bad_node(what))?);
+                }
                 let weights = base(1);
                 if context.constant[weights] {
+                    needs[weights].taps = conv::places(context, node);
                     needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, plan, node)));
                 } else {
                     needs[weights].striped = true;
@@ -219,8 +243,9 @@ fn needs(
                 }
             }
         }
-        let computed = matches!(data.op, Op::MatMul { .. } | Op::Reduce { .. } | Op::Gather { .. })
-            || super::moves::is_move(context, node);
+        let computed =
+            matches!(data.op, Op::MatMul { .. } | Op::Conv { .. } | Op::Reduce { .. } | Op::Gather { .. })
+                || super::moves::is_move(context, node);
         if computed {
             needs[node].plain = true;
         }
@@ -239,16 +264,9 @@ fn needs(
     for (node, data) in context.graph.nodes.iter() {
         needs[node].plain &= !data.ty.element.is_narrow();
     }
-    // Products, reductions and moves write 32 bits; the other forms are made from those.
-    for (node, data) in context.graph.nodes.iter() {
-        let state = context.graph.states.iter().any(|state| state.input == node);
-        let given = context.constant[node] || matches!(data.op, Op::Input(_));
-        if given && !state {
-            continue;
-        }
-        if state && !needs[node].striped && needs[node].columns.is_none() {
-            needs[node].plain = true;
-        }
+    for state in &context.graph.states {
+        let needs = &mut needs[state.input];
+        needs.plain |= !needs.striped && needs.columns.is_none();
     }
     Ok(needs)
 }
@@ -364,6 +382,8 @@ impl Builder<'_, '_> {
             columns,
             broadcast,
             chunks: if broadcast { 1 } else { columns.div_ceil(self.chip.lanes) as u32 },
+            taps: 1,
+            frame: None,
             batches: 1,
             rows: self.context.rows(node) as u32,
             tile_rows: self.context.rows(node).max(1) as u32,
@@ -400,8 +420,15 @@ impl Builder<'_, '_> {
         })
     }
 
-    /// A 32-bit array in a group of slices: best in none that its kernel reads (`apart`), nor that is read together with it.
-    fn plain(&mut self, node: NodeId, role: Role, apart: &[Region], together: &[Region]) -> StorageId {
+    /// A 32-bit array in a group of slices, or from there on: best in none that its kernel reads (`apart`), nor that is read together with it.
+    fn plain(
+        &mut self,
+        node: NodeId,
+        role: Role,
+        apart: &[Region],
+        together: &[Region],
+        spread: bool,
+    ) -> StorageId {
         let mut storage = self.storage(node, self.word_type(node), role);
         let groups = self.storages.plan.groups;
         let all = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
@@ -411,7 +438,10 @@ impl Builder<'_, '_> {
         };
         let region = all.min_by_key(|&region| weight(region)).expect("a floor plan has groups");
         *self.group_use.entry(region).or_default() += 1;
-        storage.lie(region);
+        match spread {
+            true => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, region),
+            false => storage.lie(region),
+        }
         self.storages.arrays.push(storage)
     }
 
@@ -421,19 +451,31 @@ impl Builder<'_, '_> {
         if ty.element.is_narrow() { self.word_type(node) } else { Element::F16 }
     }
 
-    fn halves(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
+    fn halves(&mut self, node: NodeId, role: Role, frame: Option<Frame>) -> [StorageId; 2] {
         let pair = self.pairs % self.storages.plan.pairs;
-        self.pairs += 1;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, self.operand_type(node), role.clone());
-            storage.lie(Region::Pair(hemisphere, pair));
+            if let Some(frame) = frame {
+                storage.enclose(frame);
+            }
+            spread::spread_pairs(&mut storage, &self.storages.plan, self.chip, hemisphere, pair);
+            self.pairs = pair + storage.regions().len() as u16;
             self.storages.arrays.push(storage)
         })
     }
 
     /// Weights cut for the planes that multiply them.
-    fn tiles(&mut self, node: NodeId, element: Element, role: Role, pace: &Pace) -> StorageId {
+    fn tiles(
+        &mut self,
+        (node, taps): (NodeId, Option<u32>),
+        element: Element,
+        role: Role,
+        pace: &Pace,
+    ) -> StorageId {
         let mut storage = self.matrices(node, element, role);
+        if let Some(places) = taps {
+            storage.window(places);
+        }
         let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
         // The emptier sites first, so that the odd tiles of small products go there.
         let mut sites = Site::all(self.chip, element.bytes());

@@ -12,10 +12,11 @@ use isa::stream::Format;
 
 use super::arrays::Arrays;
 use super::compress::Item;
+use super::conv::Taps;
 use super::floorplan::position;
 use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, StreamRef, WordRef, joined};
 use super::pass::{emit, format};
-use super::storage::{Role, Storage, StorageId, Unit};
+use super::storage::{Region, Role, Storage, StorageId, Unit};
 use super::tiling::Site;
 use crate::graph::NodeId;
 
@@ -72,6 +73,8 @@ pub struct Belt<'a> {
     pub weights: StorageId,
     /// Activations.
     pub left: StorageId,
+    /// Of a convolution, where a window's places are.
+    pub taps: Option<&'a Taps>,
 }
 
 impl Belt<'_> {
@@ -298,29 +301,40 @@ impl Belt<'_> {
         let to = (u32::from(plan.stripes) as usize - 1) * bytes;
         let read = i64::from(self.chip.latency.read);
         let rows_of = |window: &Window| work[window.work].rows.as_slice();
-        let first = plan.slices(left.region()).start + if bytes == 1 { u16::from(site.plane) } else { 0 };
-        let slots = windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1));
-        let way = [first, plan.inner() - 1].map(|slice| position(self.chip, hemisphere, slice));
-        flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), joined(slots.collect(), NEAR));
-        for byte in 0..bytes {
-            let slice = first + byte as u16;
-            let start = -(mxm - 1 - i64::from(slice)) - read;
-            let items = windows.iter().flat_map(|window| {
-                let vectors = window.vectors.iter().zip(rows_of(window));
-                vectors
-                    .map(move |(abc, (row, _))| Item::once(start + abc, left.locate(*row, window.chunk).word))
-            });
-            let to = StreamRef(streams, (to + byte) as u16);
-            emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), items.collect(), |word, _| {
-                Act::Read(WordRef { storage: self.left, hemisphere, slice, word }, to)
-            });
-        }
-        let start = -(mxm - 1 - i64::from(first)) - read;
+        let slots: Vec<(i64, i64)> =
+            windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1)).collect();
+        let copy = if bytes == 1 { u16::from(site.plane) } else { 0 };
+        let start = |slice: u16| -(mxm - 1 - i64::from(slice)) - read;
+        let mut items: BTreeMap<u16, Vec<Item>> = BTreeMap::new();
         let mut reads: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
         for window in windows {
+            let (further, chunk) = self.taps.map_or((0, window.chunk), |taps| taps.of(window.chunk));
             for (abc, (row, _)) in window.vectors.iter().zip(rows_of(window)) {
-                let span = reads.entry(left.vector(*row, window.chunk)).or_insert((i64::MAX, i64::MIN));
-                *span = (span.0.min(start + abc), span.1.max(start + abc));
+                let row = row + further;
+                let place = left.locate(row, chunk);
+                let slice = plan.slices(place.region).start + copy;
+                items.entry(slice).or_default().push(Item::once(start(slice) + abc, place.word));
+                let span = reads.entry(left.vector(row, chunk)).or_insert((i64::MAX, i64::MIN));
+                *span = (span.0.min(start(slice) + abc), span.1.max(start(slice) + abc));
+            }
+        }
+        let nearest = items.keys().next().copied().unwrap_or(0);
+        let way = [nearest, plan.inner() - 1].map(|slice| position(self.chip, hemisphere, slice));
+        flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), joined(slots, NEAR));
+        for (first, items) in items {
+            for byte in 0..bytes as u16 {
+                let slice = first + byte;
+                let items =
+                    items.iter().map(|item| Item { cycle: item.cycle + i64::from(byte), ..item.clone() });
+                emit(
+                    flow,
+                    FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)),
+                    items.collect(),
+                    |word, _| {
+                        let word = WordRef { storage: self.left, hemisphere, slice, word };
+                        Act::Read(word, StreamRef(streams, to as u16 + byte))
+                    },
+                );
             }
         }
         for (vector, (first, last)) in reads {
@@ -356,22 +370,23 @@ impl Belt<'_> {
         let plan = &self.arrays.storages.plan;
         let hemisphere = site.hemisphere;
         let mxm = Slice::Mxm(hemisphere).position(self.chip);
-        let mut items: BTreeMap<(StorageId, u16, usize), Vec<Item>> = BTreeMap::new();
+        let mut items: BTreeMap<(StorageId, Region, u16, usize), Vec<Item>> = BTreeMap::new();
         let (mut slots, mut end) = (Vec::new(), mxm);
         for (index, puts) in &sums.puts {
             let Work { rows, target, .. } = &work[*index];
             let array = self.storage(target.storage);
-            let region = array.region();
-            let distance = |slice| i64::from((mxm - position(self.chip, region.hemisphere(), slice)).abs());
-            let far = plan.slices(region).max_by_key(|slice| distance(*slice)).unwrap_or(0);
-            let to = position(self.chip, region.hemisphere(), far);
-            end = if (to - mxm).abs() > (end - mxm).abs() { to } else { end };
             for (put, (_, row)) in puts.iter().zip(rows) {
+                let place = array.locate(*row, target.chunk);
+                let half = place.region.hemisphere();
+                let distance = |slice| i64::from((mxm - position(self.chip, half, slice)).abs());
+                let slices = plan.slices(place.region);
+                let far = slices.clone().max_by_key(|slice| distance(*slice)).unwrap_or(0);
+                let to = position(self.chip, half, far);
+                end = if (to - mxm).abs() > (end - mxm).abs() { to } else { end };
                 slots.push((put + i64::from(mxm.abs()), put + i64::from(mxm.abs()) + 1));
-                let word = array.locate(*row, target.chunk).word;
-                for (byte, slice) in plan.slices(region).enumerate() {
-                    let item = Item::once(put + distance(slice), word);
-                    items.entry((target.storage, slice, byte)).or_default().push(item);
+                for (byte, slice) in slices.enumerate() {
+                    let item = Item::once(put + distance(slice), place.word);
+                    items.entry((target.storage, place.region, slice, byte)).or_default().push(item);
                 }
                 let vector = array.vector(*row, target.chunk);
                 flow.writes.push(Access { storage: target.storage, vector, cycle: put + distance(far) });
@@ -379,8 +394,8 @@ impl Belt<'_> {
         }
         let stream = flow.streams_in(hemisphere.inward(), 4, (mxm, end), joined(slots, NEAR));
         debug_assert_eq!(stream, sums.stream, "the sums' streams are named before they are added");
-        for ((storage, slice, byte), items) in items {
-            let half = self.storage(storage).region().hemisphere();
+        for ((storage, region, slice, byte), items) in items {
+            let half = region.hemisphere();
             emit(flow, FlowQueue::Fixed(Queue::MemWrite(half, slice)), items, |word, _| {
                 let word = WordRef { storage, hemisphere: half, slice, word };
                 Act::Write(word, StreamRef(stream, byte as u16))

@@ -9,10 +9,19 @@ use isa::place::{Hemisphere, Slice};
 use super::storage::Region;
 use crate::diagnostic::{Diagnostic, Kind};
 
-/// Pairs of slices in each hemisphere for the left operands of products.
-const PAIRS: u16 = 2;
-/// Groups of four that a hemisphere needs at least.
-const LEAST_GROUPS: u16 = 2;
+/// Slices of a hemisphere that the arrays of a program need beside its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Pairs for the left operands of products.
+    pub pairs: u16,
+    /// Groups of four, at least.
+    pub groups: u16,
+}
+
+impl Room {
+    /// What every program gets.
+    pub const LEAST: Room = Room { pairs: 2, groups: 2 };
+}
 
 /// Division of a hemisphere's slices; both hemispheres alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +38,9 @@ pub struct Floorplan {
 
 impl Floorplan {
     /// Divides the slices of a chip.
-    pub fn new(chip: &Chip) -> Result<Floorplan, Diagnostic> {
+    pub fn new(chip: &Chip, room: Room) -> Result<Floorplan, Diagnostic> {
         let slices = chip.mem.slices_per_hemisphere;
-        let least = LEAST_GROUPS * 4 + PAIRS * 2;
+        let least = room.groups * 4 + room.pairs * 2;
         let loadable = 2 * chip.mxm.load_streams_per_plane;
         let striped = loadable.min(chip.streams).min(slices.saturating_sub(least)) / 4 * 4;
         if striped < 4 || usize::from(chip.mxm.rows) != chip.lanes {
@@ -46,8 +55,8 @@ impl Floorplan {
             return Err(Diagnostic::new(Kind::Unsupported, "chip-too-small", message));
         }
         let sets = ((slices - least) / striped).max(1);
-        let groups = (slices - sets * striped - PAIRS * 2) / 4;
-        Ok(Floorplan { groups, pairs: PAIRS, stripes: striped / 2, sets })
+        let groups = (slices - sets * striped - room.pairs * 2) / 4;
+        Ok(Floorplan { groups, pairs: room.pairs, stripes: striped / 2, sets })
     }
 
     /// Slices of a region, in order: byte 0, byte 1, … of stripe 0, then of stripe 1, ….

@@ -1,4 +1,5 @@
-//! Copies of tensors that cannot be used as they lie: outputs that are views, right operands of products that are not whole matrices.
+//! Copies of tensors that cannot be used as they lie: outputs that are views, operands of products that are not whole matrices or
+//! images.
 //!
 //! A copy is a cast to the same type, which is a pass through the VXM.
 
@@ -15,6 +16,15 @@ pub fn materialize(graph: Graph) -> Result<Graph, Diagnostic> {
         cranelift_entity::SecondaryMap::with_default(NodeId::from_u32(0));
     for (node, data) in graph.nodes.iter() {
         let mut inputs: Vec<NodeId> = data.inputs.iter().map(|&input| map[input]).collect();
+        // A convolution is of whole images as they lie.
+        if matches!(data.op, Op::Conv { .. }) && !context.constant[node] {
+            let view = context.view(data.inputs[0]);
+            let whole = context.rows(view.base) == view.rows.len()
+                && view.rows.iter().enumerate().all(|(at, &row)| at == row as usize);
+            if !whole {
+                inputs[0] = copy(&mut copied, inputs[0], &data.origin);
+            }
+        }
         if matches!(data.op, Op::MatMul { .. }) && !context.constant[node] {
             let right = data.inputs[1];
             if !whole_matrices(&context, right) {

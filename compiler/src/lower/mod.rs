@@ -1,7 +1,7 @@
 //! From the legal graph to kernels: every operator becomes flows of vectors through the slices.
 //!
 //! In order: [`legalize`] leaves only forms that the machine has; [`fuse`] groups pointwise nodes; [`arrays`] decides what lies where;
-//! then each group and node is lowered by the file of its slice: [`vxm`] (through [`pass`]), [`mxm`], [`reduce`] and [`moves`] (SXM), [`gather`] and
+//! then each group and node is lowered by the file of its slice: [`vxm`] (through [`pass`]), [`mxm`] and [`conv`], [`reduce`] and [`moves`] (SXM), [`gather`],
 //! [`append`] and [`append_columns`] (indirect memory).
 
 pub mod legalize;
@@ -16,6 +16,7 @@ pub mod context;
 pub mod materialize;
 pub mod fuse;
 pub mod tiling;
+pub mod spread;
 pub mod arrays;
 pub mod pad;
 pub mod maps;
@@ -23,6 +24,7 @@ pub mod pass;
 pub mod vxm;
 pub mod conveyor;
 pub mod tiled;
+pub mod conv;
 pub mod mxm;
 pub mod reduce;
 pub mod moves;
@@ -30,6 +32,8 @@ pub mod gather;
 pub mod append;
 pub mod append_columns;
 pub mod order;
+
+use std::collections::BTreeSet;
 
 use isa::Chip;
 
@@ -53,6 +57,7 @@ pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph
     let mut pads = Pads::default();
     let mut maps = Maps::new(chip.lanes);
     let mut flows: Vec<Flow> = Vec::new();
+    let mut framed: BTreeSet<NodeId> = BTreeSet::new();
     for work in order::order(&context, &groups) {
         match work {
             Work::Group(group) => {
@@ -63,6 +68,12 @@ pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph
                 }
             }
             Work::Node(node) => {
+                if let Op::Conv { .. } = context.graph.nodes[node].op {
+                    let image = context.base(context.graph.nodes[node].inputs[0]);
+                    if framed.insert(image) {
+                        flows.extend(conv::zeros(&arrays, chip, node, image));
+                    }
+                }
                 flows.extend(lower(&context, &mut arrays, chip, &mut maps, node, &pads)?);
                 flows.extend(vxm::convert(&context, &arrays, chip, node, &mut pads)?);
             }
@@ -83,6 +94,7 @@ fn lower(
 ) -> Result<Vec<Flow>, Diagnostic> {
     match &context.graph.nodes[node].op {
         Op::MatMul { .. } => mxm::product(context, arrays, chip, node),
+        Op::Conv { .. } => conv::convolution(context, arrays, chip, node),
         Op::Reduce { .. } => reduce::reduce(context, arrays, chip, maps, node, pads),
         Op::Gather { .. } => gather::gather(context, arrays, chip, node),
         Op::Append { axis } if axis + 1 == context.graph.shape(node).len() => {

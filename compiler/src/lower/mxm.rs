@@ -46,7 +46,11 @@ pub fn product(
         target.extend([rows, last]);
         target
     };
-    let a_rows = context.rows_for(a, &with_last(m, k));
+    let a_rows: Vec<u32> = context
+        .rows_for(a, &with_last(m, k))
+        .into_iter()
+        .map(|row| arrays.storages.arrays[left[0]].row(row))
+        .collect();
     let b_rows = context.rows_for(b, &with_last(n, k));
     let per_batch = arrays.storages.arrays[weights].rows as usize;
     if n != per_batch
@@ -64,5 +68,5 @@ pub fn product(
         let activations = (batch * m..(batch + 1) * m).map(|row| (a_rows[row], row as u32));
         sharing.entry(rows[0] / n as u32).or_default().extend(activations);
     }
-    Tiled { chip, node, weights, left, out }.flows(arrays, &sharing)
+    Tiled { chip, node, weights, left, out, taps: None }.flows(arrays, &sharing)
 }

@@ -86,7 +86,7 @@ fn typical_cycles(context: &Context<'_>, work: Work) -> u64 {
         Work::Group(_) => 120,
         Work::Node(node) => match &context.graph.nodes[node].op {
             Op::Reduce { .. } => 700,
-            Op::MatMul { .. } => 350,
+            Op::MatMul { .. } | Op::Conv { .. } => 350,
             op if is_pointwise(op) => 120,
             _ => 250,
         },

@@ -29,6 +29,14 @@ pub struct Feed {
     pub vectors: Vec<(u32, u32)>,
 }
 
+impl Feed {
+    /// Where its vectors lie: a pass reads each input from one region.
+    fn region(&self, arrays: &Arrays) -> Region {
+        let array = &arrays.storages.arrays[self.storage];
+        self.vectors.first().map_or(array.region(), |&(row, chunk)| array.locate(row, chunk).region)
+    }
+}
+
 /// A pass: what it is for, and the rows and chunks of its results, in order.
 pub struct Pass<'a> {
     /// The machine.
@@ -136,9 +144,10 @@ impl Pass<'_> {
         for storage in forms.plain.into_iter().chain(pairs).chain(forms.striped) {
             for hemisphere in Hemisphere::BOTH {
                 let array = &self.arrays.storages.arrays[storage];
-                let inside = |at: &(u32, u32)| array.locate(at.0, at.1).region.hemisphere() == hemisphere;
+                let inside = |at: (u32, u32)| array.locate(at.0, at.1).region.hemisphere() == hemisphere;
+                let space = self.space.iter().map(|&(row, chunk)| (array.row(row), chunk));
                 let vectors: Vec<(usize, (u32, u32))> =
-                    self.space.iter().copied().enumerate().filter(|(_, at)| inside(at)).collect();
+                    space.enumerate().filter(|&(_, at)| inside(at)).collect();
                 if vectors.is_empty() {
                     continue;
                 }
@@ -180,7 +189,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Streams of a result and its writes; the ALU dispatches vector i at `cycle + i · interval`.
+    /// Streams of a result and its writes, by rows of the array; the ALU dispatches vector i at `cycle + i · interval`.
     pub(super) fn result(
         &self,
         flow: &mut Flow,
@@ -222,10 +231,10 @@ impl Pass<'_> {
         stream
     }
 
-    /// Reads of an input, so that vector i passes the VXM at `cycle + i · interval`.
+    /// Reads of an input, so that vector i passes the VXM at `cycle + i · interval`. All lie in one region.
     pub(super) fn feed(&self, flow: &mut Flow, feed: &Feed, cycle: i64, interval: i64) -> usize {
         let array = &self.arrays.storages.arrays[feed.storage];
-        let region = array.region();
+        let region = feed.region(self.arrays);
         let hemisphere = region.hemisphere();
         let slices = self.arrays.storages.plan.slices(region);
         let path = (position(self.chip, hemisphere, slices.end - 1), 0);
@@ -304,7 +313,7 @@ impl Pass<'_> {
         let mut seen: BTreeMap<Region, i64> = BTreeMap::new();
         let mut phases = Vec::new();
         for feed in feeds {
-            let region = self.arrays.storages.arrays[feed.storage].region();
+            let region = feed.region(self.arrays);
             let turn = seen.entry(region).or_default();
             phases.push(*turn);
             *turn += 1;

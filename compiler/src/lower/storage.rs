@@ -88,10 +88,55 @@ impl Unit {
     }
 }
 
+/// Images of height × width rows with rows of zeros around them, so that the window of a convolution is a pattern of distances between rows
+/// wherever it lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Height and width of an image.
+    pub size: [u32; 2],
+    /// Zeros above and to the left.
+    pub before: [u32; 2],
+    /// Zeros below and to the right.
+    pub after: [u32; 2],
+}
+
+impl Frame {
+    /// Height and width with the zeros.
+    pub fn framed(&self) -> [u32; 2] {
+        [0, 1].map(|axis| self.before[axis] + self.size[axis] + self.after[axis])
+    }
+
+    /// A frame with the zeros of both; nothing if they are not around the same images.
+    pub fn with(&self, other: &Frame) -> Option<Frame> {
+        let most = |a: [u32; 2], b: [u32; 2]| [0, 1].map(|axis| a[axis].max(b[axis]));
+        let (before, after) = (most(self.before, other.before), most(self.after, other.after));
+        (self.size == other.size).then_some(Frame { size: self.size, before, after })
+    }
+
+    /// The framed row of an image's row.
+    pub fn row(&self, row: u32) -> u32 {
+        let [height, width] = self.size;
+        let (image, y, x) = (row / (height * width), row / width % height, row % width);
+        let [framed_height, framed_width] = self.framed();
+        (image * framed_height + self.before[0] + y) * framed_width + self.before[1] + x
+    }
+
+    /// The framed rows of zeros of so many images.
+    pub fn zeros(&self, images: u32) -> Vec<u32> {
+        let [height, width] = self.framed();
+        let inside =
+            |axis: usize, at: u32| (self.before[axis]..self.before[axis] + self.size[axis]).contains(&at);
+        let rows = 0..images * height * width;
+        rows.filter(|row| !(inside(0, row / width % height) && inside(1, row % width))).collect()
+    }
+}
+
 /// An array [batches, rows, columns] with columns on lanes.
 ///
 /// It is cut into units. What a host or an index must find is cut evenly: a tile of `tile_rows` rows of one batch is a unit, with
-/// `rows_per_stripe` rows a stripe. Weights of products are cut as the planes share the work.
+/// `rows_per_stripe` rows a stripe. Weights of products are cut as the planes share the work; a unit that is there several times is for several
+/// planes, each of which multiplies its share of the activations. What is too tall for a region, or written by several planes at once, lies
+/// in several regions.
 #[derive(Clone, Debug)]
 pub struct Storage {
     /// The graph node whose value it holds.
@@ -106,6 +151,10 @@ pub struct Storage {
     pub broadcast: bool,
     /// Vectors per row.
     pub chunks: u32,
+    /// Rows of `columns` elements that make up a row: the places of a convolution's window.
+    pub taps: u32,
+    /// Zeros around images; `rows` counts them.
+    pub frame: Option<Frame>,
     /// Leading axes.
     pub batches: u32,
     /// Rows of a batch.
@@ -135,7 +184,12 @@ impl Storage {
         self.rows.div_ceil(self.tile_rows)
     }
 
-    /// Number of a vector, from its row (over all batches) and chunk.
+    /// A row (over all batches) of the tensor as a row of the array.
+    pub fn row(&self, row: u32) -> u32 {
+        self.frame.map_or(row, |frame| frame.row(row))
+    }
+
+    /// Number of a vector, from its row in the array and chunk.
     pub fn vector(&self, row: u32, chunk: u32) -> u32 {
         row * self.chunks + chunk
     }
@@ -145,11 +199,17 @@ impl Storage {
         self.batches * self.rows * self.chunks
     }
 
-    /// Where the vector of a row (over all batches) and chunk lies.
+    /// Where the vector of a row of the array and chunk lies.
     pub fn locate(&self, row: u32, chunk: u32) -> Location {
         let unit = &self.units[self.unit(row, chunk)];
         let (stripe, in_stripe) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
         Location { region: unit.region, stripe, word: unit.block(chunk) + in_stripe }
+    }
+
+    /// How often each unit of weights is there.
+    pub fn copies(&self) -> usize {
+        let first = self.units.first().map(|unit| (unit.row, unit.chunk));
+        self.units.iter().take_while(|unit| Some((unit.row, unit.chunk)) == first).count().max(1)
     }
 
     /// Index of the unit of a row and chunk.
@@ -174,6 +234,8 @@ impl Storage {
             columns: lanes,
             broadcast: false,
             chunks: 1,
+            taps: 1,
+            frame: None,
             batches: 1,
             rows,
             tile_rows: rows,
@@ -185,6 +247,51 @@ impl Storage {
     /// Puts the array into one region in one piece.
     pub fn lie(&mut self, region: Region) {
         self.units = Storage::whole(region, self.batches * self.rows, self.chunks);
+    }
+
+    /// Makes the array one of images with zeros around them.
+    pub fn enclose(&mut self, frame: Frame) {
+        let [height, width] = frame.framed();
+        self.rows = self.batches * self.rows / (frame.size[0] * frame.size[1]) * height * width;
+        self.batches = 1;
+        (self.tile_rows, self.rows_per_stripe) = (self.rows, self.rows);
+        self.frame = Some(frame);
+    }
+
+    /// Makes the array one of weights [rows, places of a window, columns].
+    pub fn window(&mut self, places: u32) {
+        self.rows = self.batches * self.rows / places;
+        self.batches = 1;
+        (self.tile_rows, self.rows_per_stripe) = (self.rows, self.rows);
+        self.taps = places;
+        self.chunks *= places;
+    }
+
+    /// Spreads the array over several regions: chunks in turns, or where there are fewer of them than regions, equal ranges of rows.
+    pub fn spread(&mut self, regions: &[Region]) {
+        let (rows, count) = (self.batches * self.rows, regions.len() as u32);
+        let unit = |region: Region, word, (row, rows), (chunk, chunks)| Unit {
+            region,
+            word,
+            row,
+            rows,
+            chunk,
+            chunks,
+            per_stripe: rows,
+        };
+        self.units = if self.chunks >= count {
+            let of_chunk = |chunk: u32| {
+                unit(regions[(chunk % count) as usize], chunk / count * rows, (0, rows), (chunk, 1))
+            };
+            (0..self.chunks).map(of_chunk).collect()
+        } else {
+            let first = |band: u32| (u64::from(rows) * u64::from(band) / u64::from(count)) as u32;
+            let of_band = |band: u32| {
+                let row = first(band);
+                unit(regions[band as usize], 0, (row, first(band + 1) - row), (0, self.chunks))
+            };
+            (0..count).map(of_band).collect()
+        };
     }
 
     /// The region of an array that lies in one piece.

@@ -8,16 +8,21 @@ use isa::{Chip, Element};
 
 use super::alu::{AluProgram, Value};
 use super::arrays::{Arrays, Forms};
+use super::conv::Taps;
 use super::conveyor::{Belt, Target, Work};
 use super::flow::Flow;
 use super::pass::{Feed, Pass};
 use super::storage::{Region, Storage, StorageId, Unit};
 use super::tiling::Site;
+use super::vxm::{cut, pieces};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
 
 /// For each batch of the weights: rows of the activations and of the result.
 pub type Sharing = BTreeMap<u32, Vec<(u32, u32)>>;
+
+/// The same, of some activations, for each copy of the weights.
+type Shares = BTreeMap<u32, Vec<Vec<(u32, u32)>>>;
 
 /// A product.
 pub struct Tiled<'a> {
@@ -31,6 +36,8 @@ pub struct Tiled<'a> {
     pub left: [StorageId; 2],
     /// The result.
     pub out: StorageId,
+    /// Of a convolution, where a window's places are.
+    pub taps: Option<Taps>,
 }
 
 /// The parts of tiles that were cut, by batch and chunk of the result: arrays of their sums, and the result's rows.
@@ -40,20 +47,25 @@ impl Tiled<'_> {
     /// The flows, in an order in which each comes after what it depends on.
     pub fn flows(&self, arrays: &mut Arrays, sharing: &Sharing) -> Result<Vec<Flow>, Diagnostic> {
         let most = usize::from(self.chip.mxm.accumulators);
-        let blocks = sharing.values().map(|rows| rows.len().div_ceil(most)).max().unwrap_or(0);
+        let copies = arrays.storages.arrays[self.weights].copies();
+        let share = |rows: &[(u32, u32)]| rows.len().div_ceil(copies).max(1);
+        let blocks = sharing.values().map(|rows| share(rows).div_ceil(most)).max().unwrap_or(0);
         let mut flows = Vec::new();
         for block in 0..blocks {
-            let of_block: Sharing = sharing
-                .iter()
-                .filter_map(|(batch, rows)| Some((*batch, rows.chunks(most).nth(block)?.to_vec())))
-                .collect();
+            let of_block = |rows: &[(u32, u32)]| -> Vec<Vec<(u32, u32)>> {
+                let shares = rows.chunks(share(rows));
+                // Equal blocks, so that none is shorter than its weights take to load.
+                let shares = shares.map(|share| share.chunks(share.len().div_ceil(blocks)).nth(block));
+                shares.map(|rows| rows.unwrap_or(&[]).to_vec()).collect()
+            };
+            let of_block = sharing.iter().map(|(batch, rows)| (*batch, of_block(rows))).collect();
             flows.extend(self.block(arrays, &of_block)?);
         }
         Ok(flows)
     }
 
     /// As many activations as there are accumulators.
-    fn block(&self, arrays: &mut Arrays, sharing: &Sharing) -> Result<Vec<Flow>, Diagnostic> {
+    fn block(&self, arrays: &mut Arrays, sharing: &Shares) -> Result<Vec<Flow>, Diagnostic> {
         let (work, parts) = self.work(arrays, sharing);
         let weights = &arrays.storages.arrays[self.weights];
         let tiles = weights.rows.div_ceil(self.chip.mxm.rows.into());
@@ -66,29 +78,35 @@ impl Tiled<'_> {
             let Some(site) = Site::of(region) else { continue };
             work.sort_by_key(|own| own.units[0].word);
             let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
-            let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left };
+            let taps = self.taps.as_ref();
+            let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left, taps };
             // What has more of k than of rows may begin before all of k is there; else results come early.
             let sums: usize = work.iter().map(|own| own.rows.len()).sum();
             let by_chunk = weights.chunks > tiles && sums <= usize::from(self.chip.mxm.accumulators);
             flows.push(belt.flow(site, &work, by_chunk));
         }
         for (chunk, (storages, rows)) in parts {
-            flows.push(self.addition(arrays, chunk, &storages, &rows)?);
+            flows.extend(self.addition(arrays, chunk, &storages, &rows)?);
         }
         Ok(flows)
     }
 
     /// What each unit multiplies, and the parts to be added.
-    fn work(&self, arrays: &mut Arrays, sharing: &Sharing) -> (Vec<Work>, Parts) {
+    fn work(&self, arrays: &mut Arrays, sharing: &Shares) -> (Vec<Work>, Parts) {
         let weights = arrays.storages.arrays[self.weights].clone();
         let lanes = u32::from(self.chip.mxm.rows);
         let mut work = Vec::new();
         let mut parts = Parts::new();
         // Batch and chunk of the result's columns.
         let tile = |unit: &Unit| (unit.row / weights.rows, unit.row % weights.rows / lanes);
-        for units in weights.units.chunk_by(|a, b| tile(a) == tile(b) && a.chunk == b.chunk) {
+        let next = |a: &Unit, b: &Unit| tile(a) == tile(b) && a.chunk == b.chunk && a.row + a.rows == b.row;
+        let mut copies: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+        for units in weights.units.chunk_by(next) {
             let (batch, chunk) = tile(&units[0]);
-            let Some(rows) = sharing.get(&batch) else { continue };
+            let copy = copies.entry((units[0].row, units[0].chunk)).or_default();
+            let rows = sharing.get(&batch).and_then(|shares| shares.get(*copy));
+            *copy += 1;
+            let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { continue };
             let units = units.to_vec();
             if units[0].chunks == weights.chunks {
                 let target = Target { storage: self.out, chunk };
@@ -96,7 +114,7 @@ impl Tiled<'_> {
                 continue;
             }
             let (storages, results) = parts.entry((batch, chunk)).or_default();
-            let storage = self.partial(arrays, storages, rows.len() as u32);
+            let storage = self.partial(arrays, &units[0], storages, chunk, rows.len() as u32);
             storages.push(storage);
             *results = rows.iter().map(|(_, row)| *row).collect();
             let own = rows.iter().enumerate().map(|(at, (left, _))| (*left, at as u32)).collect();
@@ -105,18 +123,31 @@ impl Tiled<'_> {
         (work, parts)
     }
 
-    /// An array for the sums of a part, in other slices than its fellows and the result.
-    fn partial(&self, arrays: &mut Arrays, fellows: &[StorageId], rows: u32) -> StorageId {
+    /// An array for the sums of a part, in other slices than its fellows and the result; or where the part's site writes whole tiles, if that
+    /// is its own place.
+    fn partial(
+        &self,
+        arrays: &mut Arrays,
+        unit: &Unit,
+        fellows: &[StorageId],
+        chunk: u32,
+        rows: u32,
+    ) -> StorageId {
         let groups = arrays.storages.plan.groups;
         let regions = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n)));
-        let place = |id: StorageId| arrays.storages.arrays[id].region();
-        let taken: Vec<Region> = fellows.iter().copied().map(place).collect();
+        let taken: Vec<Region> = fellows.iter().map(|&id| arrays.storages.arrays[id].region()).collect();
+        let out = &arrays.storages.arrays[self.out];
+        let place = out.locate(0, chunk).region;
         // Fellows may be read in turns; what is written at the same time may not share a bank with them.
-        let clashes = |region: &Region| {
-            (*region == place(self.out), taken.iter().filter(|other| *other == region).count())
-        };
-        let region = regions.min_by_key(clashes).unwrap_or(Region::Group(Hemisphere::East, 0));
-        let element = arrays.storages.arrays[self.out].element;
+        let clashes =
+            |region: &Region| (*region == place, taken.iter().filter(|other| *other == region).count());
+        let weights = &arrays.storages.arrays[self.weights];
+        let lanes = u32::from(self.chip.mxm.rows);
+        let whole = |other: &&Unit| other.region == unit.region && other.chunks == weights.chunks;
+        let own = weights.units.iter().find(whole).filter(|_| out.units.len() > 1);
+        let own = own.map(|own| out.locate(0, own.row % weights.rows / lanes).region);
+        let region = own.or(regions.min_by_key(clashes)).unwrap_or(Region::Group(Hemisphere::East, 0));
+        let element = out.element;
         arrays.storages.arrays.push(Storage::temporary(self.node, element, self.chip.lanes, rows, region))
     }
 
@@ -127,7 +158,7 @@ impl Tiled<'_> {
         (_, chunk): (u32, u32),
         parts: &[StorageId],
         rows: &[u32],
-    ) -> Result<Flow, Diagnostic> {
+    ) -> Result<Vec<Flow>, Diagnostic> {
         let space: Vec<(u32, u32)> = rows.iter().map(|&row| (row, chunk)).collect();
         let vectors: Vec<(u32, u32)> = (0..rows.len() as u32).map(|row| (row, 0)).collect();
         let feeds: Vec<Feed> =
@@ -139,7 +170,14 @@ impl Tiled<'_> {
         for part in 1..parts.len() {
             sum = program.push(add, sum, Some(Value::Input(part)));
         }
-        let pass = Pass { chip: self.chip, arrays, node: self.node, name: "add", space: &space };
-        pass.flow(&feeds, &program, &[(Forms { plain: Some(self.out), ..Forms::default() }, sum)])
+        let results = [(Forms { plain: Some(self.out), ..Forms::default() }, sum)];
+        pieces(arrays, &space, &feeds, &results)
+            .into_iter()
+            .map(|part| {
+                let space = &space[part.clone()];
+                let pass = Pass { chip: self.chip, arrays, node: self.node, name: "add", space };
+                pass.flow(&cut(&feeds, &part), &program, &results)
+            })
+            .collect()
     }
 }

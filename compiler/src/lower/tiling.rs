@@ -76,8 +76,10 @@ struct Part {
 pub struct Pace {
     /// Weight rows that arrive together.
     pub stripes: u32,
-    /// Activation vectors per tile.
+    /// Activation vectors per tile, in one go.
     pub vectors: u32,
+    /// Activation vectors in all.
+    pub all: u32,
     /// Cycles that a vector keeps the plane busy.
     pub cycles: u32,
 }
@@ -96,9 +98,35 @@ impl Pace {
     }
 }
 
+/// How many sites hold each tile, to multiply shares of the activations: more than one where tiles are few and activations many.
+fn copies(weights: Weights, tile_rows: u32, sites: u32, pace: &Pace) -> u32 {
+    let tiles = weights.batches * weights.rows.div_ceil(tile_rows);
+    let cycles = |copies: u32| {
+        let vectors = pace.all.div_ceil(copies);
+        let blocks = vectors.div_ceil(pace.vectors).max(1);
+        let own = Pace { vectors: vectors.div_ceil(blocks), ..*pace };
+        let cost = |tiles: u32| tiles * weights.chunks * blocks * own.tile(weights.rows.min(tile_rows)).1;
+        let most = cost((tiles * copies).div_ceil(sites));
+        // Tiles that are left over may be cut along k instead, for a pass that adds the sums.
+        let cut = cost(tiles * copies).div_ceil(sites) + pace.all * (tiles % sites);
+        if copies == 1 { most.min(cut) } else { most }
+    };
+    // More copies take more SRAM: they have to be worth it.
+    let worth = |copies: &u32| cycles(*copies) < cycles(1) / 10 * 9;
+    (2..=sites)
+        .filter(|copies| sites.is_multiple_of(*copies))
+        .filter(worth)
+        .min_by_key(|&n| cycles(n))
+        .unwrap_or(1)
+}
+
 /// Cuts the weights: for each site, what it does, in the order of its words.
 pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &Pace) -> Vec<Unit> {
-    let mut parts = parts(weights, tile_rows, sites.len(), pace);
+    let copies = copies(weights, tile_rows, sites.len() as u32, pace);
+    let mut parts = match copies {
+        1 => parts(weights, tile_rows, sites.len(), pace),
+        _ => copied(weights, tile_rows, sites.len(), copies),
+    };
     // Plane 1 is free of a pair only once plane 0 holds weights of its own, so it never works alone.
     for (second, site) in sites.iter().enumerate().filter(|(_, site)| site.plane > 0) {
         let first = sites.iter().position(|other| other.hemisphere == site.hemisphere && other.plane == 0);
@@ -127,7 +155,7 @@ pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &
     units
 }
 
-fn parts(weights: Weights, tile_rows: u32, sites: usize, pace: &Pace) -> Vec<Vec<Part>> {
+fn tiles(weights: Weights, tile_rows: u32) -> Vec<Part> {
     let mut tiles = Vec::new();
     for batch in 0..weights.batches {
         for first in (0..weights.rows).step_by(tile_rows as usize) {
@@ -135,6 +163,22 @@ fn parts(weights: Weights, tile_rows: u32, sites: usize, pace: &Pace) -> Vec<Vec
             tiles.push(Part { row: batch * weights.rows + first, rows, chunk: 0, chunks: weights.chunks });
         }
     }
+    tiles
+}
+
+/// Each tile to as many sites as there are copies, which go to the sites in turns.
+fn copied(weights: Weights, tile_rows: u32, sites: usize, copies: u32) -> Vec<Vec<Part>> {
+    let mut shares = vec![Vec::new(); sites];
+    let all =
+        tiles(weights, tile_rows).into_iter().flat_map(|tile| std::iter::repeat_n(tile, copies as usize));
+    for (at, tile) in all.enumerate() {
+        shares[at % sites].push(tile);
+    }
+    shares
+}
+
+fn parts(weights: Weights, tile_rows: u32, sites: usize, pace: &Pace) -> Vec<Vec<Part>> {
+    let tiles = tiles(weights, tile_rows);
     let cost = |part: &Part| pace.tile(part.rows).1 * part.chunks;
     let whole = tiles.len() / sites * sites;
     let (whole, rest) = tiles.split_at(whole);
@@ -185,7 +229,7 @@ mod tests {
     use super::*;
 
     fn shares(rows: u32, chunks: u32) -> Vec<Vec<(u32, u32, u32, u32)>> {
-        let pace = Pace { stripes: 32, vectors: 1, cycles: 1 };
+        let pace = Pace { stripes: 32, vectors: 1, all: 1, cycles: 1 };
         let parts = parts(Weights { batches: 1, rows, chunks }, 320, 4, &pace);
         let tuple = |part: &Part| (part.row, part.rows, part.chunk, part.chunks);
         parts.iter().map(|share| share.iter().map(tuple).collect()).collect()

@@ -1,6 +1,7 @@
 //! Pointwise groups: which vectors go into a pass through the VXM, and what comes out where.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use isa::Chip;
 use isa::instruction::VxmOp;
@@ -48,27 +49,63 @@ pub fn pointwise(
         pads.set(node, pad);
         results.push((forms, value));
     }
-    let pass = Pass { chip, arrays, node, name: "pointwise", space: &space };
-    batches(arrays, &results)
-        .into_iter()
-        .map(|batch| {
+    let mut flows = Vec::new();
+    for part in pieces(arrays, &space, &feeds, &results) {
+        let pass = Pass { chip, arrays, node, name: "pointwise", space: &space[part.clone()] };
+        let feeds = cut(&feeds, &part);
+        for batch in batches(arrays, &results, space[part.start]) {
             let (alu, batch) = needed(&alu, &batch);
-            pass.flow(&feeds, &alu, &batch)
-        })
-        .collect()
+            flows.push(pass.flow(&feeds, &alu, &batch)?);
+        }
+    }
+    Ok(flows)
+}
+
+/// Ranges of a pass in which each 32-bit array lies in one region: these are passes of their own, which may go side by side.
+pub fn pieces(
+    arrays: &Arrays,
+    space: &[(u32, u32)],
+    feeds: &[Feed],
+    results: &[(Forms, Value)],
+) -> Vec<Range<usize>> {
+    let region =
+        |id: StorageId, (row, chunk): (u32, u32)| arrays.storages.arrays[id].locate(row, chunk).region;
+    let spread = |id: StorageId| arrays.storages.arrays[id].units.len() > 1;
+    let feeds: Vec<&Feed> = feeds.iter().filter(|feed| spread(feed.storage)).collect();
+    let plain: Vec<StorageId> =
+        results.iter().filter_map(|(forms, _)| forms.plain).filter(|&id| spread(id)).collect();
+    let same = |one: usize, other: usize| {
+        feeds.iter().all(|f| region(f.storage, f.vectors[one]) == region(f.storage, f.vectors[other]))
+            && plain.iter().all(|&id| region(id, space[one]) == region(id, space[other]))
+    };
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    for at in 0..space.len() {
+        match pieces.last_mut() {
+            Some(last) if same(last.start, at) => last.end = at + 1,
+            _ => pieces.push(at..at + 1),
+        }
+    }
+    pieces
+}
+
+/// A range of the vectors of each input.
+pub fn cut(feeds: &[Feed], part: &Range<usize>) -> Vec<Feed> {
+    let cut = |feed: &Feed| Feed { storage: feed.storage, vectors: feed.vectors[part.clone()].to_vec() };
+    feeds.iter().map(cut).collect()
 }
 
 /// Results that one pass writes: where to, and what.
 type Batch = Vec<(Forms, Value)>;
 
-/// Results in as few batches as have all their arrays in regions of their own.
-fn batches(arrays: &Arrays, results: &[(Forms, Value)]) -> Vec<Batch> {
+/// Results in as few batches as have all their arrays in regions of their own; 32-bit arrays where a vector says.
+fn batches(arrays: &Arrays, results: &[(Forms, Value)], (row, chunk): (u32, u32)) -> Vec<Batch> {
     let mut batches: Vec<(BTreeSet<Region>, Batch)> = Vec::new();
     for &(forms, value) in results {
         let pairs = forms.halves.into_iter().chain(forms.indices).flatten();
-        let storages = forms.plain.into_iter().chain(forms.striped).chain(pairs);
-        let regions = storages.flat_map(|id| arrays.storages.arrays[id].regions());
-        let regions: BTreeSet<Region> = regions.map(|(region, _)| region).collect();
+        let regions =
+            forms.striped.into_iter().chain(pairs).flat_map(|id| arrays.storages.arrays[id].regions());
+        let plain = forms.plain.map(|id| arrays.storages.arrays[id].locate(row, chunk).region);
+        let regions: BTreeSet<Region> = regions.map(|(region, _)| region).chain(plain).collect();
         match batches.iter_mut().find(|(used, _)| used.is_disjoint(&regions)) {
             Some((used, batch)) => {
                 used.extend(regions);
@@ -111,19 +148,23 @@ pub fn convert(
     chip: &Chip,
     node: NodeId,
     pads: &mut Pads,
-) -> Result<Option<Flow>, Diagnostic> {
+) -> Result<Vec<Flow>, Diagnostic> {
     let forms = Forms { plain: None, ..arrays.forms[node] };
     if forms.halves.is_none() && forms.striped.is_none() && forms.indices.is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let space = space(context, chip, node);
     let mut feeds = vec![Feed { storage: plain(arrays, node)?, vectors: space.clone() }];
     let mut alu = AluProgram::default();
     let pad = pads.of(context, node);
     let (value, _) = clean(context, arrays, chip, (node, Value::Input(0), pad), &space, &mut feeds, &mut alu);
-    Pass { chip, arrays, node, name: "convert", space: &space }
-        .flow(&feeds, &alu, &[(forms, value)])
-        .map(Some)
+    pieces(arrays, &space, &feeds, &[])
+        .into_iter()
+        .map(|part| {
+            let pass = Pass { chip, arrays, node, name: "convert", space: &space[part.clone()] };
+            pass.flow(&cut(&feeds, &part), &alu, &[(forms, value)])
+        })
+        .collect()
 }
 
 /// Rows and chunks of a tensor, in the order of its words.

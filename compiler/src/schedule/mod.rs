@@ -243,14 +243,21 @@ fn used(flow: &Flow) -> Vec<StorageId> {
 
 /// For each array, those in the same slices that some flow reads while it writes this one, or the other way round.
 fn apart(kernels: &Kernels) -> SecondaryMap<StorageId, Vec<StorageId>> {
-    let region = |id: StorageId| kernels.storages.arrays[id].region();
+    let regions: SecondaryMap<StorageId, Vec<Region>> = {
+        let mut regions: SecondaryMap<StorageId, Vec<Region>> = SecondaryMap::new();
+        for (id, array) in kernels.storages.arrays.iter() {
+            regions[id] = array.regions().into_iter().map(|(region, _)| region).collect();
+        }
+        regions
+    };
+    let meet = |one: StorageId, other: StorageId| regions[one].iter().any(|r| regions[other].contains(r));
     let mut pairs = std::collections::BTreeSet::new();
     for flow in &kernels.flows {
         let written: std::collections::BTreeSet<StorageId> =
             flow.writes.iter().map(|write| write.storage).collect();
         for &write in &written {
             for read in used(flow) {
-                if read != write && region(read) == region(write) {
+                if read != write && meet(read, write) {
                     pairs.extend([(read, write), (write, read)]);
                 }
             }

@@ -100,6 +100,36 @@ pub struct Port {
     pub element: Element,
     /// The model's shape; its product is batches × rows × columns of all parts together.
     pub shape: Vec<u32>,
-    /// Consecutive ranges of batches, each placed by itself. An input that is needed in several places has several ports of one name.
+    /// Consecutive ranges of batches, or of rows, each placed by itself. Parts of equally many rows whose columns together make the last axis
+    /// lie side by side. An input that is needed in several places has several ports of one name.
     pub parts: Vec<Placement>,
+}
+
+impl Port {
+    /// For each part, the number of its first element, and how many elements further on its next row begins.
+    pub fn origins(&self) -> Vec<(usize, usize)> {
+        let width = self.shape.last().map_or(1, |&columns| columns as usize);
+        let (mut offset, mut at) = (0, 0);
+        let mut origins = Vec::new();
+        while let Some(first) = self.parts.get(at) {
+            let rows = (first.batches, first.rows);
+            let mut columns = vec![0];
+            for part in self.parts[at..].iter().take_while(|part| (part.batches, part.rows) == rows) {
+                let sum = columns[columns.len() - 1] + part.columns as usize;
+                columns.push(sum);
+                if sum >= width {
+                    break;
+                }
+            }
+            // Parts that do not make up the last axis follow each other.
+            if columns.pop() != Some(width) {
+                columns = vec![0];
+            }
+            let pitch = if columns.len() == 1 { first.columns as usize } else { width };
+            origins.extend(columns.iter().map(|column| (offset + column, pitch)));
+            offset += rows.0 as usize * rows.1 as usize * pitch;
+            at += columns.len();
+        }
+        origins
+    }
 }

@@ -179,9 +179,18 @@ pub fn apply(op: &Op, inputs: &[&Tensor]) -> Result<Tensor, String> {
     Ok(match op {
         Op::Input(_) | Op::Constant(_) => return Err(format!("{} has no inputs to compute from", op.name())),
         Op::MatMul { transpose_b } => product::matmul(inputs[0], inputs[1], *transpose_b)?,
-        Op::Conv { strides, padding, dilations, groups } => {
+        Op::Conv { channels_last, strides, padding, dilations, groups } => {
             let starts: Vec<usize> = padding.iter().map(|pair| pair[0]).collect();
-            conv::conv([inputs[0], inputs[1]], [strides, &starts, dilations], *groups, ty.shape)?
+            let windows = [&strides[..], &starts, dilations];
+            if !channels_last {
+                return conv::conv([inputs[0], inputs[1]], windows, *groups, ty.shape);
+            }
+            let rank = ty.shape.len();
+            let second: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+            let last: Vec<usize> = [0].into_iter().chain(2..rank).chain([1]).collect();
+            let [a, weights] = [inputs[0], inputs[1]].map(|x| layout::transpose(x, &second));
+            let shape = second.iter().map(|&axis| ty.shape[axis]).collect();
+            layout::transpose(&conv::conv([&a, &weights], windows, *groups, shape)?, &last)
         }
         Op::Unary(op) => pointwise::unary(*op, inputs[0])?,
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,

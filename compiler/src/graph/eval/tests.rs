@@ -239,7 +239,7 @@ fn half_bytes() {
 fn convolutions() {
     let conv = |strides: &[usize], padding: &[[usize; 2]], dilations: &[usize], groups| {
         let [strides, dilations] = [strides, dilations].map(<[usize]>::to_vec);
-        Op::Conv { strides, padding: padding.to_vec(), dilations, groups }
+        Op::Conv { channels_last: false, strides, padding: padding.to_vec(), dilations, groups }
     };
     let plain = || conv(&[1, 1], &[[0, 0]; 2], &[1, 1], 1);
     let table: Vec<(Op, Vec<Tensor>, Tensor)> = vec![

@@ -59,9 +59,13 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     match &node.op {
         Op::MatMul { transpose_b: true } => f.write_str(", transpose_b"),
-        Op::Conv { strides, padding, dilations, groups } => {
+        Op::Conv { channels_last, strides, padding, dilations, groups } => {
             let padding = padding.concat();
-            write!(f, ", strides={strides:?}, padding={padding:?}, dilations={dilations:?}, groups={groups}")
+            write!(
+                f,
+                ", strides={strides:?}, padding={padding:?}, dilations={dilations:?}, groups={groups}"
+            )?;
+            f.write_str(if *channels_last { ", channels_last" } else { "" })
         }
         Op::Transpose { permutation } => write!(f, ", permutation={permutation:?}"),
         Op::Slice { axis, start, count, step: 1 } => write!(f, ", axis={axis}, start={start}, count={count}"),

@@ -211,6 +211,7 @@ fn operator(
     Ok(match name.value {
         "matmul" => Op::MatMul { transpose_b: attributes.flag("transpose_b") },
         "conv" => Op::Conv {
+            channels_last: attributes.flag("channels_last"),
             strides: attributes.list("strides")?,
             padding: attributes.pairs("padding")?,
             dilations: attributes.list("dilations")?,

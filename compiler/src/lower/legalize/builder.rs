@@ -217,6 +217,16 @@ impl Builder {
         self.data(Encoding::Bool, (0..n * n).map(|i| u8::from(i / n == i % n)).collect(), vec![n, n])
     }
 
+    /// A Bool matrix of blocks on the diagonal: as many as there are groups of rows and columns.
+    pub(super) fn blocks(&mut self, rows: usize, columns: usize, groups: usize) -> NodeId {
+        let inside = |i: usize| i / columns * groups / rows == i % columns * groups / columns;
+        self.data(
+            Encoding::Bool,
+            (0..rows * columns).map(|i| u8::from(inside(i))).collect(),
+            vec![rows, columns],
+        )
+    }
+
     /// A matrix that selects columns: row i has a one in column `columns[i]` of `width`.
     pub(super) fn selection(&mut self, columns: &[usize], width: usize) -> NodeId {
         let one = f16::ONE.to_le_bytes();

@@ -10,16 +10,18 @@ pub fn check(graph: &Graph) -> Result<(), Diagnostic> {
     report(graph, illegal)
 }
 
-/// Refuses what has no legal form whatever is made of it: elements of eight bits, convolutions, rounding to integers.
+/// Refuses what has no legal form whatever is made of it: elements of eight bits that are not multiplied.
 pub(super) fn refuse(graph: &Graph) -> Result<(), Diagnostic> {
     report(graph, |graph, id, _| {
         let node = &graph.nodes[id];
         match node.op {
-            Op::Conv { .. } => Some("convolution is not lowered yet".to_owned()),
             // Eight bits are for the planes: what is cast is multiplied.
-            Op::Cast(_) | Op::MatMul { .. } | Op::Input(_) | Op::Reshape { .. } | Op::Transpose { .. } => {
-                None
-            }
+            Op::Cast(_)
+            | Op::MatMul { .. }
+            | Op::Conv { .. }
+            | Op::Input(_)
+            | Op::Reshape { .. }
+            | Op::Transpose { .. } => None,
             _ => {
                 let narrow = |ty: &TensorType| ty.element.is_narrow();
                 let found = narrow(&node.ty) || node.inputs.iter().any(|&input| narrow(graph.ty(input)));
@@ -87,7 +89,17 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             (last(input_shape(0)) < 2 || last(shape) < 2)
                 .then(|| "an outer product or one of one column".to_owned())
         }
-        Op::Conv { .. } => plain("convolution is not lowered yet"),
+        Op::Conv { channels_last, groups, .. } => {
+            if !constant(node.inputs[1]) {
+                return plain("a convolution with weights that are not constant");
+            }
+            (!channels_last
+                || *groups != 1
+                || shape.len() != 4
+                || last(input_shape(0)) < 2
+                || last(shape) < 2)
+                .then(|| "a convolution that is not in legal form".to_owned())
+        }
         Op::Unary(op) => unary(*op),
         Op::Binary(op) => binary(*op, node.ty.element),
         Op::Cast(to) => match (input(0).ty.element, to) {

@@ -10,6 +10,7 @@
 //!    another state, at a whole superlane's position; a fourth operand says which words that means ([rotations, lanes]).
 //! 2. MatMul with `transpose_b`, k >= 2 and n >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
 //!    a left identity matrix makes it a transpose.
+//!    Conv with channels last, two spatial axes and one group, of two channels or more with constant weights of two outputs or more.
 //! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
 //!    LessEqual, Equal, And, Or, Xor; Select; every Cast but F32 to I32.
 //! 4. Reduce Sum and Max over the last axis.
@@ -26,9 +27,11 @@
 //! significant bits together; operands above 65,504 overflow in both.
 
 mod builder;
+mod channels;
 mod check;
 mod columns;
 mod constants;
+mod convolution;
 mod gather;
 mod pointwise;
 mod precision;
@@ -54,7 +57,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, chip: &isa::Chip) -> Result<Graph, Diagnostic> {
-    let graph = fold::fold(graph);
+    let graph = channels::channels_last(fold::fold(graph));
     check::refuse(&graph)?;
     let lanes = Lanes { all: chip.lanes, superlane: chip.lanes_per_superlane };
     // Parts of binary16 are made from rows.
@@ -188,8 +191,7 @@ impl<'a> Pass<'a> {
                 b.emit_typed(node.op.clone(), &[], TensorType::new(node.ty.element, shape))
             }
             Op::MatMul { transpose_b } => product::matmul(b, inputs[0], inputs[1], *transpose_b),
-            // Refused before.
-            Op::Conv { .. } => b.emit(node.op.clone(), &inputs),
+            op @ Op::Conv { .. } => convolution::conv(b, inputs[0], inputs[1], op),
             Op::Unary(op) => pointwise::unary(b, *op, inputs[0]),
             Op::Binary(op) => pointwise::binary(b, *op, inputs[0], inputs[1]),
             Op::Select => b.select(inputs[0], inputs[1], inputs[2]),

@@ -116,6 +116,12 @@ pub(super) fn transpose(b: &mut Builder, x: NodeId, permutation: &[usize]) -> No
         let target: Vec<usize> = permutation.iter().map(|&axis| b.graph.shape(x)[axis]).collect();
         return reshape(b, x, &target);
     }
+    if b.element(x) == ElementType::I8 {
+        // Binary16 holds every one of them.
+        let real = b.cast(ElementType::F32, x);
+        let turned = transpose(b, real, permutation);
+        return b.cast(ElementType::I8, turned);
+    }
     let source = permutation[permutation.len() - 1];
     let old_last = permutation.len() - 1;
     // Another axis comes last: bring it next to the last axis, exchange the two, and bring the old last axis to its place.

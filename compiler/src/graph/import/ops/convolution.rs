@@ -134,7 +134,7 @@ fn convolve(
     let (shape, out) = (build.shape(x), build.shape(weights)[0]);
     if groups != 1 || !window.is_point() {
         let Window { strides, padding, dilations, .. } = window.clone();
-        let op = Op::Conv { strides, padding, dilations, groups };
+        let op = Op::Conv { channels_last: false, strides, padding, dilations, groups };
         let y = build.apply(op, &[x.clone(), weights.clone()])?;
         let Some(bias) = bias else { return Ok(y) };
         let bias = along_channels(build, bias, shape.len())?;

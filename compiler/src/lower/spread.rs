@@ -1,0 +1,112 @@
+//! Arrays that lie in several regions: those too tall for one, and those that several planes write at once.
+//!
+//! A region is as tall as a slice. Where the arrays of a program are taller, it gets more regions beside its weights; a 32-bit array of many
+//! vectors that only products and pointwise passes touch is dealt over all groups, so that planes write, and passes read, side by side.
+
+use cranelift_entity::SecondaryMap;
+use isa::{Chip, Hemisphere};
+
+use super::alu::is_pointwise;
+use super::context::Context;
+use super::floorplan::{Floorplan, Room};
+use super::storage::{Region, Storage};
+use crate::graph::{NodeId, Op};
+
+/// Arrays of fewer vectors lie in one piece.
+const SPREAD: u32 = 512;
+/// Slices that are left for weights in any case.
+const WEIGHTS: u16 = 8;
+
+/// Whether a node is a product, whatever the shape of its left operand.
+pub fn is_product(op: &Op) -> bool {
+    matches!(op, Op::MatMul { .. } | Op::Conv { .. })
+}
+
+/// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays.
+pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
+    let (mut left, mut plain) = (Vec::new(), Vec::new());
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) || matches!(data.op, Op::Input(_)) {
+            continue;
+        }
+        let regions = |node: NodeId, words: u32| {
+            let chunks = context.columns(node).div_ceil(chip.lanes).max(1) as u32;
+            (least(context.rows(node) as u32, chunks, words), node)
+        };
+        if is_product(&data.op) {
+            left.push(regions(context.base(data.inputs[0]), chip.words_per_slice()));
+        }
+        if !data.ty.element.is_narrow() {
+            plain.push(regions(node, chip.mem.words_per_bank));
+        }
+    }
+    let tallest = |mut list: Vec<(u32, NodeId)>, count: usize| {
+        list.sort_unstable();
+        list.dedup();
+        list.iter().rev().take(count).map(|(regions, _)| *regions).sum::<u32>() as u16
+    };
+    let (pairs, groups) = (tallest(left, 2), tallest(plain, 3).div_ceil(2));
+    let most = chip.mem.slices_per_hemisphere.saturating_sub(WEIGHTS);
+    let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
+    Room { pairs, groups: groups.min((most - 2 * pairs) / 4).max(Room::LEAST.groups) }
+}
+
+/// The least number of regions that an array is dealt over so that it takes so many words at most in each. Chunks are cut only where they are
+/// few.
+fn least(rows: u32, chunks: u32, most: u32) -> u32 {
+    let words = |count: u32| match chunks < count {
+        true => rows.div_ceil(count) * chunks,
+        false => chunks.div_ceil(count) * rows,
+    };
+    (1..).find(|&count| words(count) <= most).unwrap_or(1)
+}
+
+/// Bases that only products of constant weights and pointwise passes write and read in 32 bits.
+pub fn spreadable(context: &Context<'_>) -> SecondaryMap<NodeId, bool> {
+    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(true);
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
+            continue;
+        }
+        match &data.op {
+            Op::Input(_) => {}
+            op if is_product(op) && context.constant[context.base(data.inputs[1])] => {}
+            _ => {
+                spreadable[node] = false;
+                data.inputs.iter().for_each(|&input| spreadable[context.base(input)] = false);
+            }
+        }
+    }
+    for state in &context.graph.states {
+        spreadable[state.input] = false;
+    }
+    spreadable
+}
+
+/// Puts a 32-bit array where it is best to begin, and the rest of it into the groups after that one: as many as there are planes, so that
+/// each writes groups of its own, or a multiple of that. In each it takes a bank at most, so that others can be read while it is written.
+pub fn spread_plain(storage: &mut Storage, plan: &Floorplan, chip: &Chip, first: Region) {
+    let rows = storage.batches * storage.rows;
+    let groups: Vec<Region> =
+        (0..plan.groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n))).collect();
+    if rows * storage.chunks < SPREAD {
+        return storage.lie(first);
+    }
+    let at = groups.iter().position(|region| *region == first).unwrap_or(0);
+    let planes = 2 * usize::from(chip.mxm.planes_per_hemisphere);
+    let least = least(rows, storage.chunks, chip.mem.words_per_bank) as usize;
+    let count = least.next_multiple_of(planes).min(groups.len());
+    let turned: Vec<Region> = (0..count).map(|turn| groups[(at + turn) % groups.len()]).collect();
+    storage.spread(&turned);
+}
+
+/// Puts a left operand into as many pairs as it is tall.
+pub fn spread_pairs(storage: &mut Storage, plan: &Floorplan, chip: &Chip, half: Hemisphere, first: u16) {
+    let rows = storage.batches * storage.rows;
+    let count = least(rows, storage.chunks, chip.words_per_slice()).min(plan.pairs.into()) as u16;
+    if count == 1 {
+        return storage.lie(Region::Pair(half, first));
+    }
+    let pairs: Vec<Region> = (0..count).map(|turn| Region::Pair(half, (first + turn) % plan.pairs)).collect();
+    storage.spread(&pairs);
+}

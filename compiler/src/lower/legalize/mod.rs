@@ -49,10 +49,16 @@ use crate::graph::{ElementType, Graph, NodeId, Op, State, TensorType, eval, fold
 use builder::Builder;
 use cranelift_entity::SecondaryMap;
 
+/// The graph without constant subexpressions and with the channels of convolutions last. What is turned before it is rewritten has no transposes that
+/// rewriting could spread.
+pub fn turn(graph: Graph) -> Graph {
+    channels::channels_last(fold::fold(graph))
+}
+
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
-    let graph = channels::channels_last(fold::fold(graph));
+    let graph = turn(graph);
     check::refuse(&graph)?;
     let legal = prune::prune(&Pass::new(&graph).run());
     // What cannot be lowered is reported in the model's terms, before products multiply.
@@ -164,6 +170,11 @@ impl<'a> Pass<'a> {
                 self.with_shape(gathered, id)
             }
             Op::Softmax { axis } => reduce::softmax(b, *axis, inputs[0]),
+            // The host's numbers become bytes as in a cast.
+            Op::Cast(ElementType::I8) if b.is_given(inputs[0], ElementType::I32) => {
+                let (op, shape) = (b.op(inputs[0]).clone(), b.shape(inputs[0]));
+                b.emit_typed(op, &[], TensorType::new(ElementType::I8, shape))
+            }
             Op::Cast(element) => b.cast(*element, inputs[0]),
             Op::Append { axis } => {
                 let position = view::reshape(b, inputs[2], &[1]);

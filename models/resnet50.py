@@ -6,7 +6,7 @@
 Weights are drawn from a fixed seed and trained on nothing: the model exists for its time. Batch normalisations are folded
 away, as every deployment does it: what is left of them is a factor and an offset for each channel. Each convolution takes bytes
 (QuantizeLinear, ConvInteger) and its sums become reals again, which residual additions use unrounded. The image comes
-channels last and in reals.
+channels last and in bytes.
 
 With `--stem blocks` the image comes as blocks of 2 x 2 pixels of 3 channels, [1, 112, 112, 12], and the first convolution is 4 x 4 with
 stride 1 instead of 7 x 7 with stride 2, which is the same function: lanes of the machine that three channels leave empty.
@@ -74,8 +74,8 @@ class Resnet:
 
     def build(self, stem, size):
         shape = [1, size, size, 3] if stem == "plain" else [1, size // 2, size // 2, 12]
-        x = self.g.input("image", TensorProto.FLOAT, shape)
-        x = self.g("Transpose", self.bytes(x), perm=[0, 3, 1, 2])
+        x = self.g.input("image", TensorProto.INT8, shape)
+        x = self.g("Transpose", x, perm=[0, 3, 1, 2])
         if stem == "plain":
             x = self.conv("stem", x, 3, 64, 7, 2)
         else:

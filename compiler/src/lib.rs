@@ -64,6 +64,7 @@ pub fn compile(
     if !options.rewrite {
         return back_end(graph, chip, options, watch);
     }
+    let graph = lower::legalize::turn(graph);
     for disabled in SPARED {
         let disabled = disabled.iter().map(|&group| group.to_owned()).collect();
         let rewritten = rewrite::optimize_with(graph.clone(), chip, &rewrite::RewriteOptions { disabled })?;

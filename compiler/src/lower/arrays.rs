@@ -75,13 +75,14 @@ pub fn arrays(
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
+    let pairs = spread::Pairs::new(&plan);
     let mut builder = Builder {
         context,
         chip,
         storages: Storages { arrays: PrimaryMap::new(), plan },
         group_use: BTreeMap::new(),
         set_use: BTreeMap::new(),
-        pairs: 0,
+        pairs,
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
     for node in context.graph.nodes.keys() {
@@ -346,7 +347,7 @@ struct Builder<'a, 'g> {
     storages: Storages,
     group_use: BTreeMap<Region, u32>,
     set_use: BTreeMap<Region, u64>,
-    pairs: u16,
+    pairs: spread::Pairs,
 }
 
 impl Builder<'_, '_> {
@@ -452,14 +453,12 @@ impl Builder<'_, '_> {
     }
 
     fn halves(&mut self, node: NodeId, role: Role, frame: Option<Frame>) -> [StorageId; 2] {
-        let pair = self.pairs % self.storages.plan.pairs;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, self.operand_type(node), role.clone());
             if let Some(frame) = frame {
                 storage.enclose(frame);
             }
-            spread::spread_pairs(&mut storage, &self.storages.plan, self.chip, hemisphere, pair);
-            self.pairs = pair + storage.regions().len() as u16;
+            spread::spread_pairs(&mut storage, &mut self.pairs, self.chip, hemisphere);
             self.storages.arrays.push(storage)
         })
     }

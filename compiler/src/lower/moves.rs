@@ -26,7 +26,8 @@ pub fn is_move(context: &Context<'_>, node: NodeId) -> bool {
     let rank = data.ty.shape.len();
     match &data.op {
         Op::Slice { axis, .. } => axis + 1 == rank,
-        Op::Concat { .. } | Op::Pad { .. } => true,
+        Op::Concat { .. } => !context.is_pure_view(node),
+        Op::Pad { .. } => true,
         Op::Reshape { .. } => context.columns(node) != context.columns(data.inputs[0]),
         _ => false,
     }

@@ -9,7 +9,7 @@ use isa::{Chip, Hemisphere};
 use super::alu::is_pointwise;
 use super::context::Context;
 use super::floorplan::{Floorplan, Room};
-use super::storage::{Region, Storage};
+use super::storage::{Region, Role, Storage};
 use crate::graph::{NodeId, Op};
 
 /// Arrays of fewer vectors lie in one piece.
@@ -24,7 +24,7 @@ pub fn is_product(op: &Op) -> bool {
 
 /// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays.
 pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
-    let (mut left, mut plain) = (Vec::new(), Vec::new());
+    let (mut left, mut given, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || matches!(data.op, Op::Input(_)) {
             continue;
@@ -34,7 +34,9 @@ pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
             (least(context.rows(node) as u32, chunks, words), node)
         };
         if is_product(&data.op) {
-            left.push(regions(context.base(data.inputs[0]), chip.words_per_slice()));
+            let base = context.base(data.inputs[0]);
+            let stays = matches!(context.graph.nodes[base].op, Op::Input(_));
+            if stays { &mut given } else { &mut left }.push(regions(base, chip.words_per_slice()));
         }
         if !data.ty.element.is_narrow() {
             plain.push(regions(node, chip.mem.words_per_bank));
@@ -45,7 +47,13 @@ pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
         list.dedup();
         list.iter().rev().take(count).map(|(regions, _)| *regions).sum::<u32>() as u16
     };
-    let (pairs, groups) = (tallest(left, 2), tallest(plain, 3).div_ceil(2));
+    // What the host gives stays where it is.
+    let pairs = tallest(given, usize::MAX) + tallest(left, 2);
+    let banks = tallest(plain.clone(), 3);
+    // A group has several banks, of which an array takes one; each hemisphere has its half of the groups.
+    let planes = 2 * chip.mxm.planes_per_hemisphere as u16;
+    let one = tallest(plain, 1).next_multiple_of(planes.max(1)).div_ceil(2);
+    let groups = banks.div_ceil(2 * chip.mem.banks as u16).max(one);
     let most = chip.mem.slices_per_hemisphere.saturating_sub(WEIGHTS);
     let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
     Room { pairs, groups: groups.min((most - 2 * pairs) / 4).max(Room::LEAST.groups) }
@@ -100,13 +108,55 @@ pub fn spread_plain(storage: &mut Storage, plan: &Floorplan, chip: &Chip, first:
     storage.spread(&turned);
 }
 
-/// Puts a left operand into as many pairs as it is tall.
-pub fn spread_pairs(storage: &mut Storage, plan: &Floorplan, chip: &Chip, half: Hemisphere, first: u16) {
+/// Puts a left operand into as many pairs as it is tall: the next ones in turn that inputs leave room in.
+pub fn spread_pairs(storage: &mut Storage, pairs: &mut Pairs, chip: &Chip, half: Hemisphere) {
     let rows = storage.batches * storage.rows;
-    let count = least(rows, storage.chunks, chip.words_per_slice()).min(plan.pairs.into()) as u16;
-    if count == 1 {
-        return storage.lie(Region::Pair(half, first));
+    let all = pairs.given.len() as u16;
+    let count = least(rows, storage.chunks, chip.words_per_slice()).min(all.into()) as u16;
+    let mut place = |first: u16| {
+        let turns: Vec<Region> = (0..count).map(|turn| Region::Pair(half, (first + turn) % all)).collect();
+        if count == 1 {
+            storage.lie(turns[0])
+        } else {
+            storage.spread(&turns)
+        }
+        storage.regions()
+    };
+    let fits = |regions: &[(Region, u32)]| {
+        regions.iter().all(|(region, words)| pairs.given_in(*region) + words <= chip.words_per_slice())
+    };
+    let turns = (0..all).map(|turn| (pairs.next + turn) % all);
+    let first = turns.into_iter().find(|&first| fits(&place(first))).unwrap_or(pairs.next % all);
+    let regions = place(first);
+    if half == Hemisphere::West {
+        // Both hemispheres are alike.
+        pairs.next = (first + count) % all;
+        if let Role::Input(_) = storage.role {
+            for (region, words) in regions {
+                if let Region::Pair(_, n) = region {
+                    pairs.given[usize::from(n)] += words;
+                }
+            }
+        }
     }
-    let pairs: Vec<Region> = (0..count).map(|turn| Region::Pair(half, (first + turn) % plan.pairs)).collect();
-    storage.spread(&pairs);
+}
+
+/// Where left operands go.
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    /// Whose turn it is.
+    next: u16,
+    /// Words of each pair that inputs take.
+    given: Vec<u32>,
+}
+
+impl Pairs {
+    /// The pairs of a floor plan.
+    pub fn new(plan: &Floorplan) -> Pairs {
+        Pairs { next: 0, given: vec![0; plan.pairs.into()] }
+    }
+
+    fn given_in(&self, region: Region) -> u32 {
+        if let Region::Pair(_, n) = region { self.given[usize::from(n)] } else { 0 }
+    }
 }

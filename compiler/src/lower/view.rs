@@ -36,8 +36,19 @@ pub fn is_view(graph: &Graph, node: NodeId) -> bool {
         Op::Slice { axis, .. } => axis + 1 != rank,
         Op::Expand { .. } => true,
         Op::Append { .. } => true,
+        Op::Concat { axis } => axis + 1 != rank && one_source(graph, node),
         _ => false,
     }
+}
+
+/// Whether all operands of a node are slices of one tensor, so that joined along rows they show it in another order.
+fn one_source(graph: &Graph, node: NodeId) -> bool {
+    let source = |input: NodeId| match graph.nodes[input].op {
+        Op::Slice { axis, .. } if axis + 1 != graph.shape(input).len() => Some(graph.nodes[input].inputs[0]),
+        _ => None,
+    };
+    let inputs = &graph.nodes[node].inputs;
+    source(inputs[0]).is_some() && inputs.iter().all(|&input| source(input) == source(inputs[0]))
 }
 
 /// The view of every node in `wanted` terms: constants and computed nodes show themselves.
@@ -45,8 +56,13 @@ pub fn views(graph: &Graph, constant: &SecondaryMap<NodeId, bool>) -> SecondaryM
     let mut views: SecondaryMap<NodeId, Option<View>> = SecondaryMap::new();
     for (node, data) in graph.nodes.iter() {
         let view = if !constant[node] && is_view(graph, node) {
-            let source = views[data.inputs[0]].clone();
-            source.map(|source| through(graph, node, source))
+            let sources = data.inputs.iter().map(|&input| views[input].clone());
+            match &data.op {
+                Op::Concat { axis } => {
+                    sources.collect::<Option<Vec<View>>>().map(|sources| joined(graph, node, *axis, &sources))
+                }
+                _ => views[data.inputs[0]].clone().map(|source| through(graph, node, source)),
+            }
         } else {
             let rows = row_count(graph, node);
             (!constant[node] || rows <= u32::MAX as usize).then(|| View {
@@ -62,6 +78,20 @@ pub fn views(graph: &Graph, constant: &SecondaryMap<NodeId, bool>) -> SecondaryM
 /// All rows of a constant's own array, which [`views`] leaves out since weights have many.
 pub fn own_rows(graph: &Graph, node: NodeId) -> Vec<u32> {
     (0..row_count(graph, node) as u32).collect()
+}
+
+/// Rows of views of one base, one view after the other along an axis.
+fn joined(graph: &Graph, node: NodeId, axis: usize, sources: &[View]) -> View {
+    let data = &graph.nodes[node];
+    let outer: usize = data.ty.shape[..axis].iter().product();
+    let mut rows = Vec::new();
+    for index in 0..outer {
+        for source in sources {
+            let length = source.rows.len() / outer;
+            rows.extend(&source.rows[index * length..][..length]);
+        }
+    }
+    View { base: sources[0].base, rows }
 }
 
 fn through(graph: &Graph, node: NodeId, source: View) -> View {

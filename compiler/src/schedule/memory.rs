@@ -49,8 +49,8 @@ impl Bases {
     }
 }
 
-/// What is worst about a place: a bank apart, the wait, two banks, the bank whose turn it is not; then the address.
-type Rank = (bool, i64, bool, bool, u32);
+/// What is worst about a place: a bank apart, two banks for much of one, the wait, two banks, the bank whose turn it is not; then the address.
+type Rank = (bool, bool, i64, bool, bool, u32);
 
 /// The allocator.
 pub struct Memory {
@@ -186,7 +186,9 @@ impl Memory {
                 let other_bank = start / bank % 2 != self.turn % 2;
                 let banks = start / bank..=(start + words.max(1) - 1) / bank;
                 let clash = apart.iter().any(|(other, used)| *other == region && banks.contains(used));
-                let key = (clash, block.from.max(wanted), straddles, other_bank, start);
+                // What is tall would leave no bank apart for others.
+                let tall = straddles && words > bank / 8 && words <= bank;
+                let key = (clash, tall, block.from.max(wanted), straddles, other_bank, start);
                 if best.is_none_or(|(old, _)| key < old) {
                     best = Some((key, Block { start, words, from: block.from }));
                 }

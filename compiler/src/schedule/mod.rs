@@ -40,6 +40,8 @@ struct Scheduler<'a> {
     /// When each vector of an array can be read; never for those that are not written yet.
     available: SecondaryMap<StorageId, Vec<i64>>,
     planes: Planes,
+    /// From when on an array has its words to itself.
+    free_from: SecondaryMap<StorageId, i64>,
     /// Flows that still read or write an array.
     pending: SecondaryMap<StorageId, u32>,
     last_use: SecondaryMap<StorageId, i64>,
@@ -66,6 +68,7 @@ pub fn solve_delayed(
         memory: Memory::new(chip),
         available: SecondaryMap::new(),
         planes: Planes::new(chip),
+        free_from: SecondaryMap::new(),
         pending: SecondaryMap::new(),
         last_use: SecondaryMap::new(),
         apart: apart(kernels),
@@ -110,9 +113,11 @@ impl Scheduler<'_> {
             if !self.memory.has(write.0) {
                 let apart = self.banks_apart(write.0);
                 let from = self.memory.allocate(&self.kernels.storages, write.0, earliest + write.1, &apart);
-                let from = from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
-                earliest = earliest.max(from - write.1);
+                self.free_from[write.0] =
+                    from.map_err(|full| does_not_fit(self.kernels, self.chip, &full))?;
             }
+            // Every flow that writes it waits until others have left its words.
+            earliest = earliest.max(self.free_from[write.0] - write.1);
         }
         let demand = self.demand(flow)?;
         let Some(fit) = self.reservations.fit(&demand, earliest) else {

@@ -87,6 +87,12 @@ impl Builder {
         self.shared[node] = true;
     }
 
+    /// Whether the host gives this tensor, in elements of a type, for the run.
+    pub(super) fn is_given(&self, node: NodeId, element: ElementType) -> bool {
+        matches!(self.op(node), Op::Input(name) if !self.states.contains(name))
+            && self.element(node) == element
+    }
+
     /// Operator of a node.
     pub(super) fn op(&self, node: NodeId) -> &Op {
         &self.graph.nodes[node].op

@@ -11,7 +11,9 @@ use crate::graph::{Graph, Node, NodeId, Op, State, TensorType, eval, shape};
 /// The same graph with channels last, if it has convolutions.
 pub(super) fn channels_last(source: Graph) -> Graph {
     let constant = eval::is_constant(&source);
-    let convolves = |(id, node): (NodeId, &Node)| matches!(node.op, Op::Conv { .. }) && !constant[id];
+    let convolves = |(id, node): (NodeId, &Node)| {
+        matches!(node.op, Op::Conv { channels_last: false, .. }) && !constant[id]
+    };
     if !source.nodes.iter().any(convolves) {
         return source;
     }
@@ -117,7 +119,7 @@ impl Turn<'_> {
     /// Makes a source node with its axis 1 last, if that is the form for it.
     fn turned(&mut self, id: NodeId, node: &Node) -> bool {
         let rank = node.ty.shape.len();
-        if let Op::Conv { .. } = node.op {
+        if let Op::Conv { channels_last: false, .. } = node.op {
             let inputs = [0, 1].map(|at| self.last(node.inputs[at]));
             let mut op = node.op.clone();
             if let Op::Conv { channels_last, .. } = &mut op {

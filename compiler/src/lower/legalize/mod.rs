@@ -54,10 +54,16 @@ use columns::{Columns, Lanes};
 use cranelift_entity::SecondaryMap;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The graph without constant subexpressions and with the channels of convolutions last. What is turned before it is rewritten has no transposes that
+/// rewriting could spread.
+pub fn turn(graph: Graph) -> Graph {
+    channels::channels_last(fold::fold(graph))
+}
+
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, chip: &isa::Chip) -> Result<Graph, Diagnostic> {
-    let graph = channels::channels_last(fold::fold(graph));
+    let graph = turn(graph);
     check::refuse(&graph)?;
     let lanes = Lanes { all: chip.lanes, superlane: chip.lanes_per_superlane };
     // Parts of binary16 are made from rows.
@@ -212,6 +218,11 @@ impl<'a> Pass<'a> {
                 self.with_shape(gathered, id)
             }
             Op::Softmax { axis } => reduce::softmax(b, *axis, inputs[0]),
+            // The host's numbers become bytes as in a cast.
+            Op::Cast(ElementType::I8) if b.is_given(inputs[0], ElementType::I32) => {
+                let (op, shape) = (b.op(inputs[0]).clone(), b.shape(inputs[0]));
+                b.emit_typed(op, &[], TensorType::new(ElementType::I8, shape))
+            }
             Op::Cast(element) => b.cast(*element, inputs[0]),
             Op::Append { axis } => {
                 let position = view::reshape(b, inputs[2], &[1]);

@@ -6,7 +6,7 @@ use super::reduce::mean;
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
-use crate::graph::{BinaryOp, ElementType, Op, ReduceOp};
+use crate::graph::{BinaryOp, Op, ReduceOp};
 
 /// Longest window on an axis that is worth slices.
 const MAX_WINDOW: usize = 64;
@@ -55,13 +55,8 @@ fn pool(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
     }
     let window = Window::read(c, kernel, &ty.shape[2..])?;
     let axes = axes(&window, &ty.shape, c.int("ceil_mode", 0) != 0)?;
-    let around = match (op, ty.element) {
-        (BinaryOp::Max, ElementType::I32) => i32::MIN.cast_unsigned(),
-        (BinaryOp::Max, _) => f32::NEG_INFINITY.to_bits(),
-        _ => 0,
-    };
     for axis in &axes {
-        x = slices(c, &x, axis, op, around)?;
+        x = slices(c, &x, axis, op)?;
     }
     if op == BinaryOp::Add {
         x = divided(c, &x, &axes, c.int("count_include_pad", 0) != 0)?;
@@ -89,22 +84,60 @@ fn axes(window: &Window, shape: &[usize], ceil: bool) -> Outcome<Vec<Axis>> {
 }
 
 /// All windows of an axis at once: their first elements, their second ones, and so on, joined by `op`.
-fn slices(c: &mut Call<'_>, x: &Value, a: &Axis, op: BinaryOp, around: u32) -> Outcome {
+fn slices(c: &mut Call<'_>, x: &Value, a: &Axis, op: BinaryOp) -> Outcome {
     let [before, _] = a.padding;
     let end = (a.count - 1) * a.stride + (a.kernel - 1) * a.dilation + 1;
     let after = end.saturating_sub(a.length + before);
-    let x = c.build.apply(Op::Pad { axis: a.axis, before, after, value: around }, std::slice::from_ref(x))?;
+    let mut x = x.clone();
+    if op == BinaryOp::Add {
+        x = c.build.apply(Op::Pad { axis: a.axis, before, after, value: 0 }, &[x])?;
+    }
     let mut joined: Option<Value> = None;
     for element in 0..a.kernel {
-        let start = element * a.dilation;
-        let slice = Op::Slice { axis: a.axis, start, count: a.count, step: a.stride };
-        let part = c.build.apply(slice, std::slice::from_ref(&x))?;
+        let part = match op {
+            BinaryOp::Add => {
+                let start = element * a.dilation;
+                let slice = Op::Slice { axis: a.axis, start, count: a.count, step: a.stride };
+                c.build.apply(slice, std::slice::from_ref(&x))?
+            }
+            _ => inside(c, &x, a, element)?,
+        };
         joined = Some(match joined {
             None => part,
             Some(joined) => c.build.binary(op, &joined, &part)?,
         });
     }
     joined.ok_or_else(|| Issue::Invalid("an empty window".to_owned()))
+}
+
+/// One element of each window; of those outside, the nearest of the same window that is inside, which changes no maximum.
+fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
+    let at = |window: usize| {
+        let at = window * a.stride + element * a.dilation;
+        let end = a.length + a.padding[0];
+        let up = a.padding[0].saturating_sub(at).next_multiple_of(a.dilation);
+        let down = (at + 1).saturating_sub(end).next_multiple_of(a.dilation);
+        (at + up).checked_sub(down + a.padding[0]).filter(|&at| at < a.length)
+    };
+    let places: Option<Vec<usize>> = (0..a.count).map(at).collect();
+    let places = places.ok_or_else(|| Issue::Unsupported("a window with nothing but padding".to_owned()))?;
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for (window, &start) in places.iter().enumerate() {
+        let goes_on = window > 0 && start == places[window - 1] + a.stride;
+        match parts.last_mut().filter(|_| goes_on) {
+            Some((_, count)) => *count += 1,
+            None => parts.push((start, 1)),
+        }
+    }
+    let mut slices = Vec::new();
+    for (start, count) in parts {
+        let step = if count == 1 { 1 } else { a.stride };
+        slices.push(c.build.apply(Op::Slice { axis: a.axis, start, count, step }, std::slice::from_ref(x))?);
+    }
+    match slices.len() {
+        1 => slices.pop().ok_or_else(|| Issue::Invalid("an empty window".to_owned())),
+        _ => c.build.apply(Op::Concat { axis: a.axis }, &slices),
+    }
 }
 
 /// Sums over windows, divided by how many elements there are in each.

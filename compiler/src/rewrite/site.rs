@@ -2,6 +2,7 @@
 
 use egg::Id;
 
+use super::TERMS;
 use super::analysis::Tensors;
 use super::language::Term;
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType, UnaryOp, shape};
@@ -103,8 +104,11 @@ impl<'a> Site<'a> {
         self.ops(id).into_iter().filter(|(op, _)| wanted(op)).map(|(_, inputs)| inputs).collect()
     }
 
-    /// A term; nothing where the operands do not fit the operator.
+    /// A term; nothing where the operands do not fit the operator, or where the e-graph has no room for more terms.
     pub(super) fn add(&mut self, op: Op, inputs: &[Id]) -> Option<Id> {
+        if self.egraph.total_size() >= TERMS {
+            return None;
+        }
         let types: Vec<&TensorType> = inputs.iter().map(|&id| &self.egraph[id].data.ty).collect();
         shape::infer(&op, &types).ok()?;
         Some(self.egraph.add(Term::Apply(op, inputs.to_vec())))

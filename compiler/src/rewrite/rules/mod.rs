@@ -18,6 +18,7 @@ mod heads;
 
 use egg::{Applier, Id, SearchMatches, Searcher, Subst, Symbol, Var};
 
+use super::TERMS;
 use super::analysis::{Facts, Tensors};
 use super::language::{Family, Term};
 use super::site::Site;
@@ -93,6 +94,9 @@ impl Applier<Term, Facts> for Rule {
         _ast: Option<&egg::PatternAst<Term>>,
         _name: Symbol,
     ) -> Vec<Id> {
+        if tensors.total_size() >= TERMS {
+            return Vec::new();
+        }
         let family = Family::of(&self.on);
         let mut changed = Vec::new();
         for term in tensors[class].nodes.clone() {

@@ -12,6 +12,7 @@ pub mod summary;
 
 use diagnostic::Diagnostic;
 use graph::Graph;
+use rewrite::RewriteOptions;
 use summary::Summary;
 
 /// How products are computed.
@@ -32,8 +33,8 @@ pub enum Precision {
 pub struct Options {
     /// How products are computed.
     pub precision: Precision,
-    /// Whether the e-graph runs.
-    pub rewrite: bool,
+    /// What the e-graph may do; nothing if it does not run.
+    pub rewrite: Option<RewriteOptions>,
 }
 
 /// A compiled model.
@@ -61,12 +62,11 @@ pub fn compile(
     watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
 ) -> Result<Compiled, Diagnostic> {
     watch("graph", &graph);
-    if !options.rewrite {
-        return back_end(graph, chip, options, watch);
-    }
-    for disabled in SPARED {
-        let disabled = disabled.iter().map(|&group| group.to_owned()).collect();
-        let rewritten = rewrite::optimize_with(graph.clone(), chip, &rewrite::RewriteOptions { disabled })?;
+    let Some(rewriting) = &options.rewrite else { return back_end(graph, chip, options, watch) };
+    for spared in SPARED {
+        let spared = spared.iter().map(|&group| group.to_owned());
+        let disabled = rewriting.disabled.iter().cloned().chain(spared).collect();
+        let rewritten = rewrite::optimize_with(graph.clone(), chip, &RewriteOptions { disabled })?;
         match back_end(rewritten, chip, options, watch) {
             Err(problem) if problem.code == "does-not-fit" => {}
             result => return result,

@@ -242,7 +242,11 @@ fn emissions(job: &Job, mut emitted: Emitted, compiled: &Compiled, files: &mut O
     let mut printed = String::new();
     for (kind, path) in &job.emit {
         let content = match kind {
-            Emit::Asm => isa::asm::print(&compiled.program).into_bytes(),
+            Emit::Asm => isa::asm::print_with(&compiled.program, &|node| {
+                let rules = compiled.rules.get(node).map(|rules| rules.join(", "));
+                rules.map_or(String::new(), |rules| format!(" by {rules}"))
+            })
+            .into_bytes(),
             Emit::Program => isa::encode::encode(&compiled.program),
             Emit::Graph | Emit::Rewritten | Emit::Legal | Emit::Kernels | Emit::Schedule => {
                 emitted.get_mut(kind.name()).cloned().unwrap_or_default().into_bytes()

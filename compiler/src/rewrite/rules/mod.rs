@@ -102,7 +102,7 @@ impl Applier<Term, Facts> for Rule {
         for term in tensors[class].nodes.clone() {
             let Term::Apply(op, inputs) = term else { continue };
             if Family::of(&op) == family {
-                let mut site = Site::new(tensors, class, op, inputs);
+                let mut site = Site::new(tensors, self.name, class, op, inputs);
                 (self.apply)(&mut site);
                 if site.changed() {
                     changed.push(class);

@@ -37,6 +37,8 @@ pub use rules::GROUPS;
 /// Bounds of the growth of one segment's e-graph. Time is not among them: it would make results differ between machines.
 const ITERATIONS: usize = 12;
 const TERMS: usize = 12_000;
+/// Forms of one tensor from which on no more are looked for.
+const FORMS: usize = 64;
 
 /// What the rewriter may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

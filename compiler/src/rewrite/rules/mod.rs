@@ -18,10 +18,10 @@ mod heads;
 
 use egg::{Applier, Id, SearchMatches, Searcher, Subst, Symbol, Var};
 
-use super::TERMS;
 use super::analysis::{Facts, Tensors};
 use super::language::{Family, Term};
 use super::site::Site;
+use super::{FORMS, TERMS};
 use crate::graph::Op;
 
 /// One rule.
@@ -94,7 +94,8 @@ impl Applier<Term, Facts> for Rule {
         _ast: Option<&egg::PatternAst<Term>>,
         _name: Symbol,
     ) -> Vec<Id> {
-        if tensors.total_size() >= TERMS {
+        // Rules look at pairs of forms, so that what is not bounded here takes time beyond all measure.
+        if tensors.total_size() >= TERMS || tensors[class].len() >= FORMS {
             return Vec::new();
         }
         let family = Family::of(&self.on);

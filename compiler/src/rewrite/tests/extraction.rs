@@ -34,18 +34,12 @@ fn what_is_taken_is_near_the_best() {
     let x = swiglu.input(&[1, 1, 576]);
     let y = REAL.feed_forward(&mut swiglu, x);
     swiglu.graph.outputs.push(("y".to_owned(), y));
-    let layer = REAL.build(1);
     let cases = [
-        ("feed-forward", swiglu.graph, 9.0),
-        ("decoder layer", layer.graph, 9.0),
-        ("encoder", example("encoder.onnx"), 9.0),
+        ("feed-forward", swiglu.graph),
+        ("decoder layer", REAL.build(1).graph),
+        ("encoder", example("encoder.onnx")),
     ];
-    for (name, graph, most) in cases {
-        let worst = worst(&graph);
-        assert!(worst <= most, "{name}: at most {worst:.3} times the best, more than {most}");
-        assert!(
-            worst > most - 0.02,
-            "{name}: {worst:.3} times the best at most, better than {most}: say so here"
-        );
-    }
+    let lines =
+        cases.iter().map(|(name, graph)| format!("{name}: at most {:.3} times the best\n", worst(graph)));
+    insta::assert_snapshot!(lines.collect::<String>());
 }

@@ -86,7 +86,7 @@ fn check(builder: Builder) {
     for chip in ["lp30", "tsp-v1"] {
         let chip = Chip::preset(chip).expect("preset");
         for (precision, tolerance) in [(Precision::Fp16, 1e-2), (Precision::Fp32, 1e-5)] {
-            let options = Options { precision, rewrite: false };
+            let options = Options { precision, rewrite: None };
             let compiled = match compiler::compile(builder.graph.clone(), &chip, &options, &mut |_, _| {}) {
                 Ok(compiled) => compiled,
                 Err(problem) => panic!("{} for {}: {problem}", builder.graph.name, chip.name),

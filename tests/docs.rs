@@ -103,7 +103,7 @@ fn options(text: &str) -> Vec<String> {
 #[test]
 fn the_command_line_chapter_and_the_help_name_the_same_options() {
     let mut help = lpuc_well(&["--help"]);
-    for part in ["asm", "dis", "sim", "chips"] {
+    for part in ["asm", "dis", "sim", "ablate", "chips"] {
         help += &lpuc_well(&[part, "--help"]);
     }
     let mut help = options(&help);
@@ -158,7 +158,7 @@ fn commands_in_the_docs_are_understood() {
         if !["asm", "dis", "sim", "chips"].contains(&args[0]) {
             args.retain(|word| *word != "--chip" && *word != "mine.toml");
             args.extend(["--chip", "no-such-chip"]);
-            let model = root().join(args[0]);
+            let model = root().join(args[usize::from(args[0] == "ablate")]);
             assert!(model.exists(), "{page}: {} is not there", model.display());
         }
         if args[0] == "sim" {

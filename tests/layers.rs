@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{Data, Tensor, evaluate};
 use compiler::graph::{Graph, Op};
+use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile};
 use isa::Chip;
 use models::{Config, decoder};
@@ -53,7 +54,7 @@ fn with_weights(mut graph: Graph) -> Graph {
 fn error(chip: &str, (batch, context): (usize, usize), precision: Precision, positions: &[i32]) -> f32 {
     let graph = with_weights(decoder::layer(&SMALL, batch, context).expect("a layer"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision, rewrite: true };
+    let options = Options { precision, rewrite: Some(RewriteOptions::default()) };
     let compiled =
         compile(graph.clone(), &chip, &options, &mut |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut machine = Machine::load(Engine::Fast, &chip, &compiled.program).expect("loads");

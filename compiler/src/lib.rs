@@ -10,8 +10,12 @@ pub mod schedule;
 pub mod emit;
 pub mod summary;
 
+use std::collections::BTreeMap;
+
+use cranelift_entity::SecondaryMap;
 use diagnostic::Diagnostic;
 use graph::Graph;
+use rewrite::{RewriteOptions, Rewritten};
 use summary::Summary;
 
 /// How products are computed.
@@ -32,8 +36,8 @@ pub enum Precision {
 pub struct Options {
     /// How products are computed.
     pub precision: Precision,
-    /// Whether the e-graph runs.
-    pub rewrite: bool,
+    /// What the e-graph may do; nothing if it does not run.
+    pub rewrite: Option<RewriteOptions>,
 }
 
 /// A compiled model.
@@ -45,6 +49,8 @@ pub struct Compiled {
     pub predicted: isa::Report,
     /// Where the bytes are and what bounds the time.
     pub summary: Summary,
+    /// Rewrite rules that had a part in what has become of each node of the model, by its name.
+    pub rules: BTreeMap<String, Vec<&'static str>>,
 }
 
 /// Groups of rewrite rules to do without, in turn, where a model does not fit: per-head weights leave lanes empty, and scales that are
@@ -61,31 +67,36 @@ pub fn compile(
     watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
 ) -> Result<Compiled, Diagnostic> {
     watch("graph", &graph);
-    if !options.rewrite {
-        return back_end(graph, chip, options, watch);
-    }
+    let Some(rewriting) = &options.rewrite else { return back_end(plain(graph), chip, options, watch) };
     let graph = lower::legalize::turn(graph);
-    for disabled in SPARED {
-        let disabled = disabled.iter().map(|&group| group.to_owned()).collect();
-        let rewritten = rewrite::optimize_with(graph.clone(), chip, &rewrite::RewriteOptions { disabled })?;
+    for spared in SPARED {
+        let spared = spared.iter().map(|&group| group.to_owned());
+        let disabled = rewriting.disabled.iter().cloned().chain(spared).collect();
+        let rewritten = rewrite::optimize_with(graph.clone(), chip, &RewriteOptions { disabled })?;
         match back_end(rewritten, chip, options, watch) {
             Err(problem) if problem.code == "does-not-fit" => {}
             result => return result,
         }
     }
     // The model as it is says best what is missing.
-    back_end(graph, chip, options, watch)
+    back_end(plain(graph), chip, options, watch)
+}
+
+/// A graph that no rule has touched.
+fn plain(graph: Graph) -> Rewritten {
+    Rewritten { graph, rules: SecondaryMap::new() }
 }
 
 /// From the rewritten graph to the program.
 fn back_end(
-    graph: Graph,
+    rewritten: Rewritten,
     chip: &isa::Chip,
     options: &Options,
     watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
 ) -> Result<Compiled, Diagnostic> {
-    watch("rewritten", &graph);
-    let legal = lower::legalize::legalize(graph, options.precision, chip)?;
+    watch("rewritten", &rewritten);
+    let rules = rewritten.rules_by_origin();
+    let legal = lower::legalize::legalize(rewritten.graph, options.precision, chip)?;
     watch("legal", &legal);
     let bound = bound::bound(&legal, chip);
     let (legal, kernels) = lower::kernels(legal, chip, options.precision)?;
@@ -95,5 +106,5 @@ fn back_end(
     let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
     let summary = summary::summarize(&legal, &kernels, &schedule, &program, bound, chip)?;
     let predicted = isa::report::predict(chip, &program);
-    Ok(Compiled { program, predicted, summary })
+    Ok(Compiled { program, predicted, summary, rules })
 }

@@ -90,7 +90,8 @@ pub(crate) fn decoder(chip: &Chip, file: &Path, context: usize) -> Model {
 }
 
 fn compile(graph: Graph, chip: &Chip) -> Program {
-    let options = Options { precision: Precision::Fp16, rewrite: true };
+    let options =
+        Options { precision: Precision::Fp16, rewrite: Some(compiler::rewrite::RewriteOptions::default()) };
     let compiled = compiler::compile(graph, chip, &options, &mut |_, _| {});
     compiled.unwrap_or_else(|problem| panic!("{problem}")).program
 }

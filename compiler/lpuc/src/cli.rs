@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use compiler::rewrite::GROUPS;
 use simulator::Engine;
 
 /// Compiles a neural network for an LPU, simulates the program to the cycle, and says how fast it is and why.
@@ -12,12 +14,14 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub part: Option<Part>,
     #[command(flatten)]
-    pub job: Option<Job>,
+    pub subject: Option<Subject>,
+    #[command(flatten)]
+    pub job: Job,
 }
 
-/// The main job: compile, simulate, report.
+/// What is compiled and for which chip.
 #[derive(Args, Debug)]
-pub(crate) struct Job {
+pub(crate) struct Subject {
     /// The model, an ONNX file. (A model whose file is named like a subcommand: `./asm`.)
     #[arg(value_name = "MODEL", required = true)]
     pub model: PathBuf,
@@ -39,12 +43,23 @@ pub(crate) struct Job {
     /// How matrix products are computed.
     #[arg(long, value_enum, default_value = "fp16")]
     pub precision: Precision,
-    /// Compile the graph as it was imported, without the e-graph.
-    #[arg(long)]
-    pub no_rewrite: bool,
     /// Arrays to run the model on, under the model's input names; their shapes bind symbolic dimensions.
     #[arg(long, value_name = "IN.npz")]
     pub inputs: Option<PathBuf>,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The main job: compile, simulate, report.
+#[derive(Args, Debug)]
+pub(crate) struct Job {
+    /// Compile the graph as it was imported, without the e-graph.
+    #[arg(long)]
+    pub no_rewrite: bool,
+    /// Rewrite without a group of rules; may be repeated. See `lpuc ablate` for what each is worth.
+    #[arg(long, value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS), conflicts_with = "no_rewrite")]
+    pub without_rules: Vec<String>,
     /// Where to write every output of the model, under its name.
     #[arg(long, value_name = "OUT.npz")]
     pub outputs: Option<PathBuf>,
@@ -55,9 +70,6 @@ pub(crate) struct Job {
     /// KIND is one of: graph rewritten legal kernels schedule asm program.
     #[arg(long, value_name = "KIND[=PATH]", value_parser = emission)]
     pub emit: Vec<(Emit, Option<PathBuf>)>,
-    /// Print the report as one JSON object.
-    #[arg(long)]
-    pub json: bool,
     /// Run greedy decode steps on the simulated machine until N tokens after the prompt are there. With --outputs: prompt_ids,
     /// generated_ids, and the logits that each was chosen from.
     #[arg(long, value_name = "N", conflicts_with = "inputs")]
@@ -106,6 +118,8 @@ pub(crate) enum Part {
         #[arg(long, value_enum, default_value = "fast")]
         simulator: Simulator,
     },
+    /// Say what each group of rewrite rules is worth, in simulated cycles.
+    Ablate(Subject),
     /// List the chip presets, or print one description file.
     Chips {
         /// A preset, or a description file to check.
@@ -123,6 +137,13 @@ pub(crate) enum Precision {
     Int8,
     /// Constant weights and activations in e4m3.
     Fp8,
+}
+
+impl Subject {
+    /// The model's file name.
+    pub(crate) fn name(&self) -> String {
+        self.model.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
 }
 
 impl Precision {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use compiler::Compiled;
+use compiler::rewrite::RewriteOptions;
 use isa::Chip;
 use simulator::{Array as Data, FaultKind, Machine};
 
-use crate::cli::{Emit, Job};
+use crate::cli::{Emit, Job, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
 use crate::failure::Failure;
 use crate::files::{self, Outputs};
@@ -20,23 +21,20 @@ use crate::vocabulary::Vocabulary;
 use crate::{Console, caches, chips, generate, print};
 
 /// Runs the job. Files are written and results printed only if all of it goes well.
-pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
-    supported(job)?;
+pub(crate) fn run(subject: &Subject, job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
+    supported(subject)?;
     let (total, mut lap) = (Stopwatch::start(), Stopwatch::start());
     let mut tool = ToolSeconds::default();
     let progress = Progress::new(console.progress);
-    let chip = chips::load(&job.chip)?;
+    let chip = chips::load(&subject.chip)?;
     progress.stage("importing");
-    let arrays = job.inputs.as_ref().map(|path| npz::read(path, files::map(path)?)).transpose()?;
-    let loaded = model::load(job, arrays.as_deref())?;
+    let arrays = subject.inputs.as_ref().map(|path| npz::read(path, files::map(path)?)).transpose()?;
+    let loaded = model::load(subject, arrays.as_deref())?;
     let prompt = prompt(job, &loaded)?;
     tool.import = lap.lap();
-    for note in &loaded.notes {
-        // If standard error is gone there is nobody to tell.
-        let _ = writeln!(console.err, "note: {note}");
-    }
+    tell(&loaded.notes, console);
 
-    let (compiled, emitted) = compile(job, &chip, &loaded, &mut tool, &progress)?;
+    let (compiled, emitted) = compile(subject, job, &chip, &loaded, &mut tool, &progress)?;
     progress.stage("simulating");
     let mut lap = Stopwatch::start();
     let mut machine = Machine::load(job.simulator.engine(), &chip, &compiled.program).map_err(refused)?;
@@ -57,20 +55,34 @@ pub(crate) fn run(job: &Job, console: &mut Console<'_>) -> Result<(), Failure> {
         }
     };
     tool.simulate = lap.lap();
-    if simulated_cycles != compiled.predicted.cycles {
-        return Err(Failure::check(format!(
-            "error[prediction]: the compiler predicted {} cycles, the simulator measured {simulated_cycles}\n  this is a bug; \
-             please report it with the model",
-            compiled.predicted.cycles
-        )));
-    }
+    as_predicted(&compiled, simulated_cycles)?;
     let text = emissions(job, emitted, &compiled, &mut files);
     tool.total = total.elapsed();
-    let report = report(job, &chip, &loaded, &compiled, simulated_cycles, generated, tool);
+    let report = report(subject, job, &chip, &loaded, &compiled, simulated_cycles, generated, tool);
     drop(progress);
     files.write()?;
-    let report = if job.json { json(&report) } else { report::text::print(&report) };
+    let report = if subject.json { json(&report) } else { report::text::print(&report) };
     print(console, &(text + &report))
+}
+
+/// Prints what the user may want to know of a model.
+pub(crate) fn tell(notes: &[String], console: &mut Console<'_>) {
+    for note in notes {
+        // If standard error is gone there is nobody to tell.
+        let _ = writeln!(console.err, "note: {note}");
+    }
+}
+
+/// Compiler and simulator must agree.
+pub(crate) fn as_predicted(compiled: &Compiled, simulated_cycles: u64) -> Result<(), Failure> {
+    if simulated_cycles == compiled.predicted.cycles {
+        return Ok(());
+    }
+    Err(Failure::check(format!(
+        "error[prediction]: the compiler predicted {} cycles, the simulator measured {simulated_cycles}\n  this is a bug; \
+         please report it with the model",
+        compiled.predicted.cycles
+    )))
 }
 
 /// What was generated, as an archive: `prompt_ids`, `generated_ids` [n] and `logits` [n, vocabulary].
@@ -92,8 +104,8 @@ fn generated_arrays(path: &Path, generated: &Generated, files: &mut Outputs) -> 
 }
 
 /// What the command line can say already, but the program cannot do yet.
-fn supported(job: &Job) -> Result<(), Failure> {
-    match job.chips.as_str() {
+pub(crate) fn supported(subject: &Subject) -> Result<(), Failure> {
+    match subject.chips.as_str() {
         "auto" | "1" => Ok(()),
         text if text.parse::<u32>().is_ok_and(|chips| chips > 1) => Err(Failure::unsupported(format!(
             "error[unsupported-chips]: {text} chips were asked for, and chains of chips are not supported yet\n  use --chips 1"
@@ -136,13 +148,15 @@ type Emitted = BTreeMap<&'static str, String>;
 
 /// Compiles, keeping the forms that are asked for and the time of each stage.
 fn compile(
+    subject: &Subject,
     job: &Job,
     chip: &Chip,
     loaded: &Loaded,
     tool: &mut ToolSeconds,
     progress: &Progress,
 ) -> Result<(Compiled, Emitted), Failure> {
-    let options = compiler::Options { precision: job.precision.into(), rewrite: !job.no_rewrite };
+    let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
+    let options = compiler::Options { precision: subject.precision.into(), rewrite };
     let mut emitted = Emitted::new();
     let mut lap = Stopwatch::start();
     progress.stage("compiling");
@@ -224,7 +238,11 @@ fn emissions(job: &Job, mut emitted: Emitted, compiled: &Compiled, files: &mut O
     let mut printed = String::new();
     for (kind, path) in &job.emit {
         let content = match kind {
-            Emit::Asm => isa::asm::print(&compiled.program).into_bytes(),
+            Emit::Asm => isa::asm::print_with(&compiled.program, &|node| {
+                let rules = compiled.rules.get(node).map(|rules| rules.join(", "));
+                rules.map_or(String::new(), |rules| format!(" by {rules}"))
+            })
+            .into_bytes(),
             Emit::Program => isa::encode::encode(&compiled.program),
             Emit::Graph | Emit::Rewritten | Emit::Legal | Emit::Kernels | Emit::Schedule => {
                 emitted.get_mut(kind.name()).cloned().unwrap_or_default().into_bytes()
@@ -239,6 +257,7 @@ fn emissions(job: &Job, mut emitted: Emitted, compiled: &Compiled, files: &mut O
 }
 
 fn report(
+    subject: &Subject,
     job: &Job,
     chip: &Chip,
     loaded: &Loaded,
@@ -250,14 +269,15 @@ fn report(
     let program = &compiled.program;
     let runs = program.chips.iter().flat_map(|chip| chip.queues.values());
     Report {
-        model: job.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        model: subject.name(),
         chip: chip.name.clone(),
         clock_hz: chip.clock_hz,
         decoder: !loaded.interface.states.is_empty(),
         batch: loaded.batch,
         context: loaded.context,
-        precision: job.precision.name(),
+        precision: subject.precision.name(),
         rewritten: !job.no_rewrite,
+        without_rules: job.without_rules.clone(),
         predicted_cycles: compiled.predicted.cycles,
         simulated_cycles,
         summary: compiled.summary.clone(),
@@ -275,7 +295,7 @@ fn json(report: &Report) -> String {
 }
 
 /// The simulator will not load a program of ours.
-fn refused(problems: Vec<String>) -> Failure {
+pub(crate) fn refused(problems: Vec<String>) -> Failure {
     let list = problems.join("\n  ");
     Failure::check(format!(
         "error[refused]: the simulator refuses the compiled program; this is a bug\n  {list}"

@@ -1,6 +1,7 @@
 //! The command `lpuc`: arguments in, reports out. The only place of the project that reads files, writes files and
 //! prints; compiling and simulating are functions of their arguments.
 
+mod ablate;
 pub mod caches;
 mod chips;
 mod cli;
@@ -42,9 +43,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
         Ok(cli) => cli,
         Err(error) => return usage(&error, console),
     };
-    let result = match (cli.part, cli.job) {
+    let result = match (cli.part, cli.subject) {
         (Some(part), _) => run_part(&part, console),
-        (None, Some(job)) => job::run(&job, console),
+        (None, Some(subject)) => job::run(&subject, &cli.job, console),
         (None, None) => Err(Failure::input("error[usage]: no MODEL given\n  see `lpuc --help`")),
     };
     match result {
@@ -64,6 +65,7 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
         Part::Sim { program, chip, inputs, outputs, simulator } => {
             parts::sim(program, chip.as_deref(), inputs.as_deref(), outputs.as_deref(), *simulator, console)
         }
+        Part::Ablate(subject) => ablate::run(subject, console),
         Part::Chips { name } => {
             let text = match name {
                 Some(name) => chips::load(name)?.describe(),

@@ -9,7 +9,7 @@ use compiler::graph::Graph;
 use compiler::graph::import::{Bindings, import};
 use compiler::onnx;
 
-use crate::cli::Job;
+use crate::cli::Subject;
 use crate::failure::Failure;
 use crate::files;
 use crate::npz::Array;
@@ -32,9 +32,9 @@ pub(crate) struct Loaded {
     pub notes: Vec<String>,
 }
 
-/// Reads, decodes and imports the model of a job.
-pub(crate) fn load(job: &Job, arrays: Option<&[(String, Array)]>) -> Result<Loaded, Failure> {
-    let path = &job.model;
+/// Reads, decodes and imports the model of a subject.
+pub(crate) fn load(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Result<Loaded, Failure> {
+    let path = &subject.model;
     let bytes = files::map(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let side_files = RefCell::new(BTreeMap::new());
@@ -44,7 +44,7 @@ pub(crate) fn load(job: &Job, arrays: Option<&[(String, Array)]>) -> Result<Load
     let model = onnx::decode(bytes, &external).map_err(|error| Failure::from(error).about(path))?;
     let metadata = model.metadata.clone();
     let imported =
-        import(&model, &bindings(job, arrays)).map_err(|error| Failure::from(error).about(path))?;
+        import(&model, &bindings(subject, arrays)).map_err(|error| Failure::from(error).about(path))?;
     if imported.graph.outputs.is_empty() && imported.graph.states.is_empty() {
         let text = "error[no-outputs]: the model has no outputs\n  export it with the tensors you want as its outputs";
         return Err(Failure::input(text).about(path));
@@ -52,20 +52,20 @@ pub(crate) fn load(job: &Job, arrays: Option<&[(String, Array)]>) -> Result<Load
     let decoder = imported.decoder.as_ref();
     Ok(Loaded {
         interface: Interface::of(&imported.graph, imported.decoder.clone()),
-        batch: decoder.map_or(job.batch.unwrap_or(1), |decoder| decoder.batch) as u64,
-        context: decoder.map(|decoder| decoder.context).or(job.context).map(|context| context as u64),
+        batch: decoder.map_or(subject.batch.unwrap_or(1), |decoder| decoder.batch) as u64,
+        context: decoder.map(|decoder| decoder.context).or(subject.context).map(|context| context as u64),
         metadata,
         notes: imported.notes,
         graph: imported.graph,
     })
 }
 
-fn bindings(job: &Job, arrays: Option<&[(String, Array)]>) -> Bindings {
+fn bindings(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Bindings {
     let shapes = arrays.unwrap_or_default().iter().map(|(name, array)| (name.clone(), array.shape.clone()));
     Bindings {
-        dims: job.dims.iter().cloned().collect(),
-        batch: job.batch.unwrap_or(1),
-        context: job.context,
+        dims: subject.dims.iter().cloned().collect(),
+        batch: subject.batch.unwrap_or(1),
+        context: subject.context,
         input_shapes: shapes.collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use egg::{Analysis, DidMerge, EGraph, Id};
 
+use super::history::Entry;
 use super::language::Term;
 use super::segment::Leaf;
 use crate::graph::{BinaryOp, ElementType, Op, TensorType, UnaryOp, shape};
@@ -29,6 +30,8 @@ pub(super) struct Facts {
     pub(super) leaves: Vec<Leaf>,
     /// Origin given to e-nodes that are made now.
     pub(super) origin: u32,
+    /// Every operator's term, in the order in which they were added.
+    pub(super) made: Vec<Entry>,
 }
 
 impl Analysis<Term> for Facts {

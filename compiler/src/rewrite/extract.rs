@@ -11,8 +11,9 @@ use egg::Id;
 
 use super::analysis::Tensors;
 use super::cost::{Cost, Model};
+use super::history::History;
 use super::language::Term;
-use super::segment::Solution;
+use super::segment::{Solution, Solved};
 
 /// Rounds of the fixed point and of the local search; both usually end by themselves after a few.
 const ROUNDS: usize = 32;
@@ -51,13 +52,15 @@ struct Classes {
 /// The cheapest form of `roots` that was found.
 pub(super) fn extract(tensors: &Tensors, model: &Model, roots: &[Id]) -> Solution {
     let classes = Classes::new(tensors, model, roots);
-    let mut choice = classes.greedy();
-    if classes.price(&choice).is_none() {
-        // Sets can go stale and close a ring; chains of latencies cannot.
-        choice = classes.shortest();
-    }
-    classes.improve(&mut choice);
-    classes.solution(tensors, &choice)
+    classes.solution(tensors, &classes.choose())
+}
+
+/// Price of the extracted form, and what no form is cheaper than.
+#[cfg(test)]
+pub(super) fn price_and_least(tensors: &Tensors, model: &Model, roots: &[Id]) -> (u64, u64) {
+    let classes = Classes::new(tensors, model, roots);
+    let choice = classes.choose();
+    (classes.price(&choice).expect("no ring"), classes.least())
 }
 
 impl Classes {
@@ -87,6 +90,17 @@ impl Classes {
             candidates.push(here);
         }
         Classes { ids, candidates, roots }
+    }
+
+    /// The best selection that was found.
+    fn choose(&self) -> Vec<usize> {
+        let mut choice = self.greedy();
+        if self.price(&choice).is_none() {
+            // Sets can go stale and close a ring; chains of latencies cannot.
+            choice = self.shortest();
+        }
+        self.improve(&mut choice);
+        choice
     }
 
     /// For every class the e-node with the cheapest set of terms, as far as sets of other classes tell.
@@ -138,6 +152,11 @@ impl Classes {
 
     /// For every class the e-node with the shortest chain below it. Never closes a ring, since every operator takes time.
     fn shortest(&self) -> Vec<usize> {
+        self.paths().iter().map(|best| best.map_or(0, |best| best.1)).collect()
+    }
+
+    /// For every class the length of the shortest chain below it, and the e-node that has it.
+    fn paths(&self) -> Vec<Option<(u64, usize)>> {
         let mut best: Vec<Option<(u64, usize)>> = vec![None; self.ids.len()];
         loop {
             let mut changed = false;
@@ -154,7 +173,7 @@ impl Classes {
                 }
             }
             if !changed {
-                return best.iter().map(|best| best.map_or(0, |best| best.1)).collect();
+                return best;
             }
         }
     }
@@ -256,9 +275,48 @@ impl Classes {
         }
     }
 
+    /// What no selection is cheaper than: the shortest of all longest chains, and the least work of every class that all selections
+    /// have.
+    #[cfg(test)]
+    fn least(&self) -> u64 {
+        let path = |best: &[Option<(u64, usize)>]| {
+            self.roots.iter().filter_map(|&root| best[root]).map(|b| b.0).max()
+        };
+        let longest = path(&self.paths()).unwrap_or(0);
+        let least = |class: &usize| self.candidates[*class].iter().map(Candidate::work).min().unwrap_or(0);
+        longest + self.needed().iter().map(least).sum::<u64>()
+    }
+
+    /// The classes that every selection has: a class itself, and what all of its e-nodes need.
+    #[cfg(test)]
+    fn needed(&self) -> Vec<usize> {
+        // Sets of classes, as bits: from everything down to what the e-nodes say.
+        let (count, words) = (self.ids.len(), self.ids.len().div_ceil(64));
+        let mut needs = vec![vec![u64::MAX; words]; count];
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for class in (0..count).rev() {
+                let mut all = vec![u64::MAX; words];
+                for candidate in &self.candidates[class] {
+                    for (at, all) in all.iter_mut().enumerate() {
+                        *all &= candidate.inputs.iter().fold(0, |any, &input| any | needs[input][at]);
+                    }
+                }
+                all[class / 64] |= 1 << (class % 64);
+                changed |= all != needs[class];
+                needs[class] = all;
+            }
+        }
+        let needed =
+            |class: usize| self.roots.iter().any(|&root| needs[root][class / 64] >> (class % 64) & 1 == 1);
+        (0..count).filter(|&class| needed(class)).collect()
+    }
+
     fn solution(&self, tensors: &Tensors, choice: &[usize]) -> Solution {
         let mut place = vec![0usize; self.ids.len()];
         let mut solution = Solution::default();
+        let history = History::new(tensors);
         for class in self.selection(choice).expect("only selections without rings are kept") {
             let candidate = &self.candidates[class][choice[class]];
             let mut term = candidate.term.clone();
@@ -266,7 +324,8 @@ impl Classes {
                 *inputs = candidate.inputs.iter().map(|&input| Id::from(place[input])).collect();
             }
             place[class] = solution.terms.len();
-            solution.terms.push((term, tensors[self.ids[class]].data.origin));
+            let (origin, rules) = (tensors[self.ids[class]].data.origin, history.rules(&candidate.term));
+            solution.terms.push(Solved { term, origin, rules });
         }
         solution.outputs = self.roots.iter().map(|&root| place[root]).collect();
         solution

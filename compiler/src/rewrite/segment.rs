@@ -8,6 +8,7 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 use egg::Id;
 use indexmap::{IndexMap, IndexSet};
 
+use super::Rewritten;
 use super::language::Term;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::eval::is_constant;
@@ -55,11 +56,21 @@ impl Instance {
     }
 }
 
+/// A term of a solution.
+#[derive(Clone, Debug)]
+pub(super) struct Solved {
+    pub(super) term: Term,
+    /// The segment's tensor that it comes from.
+    pub(super) origin: u32,
+    /// Rules that led to it.
+    pub(super) rules: Vec<&'static str>,
+}
+
 /// What a segment was rewritten to. Inputs of terms are indices of earlier terms.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Solution {
-    /// Terms, each with the segment's tensor that it comes from.
-    pub(super) terms: Vec<(Term, u32)>,
+    /// Terms.
+    pub(super) terms: Vec<Solved>,
     /// The segment's outputs, in its order.
     pub(super) outputs: Vec<usize>,
 }
@@ -197,16 +208,19 @@ fn uniform(node: &Node) -> Option<f32> {
 pub(super) fn assemble<'a>(
     graph: &Graph,
     parts: impl Iterator<Item = (&'a Segment, &'a Instance, &'a Solution)>,
-) -> Result<Graph, Diagnostic> {
-    let mut made =
-        Made { graph: Graph { name: graph.name.clone(), ..Graph::default() }, terms: IndexMap::new() };
+) -> Result<Rewritten, Diagnostic> {
+    let mut made = Made {
+        graph: Graph { name: graph.name.clone(), ..Graph::default() },
+        rules: SecondaryMap::new(),
+        terms: IndexMap::new(),
+    };
     let mut now: SecondaryMap<NodeId, Option<NodeId>> = SecondaryMap::new();
     for (id, node) in graph.nodes.iter().filter(|(_, node)| outside(node)) {
         now[id] = Some(made.graph.push_typed(node.op.clone(), &[], node.ty.clone(), &node.origin));
     }
     for (segment, instance, solution) in parts {
         let mut nodes: Vec<NodeId> = Vec::new();
-        for (term, origin) in &solution.terms {
+        for Solved { term, origin, rules } in &solution.terms {
             let node = match term {
                 Term::Leaf(index) => {
                     now[instance.0[*index as usize]].ok_or_else(|| bug("a leaf was not made"))?
@@ -214,7 +228,7 @@ pub(super) fn assemble<'a>(
                 Term::Scalar(bits) => made.scalar(*bits),
                 Term::Apply(op, inputs) => {
                     let inputs = inputs.iter().map(|&input| nodes[usize::from(input)]).collect();
-                    made.term(op, inputs, &graph.nodes[instance.0[*origin as usize]].origin)?
+                    made.term(op, inputs, &graph.nodes[instance.0[*origin as usize]].origin, rules)?
                 }
             };
             nodes.push(node);
@@ -225,6 +239,7 @@ pub(super) fn assemble<'a>(
     }
     let find = |node: NodeId| now[node].ok_or_else(|| bug("an output was not made"));
     let mut result = made.graph;
+    let rules = made.rules;
     for &input in &graph.inputs {
         result.inputs.push(find(input)?);
     }
@@ -235,12 +250,13 @@ pub(super) fn assemble<'a>(
         let (input, output) = (find(state.input)?, find(state.output)?);
         result.states.push(crate::graph::State { input, output, ..state.clone() });
     }
-    Ok(prune(result))
+    Ok(prune(Rewritten { graph: result, rules }))
 }
 
 /// A graph under construction, with the terms it has.
 struct Made {
     graph: Graph,
+    rules: SecondaryMap<NodeId, Vec<&'static str>>,
     terms: IndexMap<(Op, Vec<NodeId>), NodeId>,
 }
 
@@ -253,12 +269,19 @@ impl Made {
         *self.terms.entry((op.clone(), vec![])).or_insert_with(|| graph.push_typed(op, &[], ty, ""))
     }
 
-    fn term(&mut self, op: &Op, inputs: Vec<NodeId>, origin: &str) -> Result<NodeId, Diagnostic> {
+    fn term(
+        &mut self,
+        op: &Op,
+        inputs: Vec<NodeId>,
+        origin: &str,
+        rules: &[&'static str],
+    ) -> Result<NodeId, Diagnostic> {
         let key = (op.clone(), inputs);
         if let Some(&node) = self.terms.get(&key) {
             return Ok(node);
         }
         let node = self.graph.push(key.0.clone(), &key.1, origin).map_err(|what| bug(&what))?;
+        self.rules[node] = rules.to_vec();
         self.terms.insert(key, node);
         Ok(node)
     }
@@ -273,7 +296,7 @@ fn bug(what: &str) -> Diagnostic {
 }
 
 /// The graph without nodes that nothing needs. Inputs stay.
-fn prune(graph: Graph) -> Graph {
+fn prune(Rewritten { graph, mut rules }: Rewritten) -> Rewritten {
     let mut needed: SecondaryMap<NodeId, bool> = SecondaryMap::new();
     let inputs = graph.inputs.iter().chain(graph.states.iter().map(|state| &state.input));
     for &node in inputs {
@@ -292,11 +315,13 @@ fn prune(graph: Graph) -> Graph {
     }
     let mut now: SecondaryMap<NodeId, NodeId> = SecondaryMap::with_default(NodeId::new(0));
     let mut result = Graph { name: graph.name, ..Graph::default() };
+    let mut kept: SecondaryMap<NodeId, Vec<&'static str>> = SecondaryMap::new();
     for (id, mut node) in graph.nodes.into_iter().filter(|(id, _)| needed[*id]) {
         for input in &mut node.inputs {
             *input = now[*input];
         }
         now[id] = result.nodes.push(node);
+        kept[now[id]] = std::mem::take(&mut rules[id]);
     }
     result.inputs = graph.inputs.into_iter().map(|node| now[node]).collect();
     result.outputs = graph.outputs.into_iter().map(|(name, node)| (name, now[node])).collect();
@@ -304,7 +329,7 @@ fn prune(graph: Graph) -> Graph {
     result.states = states
         .map(|state| crate::graph::State { input: now[state.input], output: now[state.output], ..state })
         .collect();
-    result
+    Rewritten { graph: result, rules: kept }
 }
 
 /// The e-graph's form of a segment's terms: each term in order, with its number. Leaves come first.

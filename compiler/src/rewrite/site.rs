@@ -2,6 +2,7 @@
 
 use egg::Id;
 
+use super::TERMS;
 use super::analysis::Tensors;
 use super::language::Term;
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType, UnaryOp, shape};
@@ -9,6 +10,7 @@ use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType, UnaryOp, sha
 /// One e-node of one e-class, with the e-graph around it.
 pub(super) struct Site<'a> {
     egraph: &'a mut Tensors,
+    rule: &'static str,
     class: Id,
     op: Op,
     inputs: Vec<Id>,
@@ -16,10 +18,16 @@ pub(super) struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
-    /// The site of an operator's e-node in a class.
-    pub(super) fn new(egraph: &'a mut Tensors, class: Id, op: Op, inputs: Vec<Id>) -> Self {
+    /// The site of an operator's e-node in a class, for a rule.
+    pub(super) fn new(
+        egraph: &'a mut Tensors,
+        rule: &'static str,
+        class: Id,
+        op: Op,
+        inputs: Vec<Id>,
+    ) -> Self {
         egraph.analysis.origin = egraph[class].data.origin;
-        Site { egraph, class, op, inputs, changed: false }
+        Site { egraph, rule, class, op, inputs, changed: false }
     }
 
     /// Whether the rule found anything new.
@@ -103,11 +111,21 @@ impl<'a> Site<'a> {
         self.ops(id).into_iter().filter(|(op, _)| wanted(op)).map(|(_, inputs)| inputs).collect()
     }
 
-    /// A term; nothing where the operands do not fit the operator.
+    /// A term; nothing where the operands do not fit the operator, or where the e-graph has no room for more terms.
     pub(super) fn add(&mut self, op: Op, inputs: &[Id]) -> Option<Id> {
+        if self.egraph.total_size() >= TERMS {
+            return None;
+        }
         let types: Vec<&TensorType> = inputs.iter().map(|&id| &self.egraph[id].data.ty).collect();
         shape::infer(&op, &types).ok()?;
-        Some(self.egraph.add(Term::Apply(op, inputs.to_vec())))
+        let term = Term::Apply(op, inputs.to_vec());
+        let before = self.egraph.total_size();
+        let id = self.egraph.add(term.clone());
+        if self.egraph.total_size() > before {
+            let from = Term::Apply(self.op.clone(), self.inputs.clone());
+            self.egraph.analysis.made.push((term, Some((self.rule, from))));
+        }
+        Some(id)
     }
 
     /// A scalar constant.

@@ -22,6 +22,7 @@ pub(crate) fn value(report: &Report) -> Value {
     put("context", json!(report.context));
     put("precision", json!(report.precision));
     put("rewritten", json!(report.rewritten));
+    put("without_rules", json!(report.without_rules));
     let (cycles, latency_us, rate) = (report.simulated_cycles, report.latency_us(), report.runs_per_second());
     if report.decoder {
         let step = json!({

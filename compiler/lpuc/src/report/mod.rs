@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub precision: &'static str,
     /// Whether the e-graph ran.
     pub rewritten: bool,
+    /// Groups of rules that it did without, because the user said so.
+    pub without_rules: Vec<String>,
     /// Cycles that the compiler predicted.
     pub predicted_cycles: u64,
     /// Cycles that the simulator measured.
@@ -111,6 +113,7 @@ pub(crate) fn sample() -> Report {
         context: Some(256),
         precision: "fp16",
         rewritten: true,
+        without_rules: Vec::new(),
         predicted_cycles: 12_345,
         simulated_cycles: 12_345,
         summary: Summary {

@@ -36,7 +36,11 @@ fn write_generated(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn write_time(out: &mut String, report: &Report) -> std::fmt::Result {
-    let rewriting = if report.rewritten { "" } else { ", not rewritten" };
+    let rewriting = match report.without_rules.as_slice() {
+        _ if !report.rewritten => ", not rewritten".to_owned(),
+        [] => String::new(),
+        groups => format!(", without the rules {}", groups.join(" ")),
+    };
     let context = report.context.map_or(String::new(), |context| format!(", context {context}"));
     let Report { model, chip, batch, precision, .. } = report;
     writeln!(out, "{model} on one {chip}: fits. batch {batch}{context}, {precision}{rewriting}")?;
@@ -132,7 +136,7 @@ fn write_program(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 /// Digits in groups of three.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -21,6 +21,8 @@ mod print;
 mod resolve;
 mod syntax;
 
+pub use print::Commented;
+
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::Graph;
 use bytes::Bytes;

@@ -8,8 +8,27 @@ use std::fmt;
 /// The text form, which [`super::parse`] reads. Any graph prints, well formed or not.
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "graph {} {{", quote(&self.name))?;
-        for (id, node) in self.nodes.iter() {
+        Commented { graph: self, comment: &|_| String::new() }.fmt(f)
+    }
+}
+
+/// A graph that prints with comments of one line above its nodes, where they are not empty.
+pub struct Commented<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// What is said of a node.
+    pub comment: &'a dyn Fn(NodeId) -> String,
+}
+
+impl fmt::Display for Commented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let graph = self.graph;
+        writeln!(f, "graph {} {{", quote(&graph.name))?;
+        for (id, node) in graph.nodes.iter() {
+            let comment = (self.comment)(id);
+            if !comment.is_empty() {
+                writeln!(f, "  ; {comment}")?;
+            }
             write!(f, "  {id} = ")?;
             print_node(node, f)?;
             write!(f, " : {}", node.ty)?;
@@ -20,13 +39,13 @@ impl fmt::Display for Graph {
             }
             writeln!(f)?;
         }
-        if self.inputs != default_inputs(self) {
-            writeln!(f, "  inputs {}", list(&self.inputs))?;
+        if graph.inputs != default_inputs(graph) {
+            writeln!(f, "  inputs {}", list(&graph.inputs))?;
         }
-        for (name, id) in &self.outputs {
+        for (name, id) in &graph.outputs {
             writeln!(f, "  output {} = {id}", quote(name))?;
         }
-        for state in &self.states {
+        for state in &graph.states {
             let [input, output] = [&state.input_name, &state.output_name].map(|name| quote(name));
             writeln!(f, "  state {input} -> {output} = {} -> {}", state.input, state.output)?;
         }

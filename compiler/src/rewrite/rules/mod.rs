@@ -21,6 +21,7 @@ use egg::{Applier, Id, SearchMatches, Searcher, Subst, Symbol, Var};
 use super::analysis::{Facts, Tensors};
 use super::language::{Family, Term};
 use super::site::Site;
+use super::{FORMS, TERMS};
 use crate::graph::Op;
 
 /// One rule.
@@ -93,12 +94,16 @@ impl Applier<Term, Facts> for Rule {
         _ast: Option<&egg::PatternAst<Term>>,
         _name: Symbol,
     ) -> Vec<Id> {
+        // Rules look at pairs of forms, so that what is not bounded here takes time beyond all measure.
+        if tensors.total_size() >= TERMS || tensors[class].len() >= FORMS {
+            return Vec::new();
+        }
         let family = Family::of(&self.on);
         let mut changed = Vec::new();
         for term in tensors[class].nodes.clone() {
             let Term::Apply(op, inputs) = term else { continue };
             if Family::of(&op) == family {
-                let mut site = Site::new(tensors, class, op, inputs);
+                let mut site = Site::new(tensors, self.name, class, op, inputs);
                 (self.apply)(&mut site);
                 if site.changed() {
                     changed.push(class);

@@ -249,25 +249,50 @@ fn number_out(site: &mut Site<'_>) {
     }
 }
 
-// (x y) s = (x s) y, (x + y) s = x s + y s, s a constant number
+/// How many operators may lie between a number and the constants that it goes into.
+const DEPTH: usize = 8;
+
+// x s = x with s in its constants, s a constant number: (a b) s = (a s) b, (a + b) s = a s + b s, (a W) s = a (W s). Nothing
+// on the way becomes a term of its own: numbers that stop anywhere would multiply with all others in all places.
 fn number_in(site: &mut Site<'_>) {
     for (y, s) in both(site, BinaryOp::Mul) {
-        if !number(site, s) || site.constant(y) {
-            continue;
-        }
-        for (a, b) in site.binaries(y, BinaryOp::Mul) {
-            if !site.constant(a) {
-                let scaled = site.mul(a, s);
-                let result = scaled.and_then(|scaled| site.mul(scaled, b));
-                site.equal(result);
-            }
-        }
-        for inputs in site.find(y, |op| *op == Op::Binary(BinaryOp::Add)) {
-            let scaled = (site.mul(inputs[0], s), site.mul(inputs[1], s));
-            if let (Some(a), Some(b)) = scaled {
-                let sum = site.binary(BinaryOp::Add, a, b);
-                site.equal(sum);
-            }
+        if number(site, s) && !site.constant(y) {
+            let scaled = absorb(site, y, s, DEPTH);
+            site.equal(scaled);
         }
     }
+}
+
+/// `x s`, where that reaches constants.
+fn absorb(site: &mut Site<'_>, x: Id, s: Id, depth: usize) -> Option<Id> {
+    if site.constant(x) {
+        return site.mul(x, s);
+    }
+    let depth = depth.checked_sub(1)?;
+    for (op, inputs) in site.ops(x) {
+        let scaled = match op {
+            Op::MatMul { .. } | Op::Binary(BinaryOp::Mul) => {
+                // The constant operand if there is one, else whatever takes it.
+                let order = if site.constant(inputs[1]) { [1, 0] } else { [0, 1] };
+                order.into_iter().find_map(|i| {
+                    let mut operands = [inputs[0], inputs[1]];
+                    operands[i] = absorb(site, operands[i], s, depth)?;
+                    site.add(op.clone(), &operands)
+                })
+            }
+            Op::Binary(BinaryOp::Add | BinaryOp::Sub) => {
+                let a = absorb(site, inputs[0], s, depth);
+                let b = a.and_then(|_| absorb(site, inputs[1], s, depth));
+                a.zip(b).and_then(|(a, b)| site.add(op, &[a, b]))
+            }
+            Op::Unary(UnaryOp::Neg) | Op::Reshape { .. } | Op::Transpose { .. } => {
+                absorb(site, inputs[0], s, depth).and_then(|a| site.add(op, &[a]))
+            }
+            _ => None,
+        };
+        if scaled.is_some() {
+            return scaled;
+        }
+    }
+    None
 }

@@ -97,7 +97,12 @@ fn row_scale_behind(site: &mut Site<'_>) {
     for op in [BinaryOp::Mul, BinaryOp::Div] {
         for (x, r) in site.binaries(a, op) {
             let by_row = site.shape(r).last().is_none_or(|&axis| axis == 1);
-            if by_row && site.shape(x) == site.shape(a) && !is_product(site, x) {
+            // A number goes into constant weights, and not past them.
+            if by_row
+                && !(site.constant(r) && site.constant(b))
+                && site.shape(x) == site.shape(a)
+                && !is_product(site, x)
+            {
                 let product = site.matmul(x, b, transpose_b);
                 let scaled = product.and_then(|product| site.binary(op, product, r));
                 site.equal(scaled);

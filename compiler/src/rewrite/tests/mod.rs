@@ -4,6 +4,8 @@ mod build;
 mod rules;
 mod decoder;
 mod encoder;
+mod extraction;
+mod history;
 mod narrow;
 
 use std::collections::BTreeMap;

@@ -163,7 +163,8 @@ fn scalars() {
     }));
     for op in [Mul, Add] {
         done.push(check("number-in", |b, z| {
-            let (x, y, s) = (b.input(&[z.s, 1]), b.input(&[z.s, z.d]), b.scalar(0.3));
+            let (x, y, s) = (b.input(&[z.s, 4]), b.input(&[z.s, 5]), b.scalar(0.3));
+            let (x, y) = (b.product(false, x, 4, z.d), b.product(true, y, 5, z.d));
             let y = b.binary(op, x, y);
             b.mul(s, y)
         }));

@@ -41,7 +41,7 @@ lalrpop_mod!(
     "/asm/grammar.rs"
 );
 
-pub use print::{MOST_HEX_BYTES, print, print_to};
+pub use print::{MOST_HEX_BYTES, print, print_with};
 
 /// One problem of an assembly text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,16 +21,18 @@ const NODE_COLUMN: usize = 56;
 
 /// The program as text.
 pub fn print(program: &Program) -> String {
+    print_with(program, &|_| String::new())
+}
+
+/// The program as text, where comments that name a node say more about it. `about` gives that by the node's name, or nothing.
+pub fn print_with(program: &Program, about: &dyn Fn(&str) -> String) -> String {
     let mut out = String::new();
-    print_to(&mut out, program).expect("writing to a String does not fail");
+    print_to(&mut out, program, about).expect("writing to a String does not fail");
     out
 }
 
-/// Writes the program as text.
-///
-/// # Errors
-/// Those of `out`.
-pub fn print_to(out: &mut impl Write, program: &Program) -> fmt::Result {
+fn print_to(out: &mut impl Write, program: &Program, about: &dyn Fn(&str) -> String) -> fmt::Result {
+    let comments: Vec<String> = program.nodes.iter().map(|name| format!("{name}{}", about(name))).collect();
     summary(out, program)?;
     writeln!(out, "program {}\n\nnodes {{", Quoted(&program.chip))?;
     for (index, name) in program.nodes.iter().enumerate() {
@@ -41,7 +43,7 @@ pub fn print_to(out: &mut impl Write, program: &Program) -> fmt::Result {
     let mut printed: BTreeMap<[u8; 32], usize> = BTreeMap::new();
     for (index, chip) in program.chips.iter().enumerate() {
         let mut body = String::new();
-        chip_body(&mut body, chip, &program.nodes)?;
+        chip_body(&mut body, chip, &comments)?;
         let same = *printed.entry(blake3::hash(body.as_bytes()).into()).or_insert(index);
         if same == index {
             writeln!(out, "\nchip {index} {{\n{body}}}")?;

@@ -49,6 +49,15 @@ fn example_prints_as_it_stands() {
 }
 
 #[test]
+fn more_can_be_said_about_nodes() {
+    let program = parse(EXAMPLE).unwrap();
+    let text =
+        print_with(&program, &|name| if name.is_empty() { String::new() } else { " by a\nrule".to_string() });
+    assert!(text.contains(" by a\\u{a}rule"), "{text}");
+    assert_eq!(parse(&text).unwrap(), program);
+}
+
+#[test]
 fn comments_layout_and_defaults_are_free() {
     let short = "program\"x\"nodes{n0\"\"}chip 0{queue vxm.alu0{@1:Pass i8 s0e;c\n}}";
     let long = "program \"x\" nodes { n0 \"\" } chip 0 { queue vxm.alu0 { @0x1 : Pass i8 s0e n0 } }";

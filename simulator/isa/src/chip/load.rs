@@ -18,6 +18,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("lp30", include_str!("../../chips/lp30.toml")),
     ("lp30-narrow", include_str!("../../chips/lp30-narrow.toml")),
     ("lp30-wide", include_str!("../../chips/lp30-wide.toml")),
+    ("ftlpu", include_str!("../../chips/ftlpu.toml")),
 ];
 
 /// Most SRAM that a description may ask for: simulated memory is real memory.
@@ -340,7 +341,7 @@ mod tests {
             assert_eq!(text.matches("value =").count(), text.matches("unit =").count(), "{name}");
             assert_eq!(Chip::preset(name), Some(chip));
         }
-        assert_eq!(Chip::presets(), ["tsp-v1", "lp30", "lp30-narrow", "lp30-wide"]);
+        assert_eq!(Chip::presets(), ["tsp-v1", "lp30", "lp30-narrow", "lp30-wide", "ftlpu"]);
         assert_eq!(Chip::preset("lp31"), None);
     }
 
@@ -393,7 +394,7 @@ mod tests {
         );
         check(
             "base = 3\n",
-            &["line 1: base: must name one of the presets: tsp-v1, lp30, lp30-narrow, lp30-wide"],
+            &["line 1: base: must name one of the presets: tsp-v1, lp30, lp30-narrow, lp30-wide, ftlpu"],
         );
         check(
             "base = \"lp30\"\nlanes = 330\nstreams = 18\n[vxm]\nforward_depth = 3\n",

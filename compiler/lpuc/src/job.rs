@@ -58,7 +58,7 @@ pub(crate) fn run(subject: &Subject, job: &Job, console: &mut Console<'_>) -> Re
     as_predicted(&compiled, simulated_cycles)?;
     let text = emissions(job, emitted, &compiled, &mut files);
     tool.total = total.elapsed();
-    let report = report(subject, job, &chip, &loaded, &compiled, simulated_cycles, generated, tool);
+    let report = report(subject, job, &chip, &loaded, &compiled, (simulated_cycles, generated), tool);
     drop(progress);
     files.write()?;
     let report = if subject.json { json(&report) } else { report::text::print(&report) };
@@ -262,8 +262,7 @@ fn report(
     chip: &Chip,
     loaded: &Loaded,
     compiled: &Compiled,
-    simulated_cycles: u64,
-    generated: Option<Generated>,
+    (simulated_cycles, generated): (u64, Option<Generated>),
     tool: ToolSeconds,
 ) -> Report {
     let program = &compiled.program;

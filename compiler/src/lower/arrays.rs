@@ -70,7 +70,14 @@ pub fn arrays(
     chip: &Chip,
     precision: Precision,
 ) -> Result<Arrays, Diagnostic> {
-    let plan = Floorplan::new(chip, spread::room(context, chip))?;
+    // States by columns want a stripe for each lane of a superlane.
+    let by_columns = context
+        .graph
+        .nodes
+        .values()
+        .any(|node| matches!(node.op, Op::Append { .. }) && node.inputs.len() == 4);
+    let least = if by_columns { 2 * chip.lanes_per_superlane as u16 } else { spread::WEIGHTS };
+    let plan = Floorplan::new(chip, spread::room(context, chip, least))?;
     let spreadable = spread::spreadable(context);
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;

@@ -14,16 +14,17 @@ use crate::graph::{NodeId, Op};
 
 /// Arrays of fewer vectors lie in one piece.
 const SPREAD: u32 = 512;
-/// Slices that are left for weights in any case.
-const WEIGHTS: u16 = 8;
+/// Slices of a hemisphere that are left for weights in any case.
+pub const WEIGHTS: u16 = 8;
 
 /// Whether a node is a product, whatever the shape of its left operand.
 pub fn is_product(op: &Op) -> bool {
     matches!(op, Op::MatMul { .. } | Op::Conv { .. })
 }
 
-/// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays.
-pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
+/// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays. At least so many slices of a hemisphere
+/// stay for weights.
+pub fn room(context: &Context<'_>, chip: &Chip, weights: u16) -> Room {
     let (mut left, mut given, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || matches!(data.op, Op::Input(_)) {
@@ -47,14 +48,21 @@ pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
         list.dedup();
         list.iter().rev().take(count).map(|(regions, _)| *regions).sum::<u32>() as u16
     };
-    // What the host gives stays where it is.
-    let pairs = tallest(given, usize::MAX) + tallest(left, 2);
+    // What the host gives stays where it is. Arrays that are not tall share pairs.
+    given.sort_unstable();
+    given.dedup();
+    let (tall, short): (Vec<_>, Vec<_>) = given.into_iter().partition(|(regions, _)| *regions > 1);
+    let words = |node: NodeId| context.rows(node) * context.columns(node).div_ceil(chip.lanes).max(1);
+    let shared: usize = short.into_iter().map(|(_, node)| words(node)).sum();
+    let shared = shared.saturating_sub(chip.words_per_slice() as usize / 2);
+    let shared = shared.div_ceil(chip.words_per_slice() as usize) as u16;
+    let pairs = tallest(tall, usize::MAX) + shared + tallest(left, 2);
     let banks = tallest(plain.clone(), 3);
     // A group has several banks, of which an array takes one; each hemisphere has its half of the groups.
     let planes = 2 * chip.mxm.planes_per_hemisphere as u16;
     let one = tallest(plain, 1).next_multiple_of(planes.max(1)).div_ceil(2);
     let groups = banks.div_ceil(2 * chip.mem.banks as u16).max(one);
-    let most = chip.mem.slices_per_hemisphere.saturating_sub(WEIGHTS);
+    let most = chip.mem.slices_per_hemisphere.saturating_sub(weights);
     let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
     Room { pairs, groups: groups.min((most - 2 * pairs) / 4).max(Room::LEAST.groups) }
 }

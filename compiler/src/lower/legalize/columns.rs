@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use isa::Chip;
+
 use super::builder::Builder;
 use super::view;
 use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, State, TensorType, UnaryOp};
+use crate::lower::floorplan::{Floorplan, Room};
 
 /// What the name of a state kept by columns ends in.
 pub const COLUMNS: &str = ".columns";
@@ -35,8 +38,13 @@ pub(super) struct Columns {
     pub(super) rows: NodeId,
 }
 
-/// Numbers of the states of a graph that could lie by columns: one new row at a time, which fills whole superlanes.
-pub(super) fn candidates(graph: &Graph, lanes: Lanes) -> BTreeSet<usize> {
+/// Numbers of the states of a graph that could lie by columns: one new row at a time, which fills whole superlanes; on a chip that has
+/// as many stripes as a superlane has lanes.
+pub(super) fn candidates(graph: &Graph, chip: &Chip, lanes: Lanes) -> BTreeSet<usize> {
+    let stripes = Floorplan::new(chip, Room::LEAST).map_or(0, |plan| usize::from(plan.stripes));
+    if stripes < lanes.superlane {
+        return BTreeSet::new();
+    }
     let fits = |state: &State| {
         let shape = graph.shape(state.input);
         let node = &graph.nodes[state.output];

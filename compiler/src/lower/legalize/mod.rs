@@ -69,7 +69,7 @@ pub fn legalize(graph: Graph, precision: Precision, chip: &isa::Chip) -> Result<
     // Parts of binary16 are made from rows.
     let chosen = match precision {
         Precision::Fp32 => BTreeSet::new(),
-        Precision::Fp16 | Precision::Int8 | Precision::Fp8 => columns::candidates(&graph, lanes),
+        Precision::Fp16 | Precision::Int8 | Precision::Fp8 => columns::candidates(&graph, chip, lanes),
     };
     let legal = with_columns(&graph, lanes, chosen);
     // What cannot be lowered is reported in the model's terms, before products multiply.

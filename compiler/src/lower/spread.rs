@@ -54,9 +54,30 @@ pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
     let planes = 2 * chip.mxm.planes_per_hemisphere as u16;
     let one = tallest(plain, 1).next_multiple_of(planes.max(1)).div_ceil(2);
     let groups = banks.div_ceil(2 * chip.mem.banks as u16).max(one);
+    // Constants that passes read all the time lie beside arrays that are spread, not among them.
+    let groups = groups.max(Room::LEAST.groups) + u16::from(spreads(context, chip));
     let most = chip.mem.slices_per_hemisphere.saturating_sub(WEIGHTS);
     let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
     Room { pairs, groups: groups.min((most - 2 * pairs) / 4).max(Room::LEAST.groups) }
+}
+
+/// Whether some array is dealt over several groups.
+pub fn spreads(context: &Context<'_>, chip: &Chip) -> bool {
+    let spreadable = spreadable(context);
+    let computed = |&node: &NodeId| !context.constant[node] && !context.is_pure_view(node);
+    let mut nodes = context.graph.nodes.keys().filter(computed);
+    nodes.any(|node| is_spread(context, chip, &spreadable, node))
+}
+
+/// Whether a tensor's 32-bit array is dealt over several groups.
+pub fn is_spread(
+    context: &Context<'_>,
+    chip: &Chip,
+    spreadable: &SecondaryMap<NodeId, bool>,
+    node: NodeId,
+) -> bool {
+    let words = context.rows(node) * context.columns(node).div_ceil(chip.lanes);
+    spreadable[node] && words >= SPREAD as usize
 }
 
 /// The least number of regions that an array is dealt over so that it takes so many words at most in each. Chunks are cut only where they are
@@ -95,11 +116,9 @@ pub fn spreadable(context: &Context<'_>) -> SecondaryMap<NodeId, bool> {
 /// each writes groups of its own, or a multiple of that. In each it takes a bank at most, so that others can be read while it is written.
 pub fn spread_plain(storage: &mut Storage, plan: &Floorplan, chip: &Chip, first: Region) {
     let rows = storage.batches * storage.rows;
+    // The last groups are for constants.
     let groups: Vec<Region> =
-        (0..plan.groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n))).collect();
-    if rows * storage.chunks < SPREAD {
-        return storage.lie(first);
-    }
+        (0..plan.groups - 1).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n))).collect();
     let at = groups.iter().position(|region| *region == first).unwrap_or(0);
     let planes = 2 * usize::from(chip.mxm.planes_per_hemisphere);
     let least = least(rows, storage.chunks, chip.mem.words_per_bank) as usize;

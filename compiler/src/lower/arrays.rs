@@ -66,10 +66,10 @@ pub fn arrays(
     context: &Context<'_>,
     groups: &Groups,
     chip: &Chip,
-    precision: Precision,
+    (precision, spread): (Precision, bool),
 ) -> Result<Arrays, Diagnostic> {
-    let plan = Floorplan::new(chip, spread::room(context, chip))?;
-    let spreadable = spread::spreadable(context);
+    let spreadable = spread::spreadable(context, spread);
+    let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
@@ -81,7 +81,7 @@ pub fn arrays(
         group_use: BTreeMap::new(),
         set_use: BTreeMap::new(),
         pairs,
-        spreads: spread::spreads(context, chip),
+        spreads: spread::spreads(context, chip, &spreadable),
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
     for node in context.graph.nodes.keys() {

@@ -23,7 +23,7 @@ pub fn is_product(op: &Op) -> bool {
 }
 
 /// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays.
-pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
+pub fn room(context: &Context<'_>, chip: &Chip, spreadable: &SecondaryMap<NodeId, bool>) -> Room {
     let (mut left, mut given, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || matches!(data.op, Op::Input(_)) {
@@ -55,18 +55,17 @@ pub fn room(context: &Context<'_>, chip: &Chip) -> Room {
     let one = tallest(plain, 1).next_multiple_of(planes.max(1)).div_ceil(2);
     let groups = banks.div_ceil(2 * chip.mem.banks as u16).max(one);
     // Constants that passes read all the time lie beside arrays that are spread, not among them.
-    let groups = groups.max(Room::LEAST.groups) + u16::from(spreads(context, chip));
+    let groups = groups.max(Room::LEAST.groups) + u16::from(spreads(context, chip, spreadable));
     let most = chip.mem.slices_per_hemisphere.saturating_sub(WEIGHTS);
     let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
-    Room { pairs, groups: groups.min((most - 2 * pairs) / 4).max(Room::LEAST.groups) }
+    Room { pairs, groups: groups.min(most.saturating_sub(2 * pairs) / 4).max(Room::LEAST.groups) }
 }
 
 /// Whether some array is dealt over several groups.
-pub fn spreads(context: &Context<'_>, chip: &Chip) -> bool {
-    let spreadable = spreadable(context);
+pub fn spreads(context: &Context<'_>, chip: &Chip, spreadable: &SecondaryMap<NodeId, bool>) -> bool {
     let computed = |&node: &NodeId| !context.constant[node] && !context.is_pure_view(node);
     let mut nodes = context.graph.nodes.keys().filter(computed);
-    nodes.any(|node| is_spread(context, chip, &spreadable, node))
+    nodes.any(|node| is_spread(context, chip, spreadable, node))
 }
 
 /// Whether a tensor's 32-bit array is dealt over several groups.
@@ -90,9 +89,9 @@ fn least(rows: u32, chunks: u32, most: u32) -> u32 {
     (1..).find(|&count| words(count) <= most).unwrap_or(1)
 }
 
-/// Bases that only products of constant weights and pointwise passes write and read in 32 bits.
-pub fn spreadable(context: &Context<'_>) -> SecondaryMap<NodeId, bool> {
-    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(true);
+/// Bases that only products of constant weights and pointwise passes write and read in 32 bits; none unless `any`.
+pub fn spreadable(context: &Context<'_>, any: bool) -> SecondaryMap<NodeId, bool> {
+    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(any);
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
             continue;

@@ -49,16 +49,15 @@ use crate::graph::{ElementType, Graph, NodeId, Op, State, TensorType, eval, fold
 use builder::Builder;
 use cranelift_entity::SecondaryMap;
 
-/// The graph without constant subexpressions and with the channels of convolutions last. What is turned before it is rewritten has no transposes that
-/// rewriting could spread.
+/// The graph with the channels of convolutions last. What is turned before it is rewritten has no transposes that rewriting could spread.
 pub fn turn(graph: Graph) -> Graph {
-    channels::channels_last(fold::fold(graph))
+    channels::channels_last(graph)
 }
 
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, _chip: &isa::Chip) -> Result<Graph, Diagnostic> {
-    let graph = turn(graph);
+    let graph = turn(fold::fold(graph));
     check::refuse(&graph)?;
     let legal = prune::prune(&Pass::new(&graph).run());
     // What cannot be lowered is reported in the model's terms, before products multiply.

@@ -99,9 +99,17 @@ fn back_end(
     let legal = lower::legalize::legalize(rewritten.graph, options.precision, chip)?;
     watch("legal", &legal);
     let bound = bound::bound(&legal, chip);
-    let (legal, kernels) = lower::kernels(legal, chip, options.precision)?;
+    let mut lowered = lower::kernels(legal.clone(), chip, options.precision)?;
+    let schedule = match schedule::solve(&lowered.1, chip) {
+        // Of arrays that are dealt over groups, a pass may have to read and write one bank at once.
+        Err(problem) if problem.code == "schedule" => {
+            lowered = lower::laid_out(legal, chip, options.precision, false)?;
+            schedule::solve(&lowered.1, chip)?
+        }
+        schedule => schedule?,
+    };
+    let (legal, kernels) = lowered;
     watch("kernels", &kernels);
-    let schedule = schedule::solve(&kernels, chip)?;
     watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
     let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
     let summary = summary::summarize(&legal, &kernels, &schedule, &program, bound, chip)?;

@@ -68,7 +68,7 @@ pub fn arrays(
     context: &Context<'_>,
     groups: &Groups,
     chip: &Chip,
-    precision: Precision,
+    (precision, spread): (Precision, bool),
 ) -> Result<Arrays, Diagnostic> {
     // States by columns want a stripe for each lane of a superlane.
     let by_columns = context
@@ -77,8 +77,8 @@ pub fn arrays(
         .values()
         .any(|node| matches!(node.op, Op::Append { .. }) && node.inputs.len() == 4);
     let least = if by_columns { 2 * chip.lanes_per_superlane as u16 } else { spread::WEIGHTS };
-    let plan = Floorplan::new(chip, spread::room(context, chip, least))?;
-    let spreadable = spread::spreadable(context);
+    let spreadable = spread::spreadable(context, spread);
+    let plan = Floorplan::new(chip, spread::room(context, chip, least, &spreadable))?;
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
@@ -90,6 +90,7 @@ pub fn arrays(
         group_use: BTreeMap::new(),
         set_use: BTreeMap::new(),
         pairs,
+        spreads: spread::spreads(context, chip, &spreadable),
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
     for node in context.graph.nodes.keys() {
@@ -115,11 +116,12 @@ pub fn arrays(
             made.indices = Some(builder.indices(node, role.clone()));
         }
         if need.plain {
+            let spread = spread::is_spread(context, chip, &spreadable, node);
             let regions = |of: &[NodeId]| {
-                of.iter().flat_map(|&other| builder.regions_of(&forms, other)).collect::<Vec<_>>()
+                of.iter().flat_map(|&other| builder.regions_of(&forms, other, spread)).collect::<Vec<_>>()
             };
             let (apart, together) = (regions(&apart[node]), regions(&together[node]));
-            made.plain = Some(builder.plain(node, role, &apart, &together, spreadable[node]));
+            made.plain = Some(builder.plain(node, role, &apart, &together, spread));
         }
         forms[node] = made;
     }
@@ -355,6 +357,8 @@ struct Builder<'a, 'g> {
     group_use: BTreeMap<Region, u32>,
     set_use: BTreeMap<Region, u64>,
     pairs: spread::Pairs,
+    /// Whether some arrays are dealt over several groups.
+    spreads: bool,
 }
 
 impl Builder<'_, '_> {
@@ -375,9 +379,13 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn regions_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId) -> Vec<Region> {
+    /// Where a tensor lies; for what is itself dealt over groups, where it begins.
+    fn regions_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId, spread: bool) -> Vec<Region> {
         let ids = forms[node].plain.into_iter().chain(forms[node].indices.into_iter().flatten());
-        ids.map(|id| self.storages.arrays[id].region()).collect()
+        let most = if spread { 1 } else { usize::MAX };
+        ids.flat_map(|id| self.storages.arrays[id].regions().into_iter().take(most))
+            .map(|(region, _)| region)
+            .collect()
     }
 
     fn storage(&self, node: NodeId, element: Element, role: Role) -> Storage {
@@ -437,9 +445,15 @@ impl Builder<'_, '_> {
         together: &[Region],
         spread: bool,
     ) -> StorageId {
-        let mut storage = self.storage(node, self.word_type(node), role);
+        let mut storage = self.storage(node, self.word_type(node), role.clone());
         let groups = self.storages.plan.groups;
-        let all = (0..groups).flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
+        // Beside arrays that are dealt over the other groups, the last ones are for constants.
+        let own = match (self.spreads, &role) {
+            (false, _) => 0..groups,
+            (true, Role::Constant) => groups - 1..groups,
+            (true, _) => 0..groups - 1,
+        };
+        let all = own.flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
         let weight = |region: Region| {
             let clashes = |with: &[Region]| with.iter().filter(|&&other| other == region).count();
             (clashes(apart), clashes(together), self.group_use.get(&region).copied().unwrap_or(0), region)

@@ -49,11 +49,21 @@ use pad::Pads;
 
 /// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
 pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
+    laid_out(graph, chip, precision, true)
+}
+
+/// The same; without `spread` each 32-bit array lies in one piece.
+pub fn laid_out(
+    graph: Graph,
+    chip: &Chip,
+    precision: Precision,
+    spread: bool,
+) -> Result<(Graph, Kernels), Diagnostic> {
     let graph = materialize::materialize(graph)?;
     let context = Context::new(&graph)?;
     let groups = fuse::groups(&context, chip).map_err(bad_node)?;
     let users = fuse::users(&context);
-    let mut arrays = arrays::arrays(&context, &groups, chip, precision)?;
+    let mut arrays = arrays::arrays(&context, &groups, chip, (precision, spread))?;
     let mut pads = Pads::default();
     let mut maps = Maps::new(chip.lanes);
     let mut flows: Vec<Flow> = Vec::new();

@@ -24,7 +24,12 @@ pub fn is_product(op: &Op) -> bool {
 
 /// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays. At least so many slices of a hemisphere
 /// stay for weights.
-pub fn room(context: &Context<'_>, chip: &Chip, weights: u16) -> Room {
+pub fn room(
+    context: &Context<'_>,
+    chip: &Chip,
+    weights: u16,
+    spreadable: &SecondaryMap<NodeId, bool>,
+) -> Room {
     let (mut left, mut given, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || matches!(data.op, Op::Input(_)) {
@@ -62,9 +67,29 @@ pub fn room(context: &Context<'_>, chip: &Chip, weights: u16) -> Room {
     let planes = 2 * chip.mxm.planes_per_hemisphere as u16;
     let one = tallest(plain, 1).next_multiple_of(planes.max(1)).div_ceil(2);
     let groups = banks.div_ceil(2 * chip.mem.banks as u16).max(one);
+    // Constants that passes read all the time lie beside arrays that are spread, not among them.
+    let groups = groups.max(Room::LEAST.groups) + u16::from(spreads(context, chip, spreadable));
     let most = chip.mem.slices_per_hemisphere.saturating_sub(weights);
     let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
-    Room { pairs, groups: groups.min((most - 2 * pairs) / 4).max(Room::LEAST.groups) }
+    Room { pairs, groups: groups.min(most.saturating_sub(2 * pairs) / 4).max(Room::LEAST.groups) }
+}
+
+/// Whether some array is dealt over several groups.
+pub fn spreads(context: &Context<'_>, chip: &Chip, spreadable: &SecondaryMap<NodeId, bool>) -> bool {
+    let computed = |&node: &NodeId| !context.constant[node] && !context.is_pure_view(node);
+    let mut nodes = context.graph.nodes.keys().filter(computed);
+    nodes.any(|node| is_spread(context, chip, spreadable, node))
+}
+
+/// Whether a tensor's 32-bit array is dealt over several groups.
+pub fn is_spread(
+    context: &Context<'_>,
+    chip: &Chip,
+    spreadable: &SecondaryMap<NodeId, bool>,
+    node: NodeId,
+) -> bool {
+    let words = context.rows(node) * context.columns(node).div_ceil(chip.lanes);
+    spreadable[node] && words >= SPREAD as usize
 }
 
 /// The least number of regions that an array is dealt over so that it takes so many words at most in each. Chunks are cut only where they are
@@ -77,9 +102,9 @@ fn least(rows: u32, chunks: u32, most: u32) -> u32 {
     (1..).find(|&count| words(count) <= most).unwrap_or(1)
 }
 
-/// Bases that only products of constant weights and pointwise passes write and read in 32 bits.
-pub fn spreadable(context: &Context<'_>) -> SecondaryMap<NodeId, bool> {
-    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(true);
+/// Bases that only products of constant weights and pointwise passes write and read in 32 bits; none unless `any`.
+pub fn spreadable(context: &Context<'_>, any: bool) -> SecondaryMap<NodeId, bool> {
+    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(any);
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
             continue;
@@ -103,11 +128,9 @@ pub fn spreadable(context: &Context<'_>) -> SecondaryMap<NodeId, bool> {
 /// each writes groups of its own, or a multiple of that. In each it takes a bank at most, so that others can be read while it is written.
 pub fn spread_plain(storage: &mut Storage, plan: &Floorplan, chip: &Chip, first: Region) {
     let rows = storage.batches * storage.rows;
+    // The last groups are for constants.
     let groups: Vec<Region> =
-        (0..plan.groups).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n))).collect();
-    if rows * storage.chunks < SPREAD {
-        return storage.lie(first);
-    }
+        (0..plan.groups - 1).flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n))).collect();
     let at = groups.iter().position(|region| *region == first).unwrap_or(0);
     let planes = 2 * usize::from(chip.mxm.planes_per_hemisphere);
     let least = least(rows, storage.chunks, chip.mem.words_per_bank) as usize;

@@ -187,7 +187,7 @@ impl Memory {
                 let banks = start / bank..=(start + words.max(1) - 1) / bank;
                 let clash = apart.iter().any(|(other, used)| *other == region && banks.contains(used));
                 // What is tall would leave no bank apart for others.
-                let tall = straddles && words > bank / 8 && words <= bank;
+                let tall = straddles && words > bank / 2 && words <= bank;
                 let key = (clash, tall, block.from.max(wanted), straddles, other_bank, start);
                 if best.is_none_or(|(old, _)| key < old) {
                     best = Some((key, Block { start, words, from: block.from }));

@@ -251,7 +251,9 @@ fn apart(kernels: &Kernels) -> SecondaryMap<StorageId, Vec<StorageId>> {
     let regions: SecondaryMap<StorageId, Vec<Region>> = {
         let mut regions: SecondaryMap<StorageId, Vec<Region>> = SecondaryMap::new();
         for (id, array) in kernels.storages.arrays.iter() {
-            regions[id] = array.regions().into_iter().map(|(region, _)| region).collect();
+            let groups = matches!(array.region(), Region::Group(..));
+            let most = if groups { usize::MAX } else { 1 };
+            regions[id] = array.regions().into_iter().take(most).map(|(region, _)| region).collect();
         }
         regions
     };

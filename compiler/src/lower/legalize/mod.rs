@@ -54,16 +54,15 @@ use columns::{Columns, Lanes};
 use cranelift_entity::SecondaryMap;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The graph without constant subexpressions and with the channels of convolutions last. What is turned before it is rewritten has no transposes that
-/// rewriting could spread.
+/// The graph with the channels of convolutions last. What is turned before it is rewritten has no transposes that rewriting could spread.
 pub fn turn(graph: Graph) -> Graph {
-    channels::channels_last(fold::fold(graph))
+    channels::channels_last(graph)
 }
 
 /// The graph in legal form: same inputs, outputs and states by name, same values. Scalar inputs and outputs have shape [1]. The
 /// error lists every operation that has no legal form.
 pub fn legalize(graph: Graph, precision: Precision, chip: &isa::Chip) -> Result<Graph, Diagnostic> {
-    let graph = turn(graph);
+    let graph = turn(fold::fold(graph));
     check::refuse(&graph)?;
     let lanes = Lanes { all: chip.lanes, superlane: chip.lanes_per_superlane };
     // Parts of binary16 are made from rows.

@@ -56,7 +56,6 @@ fn windows_of_all_kinds() {
     ];
     for (at, shape) in shapes.iter().enumerate() {
         for element in [ElementType::I8, ElementType::F32] {
-            println!("shape {at}, {element}");
             let mut b = Builder::default();
             let [n, channels, height, width] = shape.x;
             let x = match element {

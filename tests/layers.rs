@@ -1,4 +1,5 @@
-//! Decoder layers: what the simulated machine computes, step after step over its caches, against the graph evaluator.
+//! Decoder layers: what the simulated machine computes, step after step over its caches, against the graph evaluator; and how long a step
+//! of a published model's layer takes.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use compiler::graph::{Graph, Op};
 use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile};
 use isa::Chip;
+use lpu_tests::{lpuc, lpuc_well};
 use models::{Config, decoder};
 use simulator::{Array, Engine, Machine};
 
@@ -102,4 +104,31 @@ fn sequences_of_a_batch_have_caches_of_their_own() {
 fn weights_of_eight_bits() {
     let error = error("lp30", (1, 40), Precision::Int8, &[0, 1, 2]);
     assert!(error < 2e-2, "{error}");
+}
+
+/// A report on one layer of Llama 3 8B with weights of eight bits.
+fn llama(chip: &str, context: &str) -> serde_json::Value {
+    let args = ["llama-3-8b/layer", "--precision", "int8", "--chip", chip, "--context", context, "--json"];
+    serde_json::from_str(&lpuc_well(&args)).expect("one JSON object")
+}
+
+#[test]
+fn a_layer_of_a_published_model_streams_its_weights_and_its_cache() {
+    for context in ["2048", "8192"] {
+        let report = llama("lp30", context);
+        assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+        // Both are said in the book; neither may become worse unseen.
+        let ratio = report["bound"]["ratio"].as_f64().expect("a number");
+        assert!((1.0..2.5).contains(&ratio), "context {context}: {ratio}");
+        let cache = report["sram"]["kv_bytes"].as_u64().expect("a number");
+        let elements = 2 * 8 * 128 * context.parse::<u64>().expect("a number");
+        assert!(cache >= 2 * elements, "context {context}: {cache} bytes");
+    }
+}
+
+#[test]
+fn a_layer_that_does_not_fit_says_by_how_much() {
+    let ran = lpuc(&["llama-3-8b/layer", "--precision", "int8", "--chip", "tsp-v1"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("error[does-not-fit]") && ran.err.contains("weights"), "{}", ran.err);
 }

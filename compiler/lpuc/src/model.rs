@@ -8,6 +8,7 @@ use bytes::Bytes;
 use compiler::graph::Graph;
 use compiler::graph::import::{Bindings, import};
 use compiler::onnx;
+use models::{Config, decoder};
 
 use crate::cli::Subject;
 use crate::failure::Failure;
@@ -32,8 +33,32 @@ pub(crate) struct Loaded {
     pub notes: Vec<String>,
 }
 
+/// Slots of a layer's caches, if nothing is said.
+const CONTEXT: usize = 256;
+
+/// One decoder layer of a published model, without weights: `NAME/layer`, where there is no such file.
+fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
+    let name = subject.model.to_str().and_then(|path| path.strip_suffix("/layer"));
+    let Some(config) = name.and_then(Config::preset).filter(|_| !subject.model.exists()) else {
+        return Ok(None);
+    };
+    let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
+    let graph = decoder::layer(&config, batch, context).map_err(Failure::input)?;
+    Ok(Some(Loaded {
+        interface: Interface::of(&graph, None),
+        batch: batch as u64,
+        context: Some(context as u64),
+        metadata: BTreeMap::new(),
+        notes: Vec::new(),
+        graph,
+    }))
+}
+
 /// Reads, decodes and imports the model of a subject.
 pub(crate) fn load(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Result<Loaded, Failure> {
+    if let Some(layer) = layer(subject)? {
+        return Ok(layer);
+    }
     let path = &subject.model;
     let bytes = files::map(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -70,15 +70,8 @@ pub fn arrays(
     chip: &Chip,
     (precision, spread): (Precision, bool),
 ) -> Result<Arrays, Diagnostic> {
-    // States by columns want a stripe for each lane of a superlane.
-    let by_columns = context
-        .graph
-        .nodes
-        .values()
-        .any(|node| matches!(node.op, Op::Append { .. }) && node.inputs.len() == 4);
-    let least = if by_columns { 2 * chip.lanes_per_superlane as u16 } else { spread::WEIGHTS };
     let spreadable = spread::spreadable(context, spread);
-    let plan = Floorplan::new(chip, spread::room(context, chip, least, &spreadable))?;
+    let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
@@ -514,7 +507,9 @@ impl Builder<'_, '_> {
         let mut storage = self.matrices(node, element, role.clone());
         storage.tile_rows = storage.rows.min(self.chip.mxm.rows.into()).max(1);
         let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
-        storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes);
+        // A plane's tile leaves the last stripe's streams to activations, where that costs no more than a cycle.
+        let alone = role != Role::Constant && storage.tile_rows > stripes;
+        storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes - u32::from(alone));
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();
         for index in 0..storage.batches * storage.tiles() {
             // What the host sees lies in two ranges of batches, one a hemisphere; all else in turns.

@@ -10,26 +10,20 @@ use super::alu::is_pointwise;
 use super::context::Context;
 use super::floorplan::{Floorplan, Room};
 use super::storage::{Region, Role, Storage};
-use crate::graph::{NodeId, Op};
+use crate::graph::{Node, NodeId, Op};
 
 /// Arrays of fewer vectors lie in one piece.
 const SPREAD: u32 = 512;
 /// Slices of a hemisphere that are left for weights in any case.
-pub const WEIGHTS: u16 = 8;
+const WEIGHTS: u16 = 8;
 
 /// Whether a node is a product, whatever the shape of its left operand.
 pub fn is_product(op: &Op) -> bool {
     matches!(op, Op::MatMul { .. } | Op::Conv { .. })
 }
 
-/// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays. At least so many slices of a hemisphere
-/// stay for weights.
-pub fn room(
-    context: &Context<'_>,
-    chip: &Chip,
-    weights: u16,
-    spreadable: &SecondaryMap<NodeId, bool>,
-) -> Room {
+/// The room that the tallest arrays need: left operands of two products, and three 32-bit arrays.
+pub fn room(context: &Context<'_>, chip: &Chip, spreadable: &SecondaryMap<NodeId, bool>) -> Room {
     let (mut left, mut given, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || matches!(data.op, Op::Input(_)) {
@@ -44,7 +38,9 @@ pub fn room(
             let stays = matches!(context.graph.nodes[base].op, Op::Input(_));
             if stays { &mut given } else { &mut left }.push(regions(base, chip.words_per_slice()));
         }
-        if !data.ty.element.is_narrow() {
+        // States stay as they are; what is appended to those by columns is turned on the way.
+        let stays = matches!(data.op, Op::Append { .. } | Op::Transpose { .. });
+        if !stays && !data.ty.element.is_narrow() {
             plain.push(regions(node, chip.mem.words_per_bank));
         }
     }
@@ -69,9 +65,16 @@ pub fn room(
     let groups = banks.div_ceil(2 * chip.mem.banks as u16).max(one);
     // Constants that passes read all the time lie beside arrays that are spread, not among them.
     let groups = groups.max(Room::LEAST.groups) + u16::from(spreads(context, chip, spreadable));
-    let most = chip.mem.slices_per_hemisphere.saturating_sub(weights);
+    let most = chip.mem.slices_per_hemisphere.saturating_sub(weights(context, chip));
     let pairs = pairs.min(most / 4).max(Room::LEAST.pairs);
     Room { pairs, groups: groups.min(most.saturating_sub(2 * pairs) / 4).max(Room::LEAST.groups) }
+}
+
+/// Slices of a hemisphere that stay for weights: states by columns want a stripe for each lane of a superlane.
+fn weights(context: &Context<'_>, chip: &Chip) -> u16 {
+    let by_columns = |node: &Node| matches!(node.op, Op::Append { .. }) && node.inputs.len() == 4;
+    let some = context.graph.nodes.values().any(by_columns);
+    if some { 2 * chip.lanes_per_superlane as u16 } else { WEIGHTS }
 }
 
 /// Whether some array is dealt over several groups.

@@ -61,6 +61,11 @@ pub fn pointwise(
     Ok(flows)
 }
 
+/// Vectors from which on a pass is cut in parts, which may begin before all of its operands are there.
+const LONG: usize = 24;
+/// Parts at most.
+const MOST_PARTS: usize = 4;
+
 /// Ranges of a pass in which each 32-bit array lies in one region: these are passes of their own, which may go side by side.
 pub fn pieces(
     arrays: &Arrays,
@@ -85,7 +90,11 @@ pub fn pieces(
             _ => pieces.push(at..at + 1),
         }
     }
-    pieces
+    let parts = |piece: Range<usize>| {
+        let length = piece.len().div_ceil(piece.len().div_ceil(LONG).min(MOST_PARTS));
+        piece.clone().step_by(length).map(move |from| from..(from + length).min(piece.end))
+    };
+    pieces.into_iter().flat_map(parts).collect()
 }
 
 /// A range of the vectors of each input.

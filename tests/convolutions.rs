@@ -54,7 +54,7 @@ fn windows_of_all_kinds() {
         // Windows of nothing but zeros.
         Shape { x: [1, 3, 2, 2], padding: [[4, 0], [0, 4]], ..PLAIN },
     ];
-    for (at, shape) in shapes.iter().enumerate() {
+    for shape in &shapes {
         for element in [ElementType::I8, ElementType::F32] {
             let mut b = Builder::default();
             let [n, channels, height, width] = shape.x;

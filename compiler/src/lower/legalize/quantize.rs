@@ -33,9 +33,8 @@ fn product(b: &mut Builder, left: NodeId, right: NodeId, element: ElementType) -
     let inverse = b.binary(BinaryOp::Mul, root, root);
     let limits = b.real(limit);
     let factor = b.binary(BinaryOp::Mul, inverse, limits);
-    let scaled = b.binary(BinaryOp::Mul, left, factor);
     let sums = if integer {
-        let parts = parts(b, scaled);
+        let parts = parts(b, left, factor);
         let sums = b.emit(Op::MatMul { transpose_b: true }, &[parts, weights]);
         let real = b.cast(ElementType::F32, sums);
         let high = part(b, real, 0);
@@ -44,6 +43,7 @@ fn product(b: &mut Builder, left: NodeId, right: NodeId, element: ElementType) -
         let shifted = b.binary(BinaryOp::Mul, high, shift);
         b.binary(BinaryOp::Add, shifted, low)
     } else {
+        let scaled = b.binary(BinaryOp::Mul, left, factor);
         let narrow = b.cast(element, scaled);
         b.emit(Op::MatMul { transpose_b: true }, &[narrow, weights])
     };
@@ -75,22 +75,23 @@ fn greatest(b: &mut Builder, x: NodeId) -> NodeId {
     b.binary(BinaryOp::Max, most, least)
 }
 
-/// [2, ..]: the high part of integers below 2^15, and the low one.
-fn parts(b: &mut Builder, x: NodeId) -> NodeId {
-    let part = b.real(1.0 / 256.0);
-    let shifted = b.binary(BinaryOp::Mul, x, part);
-    let high = b.unary(UnaryOp::Round, shifted);
-    // Row 0 is the high part, row 1 is what it leaves.
-    let mut pair = |of_high: f32, of_low: f32| {
+/// [2, ..]: the high part of x · factor, integers below 2^15, and the low one. Both come from x by the same operations with other factors,
+/// so that all of it is one pass through the VXM. Powers of two are exact, so the factors may be taken first.
+fn parts(b: &mut Builder, x: NodeId, factor: NodeId) -> NodeId {
+    let mut pair = |high: f32, low: f32| {
         let mut shape = vec![1; b.rank(x) + 1];
         shape[0] = 2;
-        let tensor = Tensor::f32(shape, [of_high, of_low]);
+        let tensor = Tensor::f32(shape, [high, low]);
         b.emit_typed(Op::Constant(tensor.to_constant()), &[], tensor.ty())
     };
-    let (of_high, of_x) = (pair(1.0, -256.0), pair(0.0, 1.0));
-    let a = b.binary(BinaryOp::Mul, high, of_high);
-    let c = b.binary(BinaryOp::Mul, x, of_x);
-    let both = b.binary(BinaryOp::Add, a, c);
+    let (share, whole, of_high) = (pair(1.0 / 256.0, 1.0 / 256.0), pair(0.0, 1.0), pair(1.0, -256.0));
+    let (share, whole) = (b.binary(BinaryOp::Mul, factor, share), b.binary(BinaryOp::Mul, factor, whole));
+    let shifted = b.binary(BinaryOp::Mul, x, share);
+    let high = b.unary(UnaryOp::Round, shifted);
+    // The high part, or what it leaves.
+    let taken = b.binary(BinaryOp::Mul, high, of_high);
+    let scaled = b.binary(BinaryOp::Mul, x, whole);
+    let both = b.binary(BinaryOp::Add, taken, scaled);
     b.cast(ElementType::I8, both)
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 /// What is compiled and for which chip.
 #[derive(Args, Debug)]
 pub(crate) struct Subject {
-    /// The model, an ONNX file. (A model whose file is named like a subcommand: `./asm`.)
+    /// The model: an ONNX file, or NAME/layer, one layer of a published model. (A file that is named like a subcommand: `./asm`.)
     #[arg(value_name = "MODEL", required = true)]
     pub model: PathBuf,
     /// Chip: a preset (see `lpuc chips`) or a description file ending in .toml.

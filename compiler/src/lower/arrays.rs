@@ -11,6 +11,7 @@ use super::context::{Context, is_f16};
 use super::conv;
 use super::floorplan::Floorplan;
 use super::fuse::{Groups, program, users};
+use super::legalize::appends_columns;
 use super::spread;
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
@@ -278,7 +279,7 @@ fn needs(
 fn appended(context: &Context<'_>, axis: usize, node: NodeId, needs: &mut SecondaryMap<NodeId, Needs>) {
     let data = &context.graph.nodes[node];
     let base = |at: usize| context.base(data.inputs[at]);
-    if axis + 1 < data.ty.shape.len() {
+    if !appends_columns(data) {
         needs[base(1)].plain = true;
         needs[base(2)].plain = true;
         return;

@@ -5,7 +5,8 @@ use isa::Chip;
 
 use super::alu::{AluProgram, Value, is_pointwise, operand_type};
 use super::context::Context;
-use crate::graph::{NodeId, Op};
+use super::legalize::appends_columns;
+use crate::graph::NodeId;
 
 /// Arrays that a group may read and write: fewer than there are groups of slices on any chip that this compiler takes.
 const MOST_ARRAYS: usize = 5;
@@ -94,7 +95,7 @@ pub fn users(context: &Context<'_>) -> SecondaryMap<NodeId, Vec<Option<NodeId>>>
         }
         for (at, &input) in data.inputs.iter().enumerate() {
             // The machine takes the index in place of the position.
-            let unused = at == 2 && matches!(data.op, Op::Append { .. }) && data.inputs.len() == 4;
+            let unused = at == 2 && appends_columns(data);
             if let Some(producer) = context.producer(input).filter(|_| !unused) {
                 users[producer].push(Some(node));
             }

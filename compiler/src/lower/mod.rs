@@ -107,7 +107,7 @@ fn lower(
         Op::Conv { .. } => conv::convolution(context, arrays, chip, node),
         Op::Reduce { .. } => reduce::reduce(context, arrays, chip, maps, node, pads),
         Op::Gather { .. } => gather::gather(context, arrays, chip, node),
-        Op::Append { axis } if axis + 1 == context.graph.shape(node).len() => {
+        Op::Append { .. } if legalize::appends_columns(&context.graph.nodes[node]) => {
             append_columns::append(context, arrays, chip, maps, node)
         }
         Op::Append { .. } => append::append(context, arrays, chip, node),

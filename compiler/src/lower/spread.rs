@@ -9,8 +9,9 @@ use isa::{Chip, Hemisphere};
 use super::alu::is_pointwise;
 use super::context::Context;
 use super::floorplan::{Floorplan, Room};
+use super::legalize::appends_columns;
 use super::storage::{Region, Role, Storage};
-use crate::graph::{Node, NodeId, Op};
+use crate::graph::{NodeId, Op};
 
 /// Arrays of fewer vectors lie in one piece.
 const SPREAD: u32 = 512;
@@ -72,8 +73,7 @@ pub fn room(context: &Context<'_>, chip: &Chip, spreadable: &SecondaryMap<NodeId
 
 /// Slices of a hemisphere that stay for weights: states by columns want a stripe for each lane of a superlane.
 fn weights(context: &Context<'_>, chip: &Chip) -> u16 {
-    let by_columns = |node: &Node| matches!(node.op, Op::Append { .. }) && node.inputs.len() == 4;
-    let some = context.graph.nodes.values().any(by_columns);
+    let some = context.graph.nodes.values().any(appends_columns);
     if some { 2 * chip.lanes_per_superlane as u16 } else { WEIGHTS }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a graph is in legal form; the list of what is not is the compiler's answer to an unsupported model.
 
-use super::columns::RECENT;
+use super::columns::{RECENT, appends_columns};
 use super::view::last;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{BinaryOp, ElementType, Graph, Node, NodeId, Op, ReduceOp, TensorType, UnaryOp, eval};
@@ -78,8 +78,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             if input(2).ty.shape != [1] {
                 return plain("the position must be one element");
             }
-            let by_columns = *axis + 1 == shape.len() && node.inputs.len() == 4;
-            (*axis + 2 != shape.len() && !by_columns)
+            (*axis + 2 != shape.len() && !appends_columns(node))
                 .then(|| "a state must grow along its second to last axis".to_owned())
         }
         Op::MatMul { transpose_b } => {

@@ -10,7 +10,7 @@ use isa::Chip;
 
 use super::builder::Builder;
 use super::view;
-use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, State, TensorType, UnaryOp};
+use crate::graph::{BinaryOp, ElementType, Graph, Node, NodeId, Op, State, TensorType, UnaryOp};
 use crate::lower::floorplan::{Floorplan, Room};
 
 /// What the name of a state kept by columns ends in.
@@ -20,6 +20,11 @@ pub const RECENT: &str = ".recent";
 
 /// Stands in an index for rows that are not there; no sum with a position makes it an address.
 const NOWHERE: i32 = i32::MIN / 2;
+
+/// Whether a node of the legal graph appends to a state by columns.
+pub fn appends_columns(node: &Node) -> bool {
+    matches!(node.op, Op::Append { axis } if axis + 1 == node.ty.shape.len()) && node.inputs.len() == 4
+}
 
 /// The sizes that matter of a chip.
 #[derive(Clone, Copy)]

@@ -44,7 +44,7 @@ mod special;
 mod view;
 
 pub use check::check;
-pub use columns::{COLUMNS, RECENT};
+pub use columns::{COLUMNS, RECENT, appends_columns};
 
 use crate::Precision;
 use crate::diagnostic::Diagnostic;

@@ -95,13 +95,11 @@ pub fn arrays(
             let element = builder.operand_type(node);
             made.tiles = Some(builder.tiles((node, need.taps), element, role.clone(), &pace));
         }
-        if let Some(in_pack) = need.columns {
-            made.striped = Some(builder.columns(node, role.clone(), in_pack));
-        } else if need.striped {
-            made.striped = Some(builder.striped(node, Element::F16, role.clone()));
+        if need.striped || need.columns.is_some() {
+            made.striped = Some(builder.striped(node, Element::F16, role.clone(), need.columns));
         }
         if need.table {
-            made.table = Some(builder.striped(node, Element::F32, role.clone()));
+            made.table = Some(builder.striped(node, Element::F32, role.clone(), None));
         }
         if need.halves {
             made.halves = Some(builder.halves(node, role.clone(), need.frame));
@@ -504,19 +502,27 @@ impl Builder<'_, '_> {
         self.storages.arrays.push(storage)
     }
 
-    fn striped(&mut self, node: NodeId, element: Element, role: Role) -> StorageId {
+    /// Rows dealt evenly to stripes, in tiles of a plane. Of a state by columns, some matrices of which share a pack, tiles are as many rows as a
+    /// superlane has lanes, each in a stripe of its own, so that the vectors of one SXM instruction lie in different slices.
+    fn striped(&mut self, node: NodeId, element: Element, role: Role, columns: Option<usize>) -> StorageId {
         let mut storage = self.matrices(node, element, role.clone());
-        storage.tile_rows = storage.rows.min(self.chip.mxm.rows.into()).max(1);
+        let plane = storage.rows.min(self.chip.mxm.rows.into()).max(1);
+        storage.tile_rows = columns.map_or(plane, |_| self.chip.lanes_per_superlane as u32);
+        let in_pack = columns.unwrap_or(1) as u32;
         let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
         // A plane's tile leaves the last stripe's streams to activations, where that costs no more than a cycle.
         let alone = role != Role::Constant && storage.tile_rows > stripes;
         storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes - u32::from(alone));
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();
         for index in 0..storage.batches * storage.tiles() {
-            // What the host sees lies in two ranges of batches, one a hemisphere; all else in turns.
+            // What the host sees lies in two ranges of packs, one a hemisphere; all else in turns.
             let (batch, tile) = (index / storage.tiles(), index % storage.tiles());
             let hemisphere = match &role {
-                Role::State(..) | Role::Input(_) if batch < storage.batches.div_ceil(2) => Hemisphere::East,
+                Role::State(..) | Role::Input(_)
+                    if batch / in_pack < (storage.batches / in_pack).div_ceil(2) =>
+                {
+                    Hemisphere::East
+                }
                 Role::State(..) | Role::Input(_) => Hemisphere::West,
                 _ => self.emptier(&next),
             };
@@ -542,36 +548,6 @@ impl Builder<'_, '_> {
             storage.units.push(unit);
             *word += unit.words();
             *self.set_use.entry(region).or_default() += u64::from(unit.words());
-        }
-        self.storages.arrays.push(storage)
-    }
-
-    /// A state by columns: row n of a matrix in stripe n modulo the lanes of a superlane, so that one SXM instruction's vectors lie in different
-    /// slices; packs in two ranges, one a hemisphere.
-    fn columns(&mut self, node: NodeId, role: Role, in_pack: usize) -> StorageId {
-        let mut storage = self.matrices(node, Element::F16, role);
-        storage.tile_rows = self.chip.lanes_per_superlane as u32;
-        storage.rows_per_stripe = 1;
-        let packs = storage.batches / in_pack as u32;
-        let sets = Hemisphere::BOTH.map(|hemisphere| self.emptiest_set(hemisphere, None));
-        let mut words = [0; 2];
-        for index in 0..storage.batches * storage.tiles() {
-            let (batch, tile) = (index / storage.tiles(), index % storage.tiles());
-            let half = usize::from(batch / in_pack as u32 >= packs.div_ceil(2));
-            let unit = Unit {
-                region: sets[half],
-                word: words[half],
-                row: batch * storage.rows + tile * storage.tile_rows,
-                rows: storage.tile_rows,
-                chunk: 0,
-                chunks: storage.chunks,
-                per_stripe: 1,
-            };
-            words[half] += unit.words();
-            storage.units.push(unit);
-        }
-        for (region, words) in storage.regions() {
-            *self.set_use.entry(region).or_default() += u64::from(words);
         }
         self.storages.arrays.push(storage)
     }

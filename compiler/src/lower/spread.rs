@@ -50,7 +50,7 @@ pub fn room(context: &Context<'_>, chip: &Chip, spreadable: &SecondaryMap<NodeId
         list.dedup();
         list.iter().rev().take(count).map(|(regions, _)| *regions).sum::<u32>() as u16
     };
-    // What the host gives stays where it is. Arrays that are not tall share pairs.
+    // What the host gives stays where it is. Arrays that are not tall share pairs, and half of one is to spare in any case.
     given.sort_unstable();
     given.dedup();
     let (tall, short): (Vec<_>, Vec<_>) = given.into_iter().partition(|(regions, _)| *regions > 1);

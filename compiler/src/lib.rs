@@ -15,7 +15,10 @@ use std::collections::BTreeMap;
 use cranelift_entity::SecondaryMap;
 use diagnostic::Diagnostic;
 use graph::Graph;
+use lower::flow::Kernels;
+use lower::spread::Most;
 use rewrite::{RewriteOptions, Rewritten};
+use schedule::Schedule;
 use summary::Summary;
 
 /// How products are computed.
@@ -53,9 +56,10 @@ pub struct Compiled {
     pub rules: BTreeMap<String, Vec<&'static str>>,
 }
 
-/// Groups of rewrite rules to do without, in turn, where a model does not fit: per-head weights leave lanes empty, and scales that are
-/// folded into weights make copies of those that have another user.
-const SPARED: [&[&str]; 3] = [&[], &["merge"], &["merge", "scale"]];
+/// Groups of rewrite rules to do without, in turn, where a model does not fit: per-head weights leave lanes empty; moves of lanes and scales
+/// that are folded into weights make copies of those that have another user.
+const SPARED: [&[&str]; 5] =
+    [&[], &["merge"], &["merge", "lanes"], &["merge", "scale"], &["merge", "lanes", "scale"]];
 
 /// The whole way: graph in, program out. `watch` sees every intermediate form (its name, and how to print it).
 ///
@@ -99,20 +103,28 @@ fn back_end(
     let legal = lower::legalize::legalize(rewritten.graph, options.precision, chip)?;
     watch("legal", &legal);
     let bound = bound::bound(&legal, chip);
-    let mut lowered = lower::kernels(legal.clone(), chip, options.precision)?;
-    let schedule = match schedule::solve(&lowered.1, chip) {
-        // Of arrays that are dealt over groups, a pass may have to read and write one bank at once.
-        Err(problem) if problem.code == "schedule" => {
-            lowered = lower::laid_out(legal, chip, options.precision, false)?;
-            schedule::solve(&lowered.1, chip)?
-        }
-        schedule => schedule?,
-    };
-    let (legal, kernels) = lowered;
+    let (legal, kernels, schedule) = scheduled(legal, chip, options.precision)?;
     watch("kernels", &kernels);
     watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
     let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
     let summary = summary::summarize(&legal, &kernels, &schedule, &program, bound, chip)?;
     let predicted = isa::report::predict(chip, &program);
     Ok(Compiled { program, predicted, summary, rules })
+}
+
+/// Kernels and their schedule, with the widest layout that has one.
+fn scheduled(
+    legal: Graph,
+    chip: &isa::Chip,
+    precision: Precision,
+) -> Result<(Graph, Kernels, Schedule), Diagnostic> {
+    let [widest, narrower @ ..] = Most::ALL;
+    let solve = |most: Most| {
+        let (graph, kernels) = lower::laid_out(legal.clone(), chip, precision, most)?;
+        schedule::solve(&kernels, chip).map(|schedule| (graph, kernels, schedule))
+    };
+    narrower.into_iter().fold(solve(widest), |found, most| match found {
+        Err(problem) if problem.code == "schedule" => solve(most),
+        found => found,
+    })
 }

@@ -54,14 +54,14 @@ fn parts(
     let scattered = array.batches == 1
         && array.tile_rows == array.rows
         && (array.units.len() > 1 || array.frame.is_some());
-    let place = |region: Region, word: u32, (batches, rows): (u32, u32), columns: usize| {
+    let place = |region: Region, (first, word): (u32, u32), (batches, rows): (u32, u32), columns: usize| {
         let base = schedule.bases.base(id, region);
         let base = base.ok_or_else(|| Diagnostic::new(Kind::Bug, "emit", format!("{id} has no address")))?;
         let (tile_rows, rows_per_stripe) =
             if scattered { (rows, rows) } else { (array.tile_rows, array.rows_per_stripe) };
         let stripe = |stripe: u32| -> Vec<(Hemisphere, u16)> {
             (0..width)
-                .map(|byte| (region.hemisphere(), plan.slice(region, stripe, width, byte) + copy))
+                .map(|byte| (region.hemisphere(), plan.slice(region, first + stripe, width, byte) + copy))
                 .collect()
         };
         Ok(Placement {
@@ -77,14 +77,18 @@ fn parts(
     };
     if scattered {
         let pieces = pieces(array, lanes).into_iter();
-        return pieces.map(|(at, rows, columns)| place(at.region, at.word, (1, rows), columns)).collect();
+        return pieces
+            .map(|(at, rows, columns)| place(at.region, (at.stripe, at.word), (1, rows), columns))
+            .collect();
     }
-    let mut runs: Vec<(Region, u32, u32)> = Vec::new();
+    let mut runs: Vec<(Region, (u32, u32), u32)> = Vec::new();
     for batch in 0..array.batches {
         let unit = array.units[(batch * array.tiles()) as usize];
         match runs.last_mut() {
-            Some((last, _, batches)) if *last == unit.region => *batches += 1,
-            _ => runs.push((unit.region, unit.word, 1)),
+            Some((last, (stripe, _), batches)) if (*last, *stripe) == (unit.region, unit.stripe) => {
+                *batches += 1
+            }
+            _ => runs.push((unit.region, (unit.stripe, unit.word), 1)),
         }
     }
     let whole = |(region, word, batches)| place(region, word, (batches, array.rows), array.columns);

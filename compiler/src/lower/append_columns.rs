@@ -9,12 +9,13 @@ use std::ops::Range;
 use isa::Chip;
 use isa::place::{Hemisphere, Queue, Slice};
 
-use super::arrays::{Arrays, bad_node};
+use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
 use super::floorplan::position;
 use super::flow::{Access, Act, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
+use super::needs::bad_node;
 use super::pass::emit;
 use super::storage::{Role, Storage, StorageId, Unit};
 use crate::diagnostic::Diagnostic;
@@ -107,7 +108,7 @@ impl Columns<'_> {
     }
 
     fn slice(&self, unit: &Unit, row: u32, byte: usize) -> u16 {
-        self.arrays.storages.plan.slice(unit.region, row, BYTES, byte)
+        self.arrays.storages.plan.slice(unit.region, unit.stripe + row, BYTES, byte)
     }
 
     /// The way from the innermost slice of a unit to the SXM.

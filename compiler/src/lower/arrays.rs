@@ -6,18 +6,16 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use isa::place::Hemisphere;
 use isa::{Chip, Element};
 
-use super::alu::is_pointwise;
-use super::context::{Context, is_f16};
-use super::conv;
+use super::context::Context;
 use super::floorplan::Floorplan;
-use super::fuse::{Groups, program, users};
-use super::legalize::appends_columns;
+use super::fuse::Groups;
+use super::needs::{masks, needs, read_and_written, read_together};
 use super::spread;
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
-use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::{ElementType, NodeId, Op, ReduceOp};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{ElementType, NodeId, Op};
 
 /// The forms of one tensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,21 +45,15 @@ pub struct Arrays {
     pub storages: Storages,
 }
 
-/// What the consumers of a base ask for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Needs {
-    plain: bool,
-    halves: bool,
-    striped: bool,
-    /// A state by columns: matrices that share a pack.
-    columns: Option<usize>,
-    tiles: Option<Pace>,
-    /// Places of the window whose weights these are.
-    taps: Option<u32>,
-    /// Zeros around the images that a left operand is.
-    frame: Option<Frame>,
-    indices: bool,
-    table: bool,
+/// How many regions a 32-bit array lies in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// One.
+    No,
+    /// One of each hemisphere, by rows.
+    Hemispheres,
+    /// As many as planes can write at once.
+    Groups,
 }
 
 /// Decides the forms and places of all tensors.
@@ -69,14 +61,15 @@ pub fn arrays(
     context: &Context<'_>,
     groups: &Groups,
     chip: &Chip,
-    (precision, spread): (Precision, bool),
+    (precision, most): (Precision, spread::Most),
 ) -> Result<Arrays, Diagnostic> {
-    let spreadable = spread::spreadable(context, spread);
+    let spreadable = spread::spreadable(context, most);
     let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
     let needs = needs(context, groups, (chip, &plan), precision)?;
     let together = read_together(context, groups)?;
     let apart = read_and_written(context, groups)?;
     let pairs = spread::Pairs::new(&plan);
+    let halved = spread::halved(context, chip, most);
     let mut builder = Builder {
         context,
         chip,
@@ -108,9 +101,14 @@ pub fn arrays(
             made.indices = Some(builder.indices(node, role.clone()));
         }
         if need.plain {
-            let spread = spread::is_spread(context, chip, &spreadable, node);
+            let spread = match spread::is_spread(context, chip, &spreadable, node) {
+                true => Spread::Groups,
+                false if halved[node] => Spread::Hemispheres,
+                false => Spread::No,
+            };
+            let whole = spread == Spread::Groups;
             let regions = |of: &[NodeId]| {
-                of.iter().flat_map(|&other| builder.regions_of(&forms, other, spread)).collect::<Vec<_>>()
+                of.iter().flat_map(|&other| builder.regions_of(&forms, other, whole)).collect::<Vec<_>>()
             };
             let (apart, together) = (regions(&apart[node]), regions(&together[node]));
             made.plain = Some(builder.plain(node, role, &apart, &together, spread));
@@ -147,199 +145,6 @@ impl Arrays {
             units: Storage::whole(Region::Group(Hemisphere::West, number), 2, 1),
         })
     }
-}
-
-/// Every partly filled last chunk that some kernel may have to mask.
-fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
-    let mut masks = std::collections::BTreeSet::new();
-    for (node, data) in context.graph.nodes.iter() {
-        if context.constant[node] {
-            continue;
-        }
-        let lanes = match &data.op {
-            Op::Reduce { .. } => context.columns(data.inputs[0]),
-            _ => context.columns(node),
-        } % chip.lanes;
-        if lanes == 0 {
-            continue;
-        }
-        match &data.op {
-            Op::Reduce { op: ReduceOp::Max, .. } => {
-                masks.insert((lanes, MaskKind::NegativeInfinity));
-            }
-            Op::Reduce { .. } => {
-                masks.insert((lanes, MaskKind::Zero));
-            }
-            op if is_pointwise(op) => {
-                masks.insert((lanes, MaskKind::Zero));
-            }
-            _ => {}
-        }
-    }
-    masks.into_iter().collect()
-}
-
-/// How many activations meet each tile of a product's weights.
-fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> Pace {
-    let weights = context.graph.nodes[node].inputs[1];
-    let batches = match context.graph.nodes[node].op {
-        Op::Conv { .. } => 1,
-        _ => {
-            let shape = context.graph.shape(weights);
-            context.rows(weights) / shape.iter().rev().nth(1).copied().unwrap_or(1).max(1)
-        }
-    };
-    let all = (context.rows(node) / batches.max(1)).max(1) as u32;
-    let vectors = all.min(chip.mxm.accumulators.into());
-    let narrow = context.graph.nodes[weights].ty.element.is_narrow();
-    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 } }
-}
-
-fn needs(
-    context: &Context<'_>,
-    groups: &Groups,
-    (chip, plan): (&Chip, &Floorplan),
-    precision: Precision,
-) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
-    let mut needs: SecondaryMap<NodeId, Needs> = SecondaryMap::new();
-    for (node, data) in context.graph.nodes.iter() {
-        if context.constant[node] || context.is_pure_view(node) {
-            continue;
-        }
-        let base = |at: usize| context.base(data.inputs[at]);
-        match &data.op {
-            Op::MatMul { .. } | Op::Conv { .. } => {
-                needs[base(0)].halves = true;
-                if let Some(frame) = conv::frame(context, node) {
-                    let whole = match needs[base(0)].frame {
-                        Some(other) => frame.with(&other),
-                        None => Some(frame),
-                    };
-                    let what = format!("{node} ({}): its images have two sizes", data.origin);
-                    needs[base(0)].frame = Some(whole.ok_or_else(|| bad_node(what))?);
-                }
-                let weights = base(1);
-                if context.constant[weights] {
-                    needs[weights].taps = conv::places(context, node);
-                    needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, plan, node)));
-                } else {
-                    needs[weights].striped = true;
-                }
-            }
-            Op::Gather { .. } => {
-                let table = base(0);
-                if precision == Precision::Fp32 && !is_f16(context.graph, table) {
-                    needs[table].table = true;
-                } else {
-                    needs[table].striped = true;
-                }
-                needs[base(1)].indices = true;
-            }
-            Op::Append { axis } => appended(context, *axis, node, &mut needs),
-            // The recent rows of a state by columns, which the append to it turns.
-            Op::Transpose { .. } => {}
-            op if is_pointwise(op) => {}
-            _ => {
-                for at in 0..data.inputs.len() {
-                    needs[base(at)].plain = true;
-                }
-            }
-        }
-        let computed =
-            matches!(data.op, Op::MatMul { .. } | Op::Conv { .. } | Op::Reduce { .. } | Op::Gather { .. })
-                || super::moves::is_move(context, node);
-        if computed {
-            needs[node].plain = true;
-        }
-    }
-    let users = users(context);
-    for group in &groups.groups {
-        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
-        for input in program.inputs {
-            needs[context.base(input.node)].plain = true;
-        }
-    }
-    for (_, node) in &context.graph.outputs {
-        needs[context.base(*node)].plain = true;
-    }
-    // Elements of eight bits are for the planes only.
-    for (node, data) in context.graph.nodes.iter() {
-        needs[node].plain &= !data.ty.element.is_narrow();
-    }
-    for state in &context.graph.states {
-        let needs = &mut needs[state.input];
-        needs.plain |= !needs.striped && needs.columns.is_none();
-    }
-    Ok(needs)
-}
-
-/// What an Append along an axis asks for.
-fn appended(context: &Context<'_>, axis: usize, node: NodeId, needs: &mut SecondaryMap<NodeId, Needs>) {
-    let data = &context.graph.nodes[node];
-    let base = |at: usize| context.base(data.inputs[at]);
-    if !appends_columns(data) {
-        needs[base(1)].plain = true;
-        needs[base(2)].plain = true;
-        return;
-    }
-    let (turned, matrices) = (base(1), context.rows(node) / data.ty.shape[axis - 1]);
-    needs[base(0)].columns = Some(matrices / context.graph.shape(turned)[0]);
-    needs[context.base(context.graph.nodes[turned].inputs[0])].striped = true;
-    needs[base(3)].indices = true;
-}
-
-pub(super) fn bad_node(problem: String) -> Diagnostic {
-    Diagnostic::new(Kind::Unsupported, "cannot-lower", problem)
-}
-
-/// For each base, the bases that some kernel reads in the same pass.
-fn read_together(
-    context: &Context<'_>,
-    groups: &Groups,
-) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
-    let users = users(context);
-    let mut together: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
-    for group in &groups.groups {
-        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
-        let bases: Vec<NodeId> = program.inputs.iter().map(|input| context.base(input.node)).collect();
-        for &one in &bases {
-            for &other in &bases {
-                if one != other && !together[one].contains(&other) {
-                    together[one].push(other);
-                }
-            }
-        }
-    }
-    Ok(together)
-}
-
-/// For each base, the bases that a kernel reads while it writes it, or writes while it reads it.
-fn read_and_written(
-    context: &Context<'_>,
-    groups: &Groups,
-) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
-    let users = users(context);
-    let mut apart: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
-    let mut note = |written: NodeId, read: NodeId| {
-        if written != read {
-            apart[written].push(read);
-            apart[read].push(written);
-        }
-    };
-    for group in &groups.groups {
-        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
-        for (at, (result, _)) in program.results.iter().enumerate() {
-            program.results[..at].iter().for_each(|(other, _)| note(*result, *other));
-            program.inputs.iter().for_each(|input| note(*result, context.base(input.node)));
-        }
-    }
-    for (node, data) in context.graph.nodes.iter() {
-        if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
-            continue;
-        }
-        data.inputs.iter().for_each(|&input| note(context.base(node), context.base(input)));
-    }
-    Ok(apart)
 }
 
 struct Builder<'a, 'g> {
@@ -435,7 +240,7 @@ impl Builder<'_, '_> {
         role: Role,
         apart: &[Region],
         together: &[Region],
-        spread: bool,
+        spread: Spread,
     ) -> StorageId {
         let mut storage = self.storage(node, self.word_type(node), role.clone());
         let groups = self.storages.plan.groups;
@@ -445,16 +250,25 @@ impl Builder<'_, '_> {
             (true, Role::Constant) => groups - 1..groups,
             (true, _) => 0..groups - 1,
         };
-        let all = own.flat_map(|n| Hemisphere::BOTH.map(|h| Region::Group(h, n)));
+        let of = |halves: &'static [Hemisphere]| {
+            own.clone().flat_map(move |n| halves.iter().map(move |&h| Region::Group(h, n)))
+        };
         let weight = |region: Region| {
             let clashes = |with: &[Region]| with.iter().filter(|&&other| other == region).count();
             (clashes(apart), clashes(together), self.group_use.get(&region).copied().unwrap_or(0), region)
         };
-        let region = all.min_by_key(|&region| weight(region)).expect("a floor plan has groups");
-        *self.group_use.entry(region).or_default() += 1;
+        let best = |halves| of(halves).min_by_key(|&region| weight(region)).expect("a floor plan has groups");
+        let regions = match spread {
+            Spread::Hemispheres => vec![best(&[Hemisphere::East]), best(&[Hemisphere::West])],
+            _ => vec![best(&Hemisphere::BOTH)],
+        };
+        for &region in &regions {
+            *self.group_use.entry(region).or_default() += 1;
+        }
         match spread {
-            true => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, region),
-            false => storage.lie(region),
+            Spread::Groups => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, regions[0]),
+            Spread::Hemispheres => storage.band(&regions),
+            Spread::No => storage.lie(regions[0]),
         }
         self.storages.arrays.push(storage)
     }
@@ -513,6 +327,9 @@ impl Builder<'_, '_> {
         // A plane's tile leaves the last stripe's streams to activations, where that costs no more than a cycle.
         let alone = role != Role::Constant && storage.tile_rows > stripes;
         storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes - u32::from(alone));
+        // What has few rows a tile lies in bands of the stripes: the first packs of a hemisphere in the first, at the same words as others.
+        let packs = storage.batches / in_pack;
+        let bands = columns.map_or(1, |_| (stripes / storage.tile_rows).clamp(1, packs.div_ceil(2)));
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();
         for index in 0..storage.batches * storage.tiles() {
             // What the host sees lies in two ranges of packs, one a hemisphere; all else in turns.
@@ -536,8 +353,15 @@ impl Builder<'_, '_> {
             );
             let row = tile * storage.tile_rows;
             let word = next.entry(region).or_default();
+            let (pack, half) = (batch / in_pack, packs.div_ceil(2));
+            let in_band = half.div_ceil(bands);
+            let band = pack % half / in_band;
+            if bands > 1 && batch % in_pack == 0 && tile == 0 && pack % half % in_band == 0 {
+                *word = 0;
+            }
             let unit = Unit {
                 region,
+                stripe: band * storage.tile_rows,
                 word: *word,
                 row: batch * storage.rows + row,
                 rows: storage.tile_rows.min(storage.rows - row),

@@ -5,10 +5,11 @@
 
 use isa::{Chip, Hemisphere};
 
-use super::arrays::{Arrays, bad_node};
+use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
 use super::flow::{Act, AluOperand, Flow, FlowQueue, StreamRef};
+use super::needs::bad_node;
 use super::pass::{Pass, emit};
 use super::storage::{Frame, StorageId};
 use super::tiled::{Sharing, Tiled};

@@ -254,18 +254,22 @@ impl Belt<'_> {
             for byte in 0..bytes {
                 let slice = plan.slice(region, stripe, bytes, byte);
                 let start = -(mxm - 1 - i64::from(slice)) - read;
-                let items = arrivals().flat_map(|(load, unit, window)| {
-                    let count = unit.rows.saturating_sub(stripe * unit.per_stripe).min(unit.per_stripe);
-                    let word = unit.block(window.chunk);
-                    (0..count).map(move |row| Item::once(start + load + i64::from(row), word + row))
-                });
-                let to = StreamRef(stream, (stripe as usize * bytes + byte) as u16);
-                emit(
-                    flow,
-                    FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)),
-                    items.collect(),
-                    |word, _| Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to),
-                );
+                // By the row's place among those that are loaded at once: it comes on a stream of that number.
+                let mut items: BTreeMap<u32, Vec<Item>> = BTreeMap::new();
+                for (load, unit, window) in arrivals().filter(|(_, unit, _)| unit.stripe <= stripe) {
+                    let place = stripe - unit.stripe;
+                    let count = unit.rows.saturating_sub(place * unit.per_stripe).min(unit.per_stripe);
+                    let (cycle, word) = (start + load, unit.block(window.chunk));
+                    let rows = (0..count).map(|row| Item::once(cycle + i64::from(row), word + row));
+                    items.entry(place).or_default().extend(rows);
+                }
+                let queue = FlowQueue::Fixed(Queue::MemRead(hemisphere, slice));
+                for (place, items) in items.into_iter().filter(|(_, items)| !items.is_empty()) {
+                    let to = StreamRef(stream, (place as usize * bytes + byte) as u16);
+                    emit(flow, queue, items, |word, _| {
+                        Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to)
+                    });
+                }
             }
         }
         let array = self.storage(self.weights);

@@ -6,11 +6,12 @@ use isa::Chip;
 use isa::instruction::VxmOp;
 use isa::place::{Hemisphere, Queue, Slice};
 
-use super::arrays::{Arrays, bad_node};
+use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
 use super::floorplan::position;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
+use super::needs::bad_node;
 use super::pass::{Pass, emit, format};
 use super::storage::{Storage, StorageId, Unit};
 use super::vxm::plain;

@@ -17,6 +17,7 @@ pub mod materialize;
 pub mod fuse;
 pub mod tiling;
 pub mod spread;
+mod needs;
 pub mod arrays;
 pub mod pad;
 pub mod maps;
@@ -40,24 +41,25 @@ use isa::Chip;
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, NodeId, Op};
-use arrays::{Arrays, bad_node};
+use arrays::Arrays;
 use context::Context;
 use flow::{Flow, Kernels};
 use maps::Maps;
+use needs::bad_node;
 use order::Work;
 use pad::Pads;
 
 /// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
 pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
-    laid_out(graph, chip, precision, true)
+    laid_out(graph, chip, precision, spread::Most::Hemispheres)
 }
 
-/// The same; without `spread` each 32-bit array lies in one piece.
+/// The same, with 32-bit arrays spread as far as said.
 pub fn laid_out(
     graph: Graph,
     chip: &Chip,
     precision: Precision,
-    spread: bool,
+    spread: spread::Most,
 ) -> Result<(Graph, Kernels), Diagnostic> {
     let graph = materialize::materialize(graph)?;
     let context = Context::new(&graph)?;

@@ -9,11 +9,12 @@ use isa::Chip;
 use isa::instruction::{MapId, VxmOp};
 use isa::place::{Hemisphere, Queue, Slice};
 
-use super::arrays::{Arrays, bad_node};
+use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
+use super::needs::bad_node;
 use super::pass::{Pass, emit, untangle};
 use super::storage::StorageId;
 use super::vxm::{plain, space};

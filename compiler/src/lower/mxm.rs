@@ -4,9 +4,10 @@
 
 use isa::Chip;
 
-use super::arrays::{Arrays, bad_node};
+use super::arrays::Arrays;
 use super::context::Context;
 use super::flow::Flow;
+use super::needs::bad_node;
 use super::pass::format;
 use super::tiled::{Sharing, Tiled};
 use crate::diagnostic::Diagnostic;

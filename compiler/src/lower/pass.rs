@@ -31,7 +31,7 @@ pub struct Feed {
 
 impl Feed {
     /// Where its vectors lie: a pass reads each input from one region.
-    fn region(&self, arrays: &Arrays) -> Region {
+    pub(super) fn region(&self, arrays: &Arrays) -> Region {
         let array = &arrays.storages.arrays[self.storage];
         self.vectors.first().map_or(array.region(), |&(row, chunk)| array.locate(row, chunk).region)
     }

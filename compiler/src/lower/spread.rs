@@ -13,8 +13,26 @@ use super::legalize::appends_columns;
 use super::storage::{Region, Role, Storage};
 use crate::graph::{NodeId, Op};
 
+/// How far 32-bit arrays may be spread. In a chip of few banks, a pass over arrays in many places may have to read and write one bank at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Most {
+    /// Each lies in one piece.
+    One,
+    /// Tall ones lie in several groups.
+    Groups,
+    /// Others lie in both hemispheres.
+    Hemispheres,
+}
+
+impl Most {
+    /// From the best to what always has a schedule.
+    pub const ALL: [Most; 3] = [Most::Hemispheres, Most::Groups, Most::One];
+}
+
 /// Arrays of fewer vectors lie in one piece.
 const SPREAD: u32 = 512;
+/// Arrays of fewer vectors lie in one hemisphere.
+const HALVED: usize = 32;
 /// Slices of a hemisphere that are left for weights in any case.
 const WEIGHTS: u16 = 8;
 
@@ -105,9 +123,10 @@ fn least(rows: u32, chunks: u32, most: u32) -> u32 {
     (1..).find(|&count| words(count) <= most).unwrap_or(1)
 }
 
-/// Bases that only products of constant weights and pointwise passes write and read in 32 bits; none unless `any`.
-pub fn spreadable(context: &Context<'_>, any: bool) -> SecondaryMap<NodeId, bool> {
-    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(any);
+/// Bases that only products of constant weights and pointwise passes write and read in 32 bits; none if each array is to
+/// lie in one piece.
+pub fn spreadable(context: &Context<'_>, most: Most) -> SecondaryMap<NodeId, bool> {
+    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(most >= Most::Groups);
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
             continue;
@@ -125,6 +144,41 @@ pub fn spreadable(context: &Context<'_>, any: bool) -> SecondaryMap<NodeId, bool
         spreadable[state.input] = false;
     }
     spreadable
+}
+
+/// Bases whose 32-bit array lies in both hemispheres, half of the rows each: results of products with matrices of which the planes of either
+/// hemisphere have half, and what is computed from them, as long as only passes, reductions and products read it.
+pub fn halved(context: &Context<'_>, chip: &Chip, most: Most) -> SecondaryMap<NodeId, bool> {
+    let mut halved: SecondaryMap<NodeId, bool> = SecondaryMap::new();
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) {
+            continue;
+        }
+        let from_halved = |&input: &NodeId| halved[context.base(input)] && context.same_space(node, input);
+        halved[node] = match &data.op {
+            Op::MatMul { .. } if most >= Most::Hemispheres => {
+                let right = data.inputs[1];
+                let matrices: usize = context.graph.shape(right).iter().rev().skip(2).product();
+                !context.constant[context.base(right)] && matrices > 1
+            }
+            op => is_pointwise(op) && data.inputs.iter().any(from_halved),
+        } && context.rows(node) * context.columns(node).div_ceil(chip.lanes) >= HALVED;
+    }
+    for (node, data) in context.graph.nodes.iter() {
+        let read = |at: usize| context.base(data.inputs[at]);
+        if context.constant[node] || context.is_pure_view(node) {
+            continue;
+        }
+        match &data.op {
+            op if is_pointwise(op) || matches!(op, Op::Reduce { .. }) => {}
+            op if is_product(op) => halved[read(1)] = false,
+            _ => (0..data.inputs.len()).for_each(|at| halved[read(at)] = false),
+        }
+    }
+    for &(_, output) in &context.graph.outputs {
+        halved[context.base(output)] = false;
+    }
+    halved
 }
 
 /// Puts a 32-bit array where it is best to begin, and the rest of it into the groups after that one: as many as there are planes, so that

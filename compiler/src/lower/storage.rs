@@ -62,6 +62,8 @@ pub enum Region {
 pub struct Unit {
     /// Where.
     pub region: Region,
+    /// First stripe of the region.
+    pub stripe: u32,
     /// First word, from the array's base in the region.
     pub word: u32,
     /// First row (over all batches).
@@ -203,7 +205,7 @@ impl Storage {
     pub fn locate(&self, row: u32, chunk: u32) -> Location {
         let unit = &self.units[self.unit(row, chunk)];
         let (stripe, in_stripe) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
-        Location { region: unit.region, stripe, word: unit.block(chunk) + in_stripe }
+        Location { region: unit.region, stripe: unit.stripe + stripe, word: unit.block(chunk) + in_stripe }
     }
 
     /// How often each unit of weights is there.
@@ -222,7 +224,7 @@ impl Storage {
 
     /// The only unit of an array that lies in one piece.
     pub fn whole(region: Region, rows: u32, chunks: u32) -> Vec<Unit> {
-        vec![Unit { region, word: 0, row: 0, rows, chunk: 0, chunks, per_stripe: rows.max(1) }]
+        vec![Unit { region, stripe: 0, word: 0, row: 0, rows, chunk: 0, chunks, per_stripe: rows.max(1) }]
     }
 
     /// Room for a vector per row within a run of the program, in one region.
@@ -270,28 +272,36 @@ impl Storage {
     /// Spreads the array over several regions: chunks in turns, or where there are fewer of them than regions, equal ranges of rows.
     pub fn spread(&mut self, regions: &[Region]) {
         let (rows, count) = (self.batches * self.rows, regions.len() as u32);
-        let unit = |region: Region, word, (row, rows), (chunk, chunks)| Unit {
-            region,
-            word,
-            row,
+        if self.chunks < count {
+            return self.band(regions);
+        }
+        let of_chunk = |chunk: u32| Unit {
+            region: regions[(chunk % count) as usize],
+            stripe: 0,
+            word: chunk / count * rows,
+            row: 0,
             rows,
             chunk,
-            chunks,
+            chunks: 1,
             per_stripe: rows,
         };
-        self.units = if self.chunks >= count {
-            let of_chunk = |chunk: u32| {
-                unit(regions[(chunk % count) as usize], chunk / count * rows, (0, rows), (chunk, 1))
-            };
-            (0..self.chunks).map(of_chunk).collect()
-        } else {
-            let first = |band: u32| (u64::from(rows) * u64::from(band) / u64::from(count)) as u32;
-            let of_band = |band: u32| {
-                let row = first(band);
-                unit(regions[band as usize], 0, (row, first(band + 1) - row), (0, self.chunks))
-            };
-            (0..count).map(of_band).collect()
+        self.units = (0..self.chunks).map(of_chunk).collect();
+    }
+
+    /// Spreads the array over several regions by equal ranges of rows.
+    pub fn band(&mut self, regions: &[Region]) {
+        let (rows, count) = (u64::from(self.batches * self.rows), regions.len() as u64);
+        let first = |band: usize| (rows * band as u64 / count) as u32;
+        let of_band = |(band, &region): (usize, &Region)| {
+            let (row, rows) = (first(band), first(band + 1) - first(band));
+            Unit { region, stripe: 0, word: 0, row, rows, chunk: 0, chunks: self.chunks, per_stripe: rows }
         };
+        self.units = regions.iter().enumerate().map(of_band).collect();
+    }
+
+    /// Whether ranges of rows lie in different regions.
+    pub fn is_banded(&self) -> bool {
+        self.units.len() > 1 && self.units.iter().all(|unit| unit.chunks == self.chunks)
     }
 
     /// The region of an array that lies in one piece.

@@ -140,6 +140,7 @@ pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &
         for part in parts {
             let unit = Unit {
                 region: site.region(set),
+                stripe: 0,
                 word,
                 row: part.row,
                 rows: part.rows,

@@ -26,7 +26,11 @@ pub fn pointwise(
     pads: &mut Pads,
 ) -> Result<Vec<Flow>, Diagnostic> {
     let node = program.results[0].0;
-    let space = space(context, chip, node);
+    let mut space = space(context, chip, node);
+    if let Some(halved) = arrays.forms[node].plain.filter(|&id| arrays.storages.arrays[id].is_banded()) {
+        // One half of the rows after the other, so that passes are long.
+        space.sort_by_key(|&(row, chunk)| arrays.storages.arrays[halved].locate(row, chunk).region);
+    }
     let mut feeds = Vec::new();
     let mut input_pads = Vec::new();
     for input in &program.inputs {

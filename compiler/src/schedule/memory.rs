@@ -59,6 +59,8 @@ pub struct Memory {
     /// Free ranges of each slice, by start.
     free: BTreeMap<(Hemisphere, u16), Vec<Block>>,
     bases: Bases,
+    /// Whether addresses are the lowest ones, whatever banks they are in.
+    dense: bool,
     turn: u32,
     live_bytes: u64,
     peak_bytes: u64,
@@ -84,6 +86,7 @@ impl Memory {
             words_per_bank: chip.mem.words_per_bank,
             free: BTreeMap::new(),
             bases: Bases::default(),
+            dense: false,
             turn: 0,
             live_bytes: 0,
             peak_bytes: 0,
@@ -99,6 +102,11 @@ impl Memory {
     /// Whether an array has its addresses.
     pub fn has(&self, storage: StorageId) -> bool {
         !self.bases.of[storage].is_empty()
+    }
+
+    /// From now on gives the lowest addresses, or again those in the best banks.
+    pub fn set_dense(&mut self, dense: bool) {
+        self.dense = dense;
     }
 
     /// Greatest number of bytes of temporaries, inputs and outputs at once, in order of allocation.
@@ -188,7 +196,10 @@ impl Memory {
                 let clash = apart.iter().any(|(other, used)| *other == region && banks.contains(used));
                 // What is tall would leave no bank apart for others.
                 let tall = straddles && words > bank / 2 && words <= bank;
-                let key = (clash, tall, block.from.max(wanted), straddles, other_bank, start);
+                let key = match self.dense {
+                    true => (false, false, 0, false, false, start),
+                    false => (clash, tall, block.from.max(wanted), straddles, other_bank, start),
+                };
                 if best.is_none_or(|(old, _)| key < old) {
                     best = Some((key, Block { start, words, from: block.from }));
                 }

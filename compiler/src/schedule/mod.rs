@@ -16,7 +16,7 @@ use isa::Chip;
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::lower::flow::{Act, Flow, FlowQueue, FlowRun, Kernels, WordRef, joined};
-use crate::lower::storage::{Region, Role, StorageId, Storages};
+use crate::lower::storage::{Region, Role, Storage, StorageId, Storages};
 use memory::{Bases, Full, Memory};
 use planes::Planes;
 use reservation::{Demand, Fit, Reservations, Spans};
@@ -90,13 +90,26 @@ pub fn solve_delayed(
 impl Scheduler<'_> {
     /// Addresses of all that is there before the program starts or stays after it ends.
     fn place_static(&mut self) -> Result<(), Full> {
-        for (id, array) in self.kernels.storages.arrays.iter() {
-            match array.role {
-                Role::Temporary | Role::Output(_) => continue,
-                _ => self.available[id] = vec![0; array.vectors() as usize],
-            }
-            self.memory.allocate(&self.kernels.storages, id, 0, &[])?;
+        let storages = &self.kernels.storages;
+        let stays = |array: &Storage| !matches!(array.role, Role::Temporary | Role::Output(_));
+        let mut arrays: Vec<(StorageId, &Storage)> =
+            storages.arrays.iter().filter(|(_, array)| stays(array)).collect();
+        for &(id, array) in &arrays {
+            self.available[id] = vec![0; array.vectors() as usize];
         }
+        let in_best_banks: Result<(), Full> =
+            arrays.iter().try_for_each(|&(id, _)| self.memory.allocate(storages, id, 0, &[]).map(|_| ()));
+        if in_best_banks.is_ok() {
+            return Ok(());
+        }
+        // Banks in turns leave holes. Without them, and with what lies in most slices first, there are none.
+        self.memory = Memory::new(self.chip);
+        self.memory.set_dense(true);
+        arrays.sort_by_key(|(_, array)| std::cmp::Reverse(storages.plan.slices(array.region()).len()));
+        for (id, _) in arrays {
+            self.memory.allocate(storages, id, 0, &[])?;
+        }
+        self.memory.set_dense(false);
         Ok(())
     }
 

@@ -7,15 +7,18 @@
 mod fold;
 mod plan;
 
+use std::collections::BTreeMap;
+
 use isa::instruction::{MapId, VxmOp};
 use isa::place::{Hemisphere, Queue, Slice};
 use isa::{Chip, Element};
 
-use super::arrays::{Arrays, bad_node};
+use super::arrays::Arrays;
 use super::compress::Item;
 use super::context::Context;
 use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
+use super::needs::bad_node;
 use super::pad::{Pad, Pads};
 use super::pass::{Feed, Pass, emit, untangle};
 use super::storage::{MaskKind, Region, Storage, StorageId};
@@ -67,31 +70,37 @@ pub fn reduce(
     let work = Work { rows: rows.len() as i64, chunks: chunks.into(), direct };
     let plan = trips(chip, work);
     let mut reducer = Reducer { chip, arrays, maps, node, op, flows: Vec::new() };
-    let mut hemisphere = reducer.hemisphere(source);
     let vectors: Vec<(u32, u32)> = rows.iter().map(|&row| (row, 0)).collect();
-    let blocks = vectors.chunks(block_rows(rows.len()));
+    let region = |vector: &(u32, u32)| reducer.arrays.storages.arrays[source].locate(vector.0, 0).region;
+    let blocks = vectors.chunk_by(|one, other| region(one) == region(other));
+    let blocks = blocks.flat_map(|block| block.chunks(block_rows(rows.len())));
     let mut blocks: Vec<Vec<Feed>> =
         blocks.map(|block| vec![Feed { storage: source, vectors: block.to_vec() }]).collect();
+    let mut hemispheres: Vec<Hemisphere> =
+        blocks.iter().map(|block| block[0].region(reducer.arrays).hemisphere()).collect();
     if !direct || plan[0].both {
-        let mask = mask.map(|mask| reducer.beside(mask, source));
-        hemisphere = hemisphere.other();
-        for (turn, block) in blocks.iter_mut().enumerate() {
+        let mut masks: BTreeMap<Region, Feed> = BTreeMap::new();
+        for (turn, (block, hemisphere)) in blocks.iter_mut().zip(&mut hemispheres).enumerate() {
+            let region = block[0].region(reducer.arrays);
+            let mask =
+                mask.map(|mask| masks.entry(region).or_insert_with(|| reducer.beside(mask, region)).clone());
+            *hemisphere = hemisphere.other();
             let apart: Vec<StorageId> = mask.iter().map(|mask| mask.storage).chain([source, out]).collect();
-            let to = reducer.temporaries(turn, block[0].vectors.len(), hemisphere, plan[0].both, &apart);
+            let to = reducer.temporaries(turn, block[0].vectors.len(), *hemisphere, plan[0].both, &apart);
             let flow = reducer.combine(&block[0], chunks, mask.as_ref(), &to);
             reducer.flows.push(flow);
             *block = to;
         }
     }
     for (at, trip) in plan.iter().enumerate() {
-        // Two trips of one hemisphere each go to different ones.
-        hemisphere = hemisphere.other();
         let mut first = 0;
-        for (turn, block) in blocks.iter_mut().enumerate() {
+        for (turn, (block, hemisphere)) in blocks.iter_mut().zip(&mut hemispheres).enumerate() {
+            // Two trips of one hemisphere each go to different ones.
+            *hemisphere = hemisphere.other();
             let rows = block[0].vectors.len();
             let apart: Vec<StorageId> = block.iter().map(|feed| feed.storage).chain([source, out]).collect();
             let to = match plan.get(at + 1) {
-                Some(next) => reducer.temporaries(turn, rows, hemisphere, next.both, &apart),
+                Some(next) => reducer.temporaries(turn, rows, *hemisphere, next.both, &apart),
                 None => vec![from_row(out, first, rows)],
             };
             reducer.trip(block, trip, &to);
@@ -122,10 +131,6 @@ struct Reducer<'a> {
 }
 
 impl Reducer<'_> {
-    fn hemisphere(&self, storage: StorageId) -> Hemisphere {
-        self.region(storage).hemisphere()
-    }
-
     fn region(&self, storage: StorageId) -> Region {
         self.arrays.storages.arrays[storage].region()
     }
@@ -153,13 +158,13 @@ impl Reducer<'_> {
         ids.map(|id| from_row(id, 0, rows)).collect()
     }
 
-    /// The limits of a lane mask, in other slices than an array that is read together with it: those give one word a cycle.
-    fn beside(&mut self, mask: StorageId, other: StorageId) -> Feed {
+    /// The limits of a lane mask, in other slices than what is read together with it: those give one word a cycle.
+    fn beside(&mut self, mask: StorageId, other: Region) -> Feed {
         let limits = Feed { storage: mask, vectors: vec![(1, 0)] };
-        if self.region(mask) != self.region(other) {
+        if self.region(mask) != other {
             return limits;
         }
-        let copy = self.temporaries(0, 1, self.hemisphere(mask).other(), false, &[]);
+        let copy = self.temporaries(0, 1, other.hemisphere().other(), false, &[]);
         let flow = self.combine(&limits, 1, None, &copy);
         self.flows.push(flow);
         copy[0].clone()
@@ -240,13 +245,14 @@ impl Reducer<'_> {
     fn rotations(&self, flow: &mut Flow, feed: &Feed, first: MapId, ways: usize, steps: i64) -> Vec<usize> {
         let rows = feed.vectors.len() as i64;
         let array = &self.arrays.storages.arrays[feed.storage];
-        let hemisphere = array.region().hemisphere();
+        let region = feed.region(self.arrays);
+        let hemisphere = region.hemisphere();
         let sxm = i64::from(Slice::Sxm(Hemisphere::East).position(self.chip));
         let origin = Slice::Sxm(hemisphere).position(self.chip);
         let permute = -(i64::from(self.chip.latency.sxm) + i64::from(self.chip.stagger()) + sxm);
         let slots = (permute - sxm, permute - sxm + rows * steps);
         let outward = flow.stream(hemisphere.outward(), 4, (origin.signum(), origin), slots);
-        let slices = self.arrays.storages.plan.slices(array.region());
+        let slices = self.arrays.storages.plan.slices(region);
         let read = i64::from(self.chip.latency.read);
         let start = |slice: u16| permute - (sxm - 1 - i64::from(slice)) - read;
         for (byte, slice) in slices.clone().enumerate() {

@@ -1,0 +1,235 @@
+//! What the consumers of each tensor ask for: its forms, and which arrays meet in one kernel.
+
+use std::collections::BTreeSet;
+
+use cranelift_entity::SecondaryMap;
+use isa::Chip;
+
+use super::alu::is_pointwise;
+use super::context::{Context, is_f16};
+use super::conv;
+use super::floorplan::Floorplan;
+use super::fuse::{Groups, program, users};
+use super::legalize::appends_columns;
+use super::storage::{Frame, MaskKind};
+use super::tiling::Pace;
+use crate::Precision;
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::{NodeId, Op, ReduceOp};
+
+/// What the consumers of a base ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Needs {
+    /// 32-bit words.
+    pub(super) plain: bool,
+    /// Left operand of a product.
+    pub(super) halves: bool,
+    /// Striped evenly.
+    pub(super) striped: bool,
+    /// A state by columns: matrices that share a pack.
+    pub(super) columns: Option<usize>,
+    /// Cut for the planes that multiply that many activations.
+    pub(super) tiles: Option<Pace>,
+    /// Places of the window whose weights these are.
+    pub(super) taps: Option<u32>,
+    /// Zeros around the images that a left operand is.
+    pub(super) frame: Option<Frame>,
+    /// Indices.
+    pub(super) indices: bool,
+    /// A gather table of 32 bits.
+    pub(super) table: bool,
+}
+
+/// Every partly filled last chunk that some kernel may have to mask.
+pub(super) fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)> {
+    let mut masks = BTreeSet::new();
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] {
+            continue;
+        }
+        let lanes = match &data.op {
+            Op::Reduce { .. } => context.columns(data.inputs[0]),
+            _ => context.columns(node),
+        } % chip.lanes;
+        if lanes == 0 {
+            continue;
+        }
+        match &data.op {
+            Op::Reduce { op: ReduceOp::Max, .. } => {
+                masks.insert((lanes, MaskKind::NegativeInfinity));
+            }
+            Op::Reduce { .. } => {
+                masks.insert((lanes, MaskKind::Zero));
+            }
+            op if is_pointwise(op) => {
+                masks.insert((lanes, MaskKind::Zero));
+            }
+            _ => {}
+        }
+    }
+    masks.into_iter().collect()
+}
+
+/// How many activations meet each tile of a product's weights.
+fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> Pace {
+    let weights = context.graph.nodes[node].inputs[1];
+    let batches = match context.graph.nodes[node].op {
+        Op::Conv { .. } => 1,
+        _ => {
+            let shape = context.graph.shape(weights);
+            context.rows(weights) / shape.iter().rev().nth(1).copied().unwrap_or(1).max(1)
+        }
+    };
+    let all = (context.rows(node) / batches.max(1)).max(1) as u32;
+    let vectors = all.min(chip.mxm.accumulators.into());
+    let narrow = context.graph.nodes[weights].ty.element.is_narrow();
+    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 } }
+}
+
+/// What is asked for of each base.
+pub(super) fn needs(
+    context: &Context<'_>,
+    groups: &Groups,
+    (chip, plan): (&Chip, &Floorplan),
+    precision: Precision,
+) -> Result<SecondaryMap<NodeId, Needs>, Diagnostic> {
+    let mut needs: SecondaryMap<NodeId, Needs> = SecondaryMap::new();
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) {
+            continue;
+        }
+        let base = |at: usize| context.base(data.inputs[at]);
+        match &data.op {
+            Op::MatMul { .. } | Op::Conv { .. } => {
+                needs[base(0)].halves = true;
+                if let Some(frame) = conv::frame(context, node) {
+                    let whole = match needs[base(0)].frame {
+                        Some(other) => frame.with(&other),
+                        None => Some(frame),
+                    };
+                    let what = format!("{node} ({}): its images have two sizes", data.origin);
+                    needs[base(0)].frame = Some(whole.ok_or_else(|| bad_node(what))?);
+                }
+                let weights = base(1);
+                if context.constant[weights] {
+                    needs[weights].taps = conv::places(context, node);
+                    needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, plan, node)));
+                } else {
+                    needs[weights].striped = true;
+                }
+            }
+            Op::Gather { .. } => {
+                let table = base(0);
+                if precision == Precision::Fp32 && !is_f16(context.graph, table) {
+                    needs[table].table = true;
+                } else {
+                    needs[table].striped = true;
+                }
+                needs[base(1)].indices = true;
+            }
+            Op::Append { axis } => appended(context, *axis, node, &mut needs),
+            // The recent rows of a state by columns, which the append to it turns.
+            Op::Transpose { .. } => {}
+            op if is_pointwise(op) => {}
+            _ => {
+                for at in 0..data.inputs.len() {
+                    needs[base(at)].plain = true;
+                }
+            }
+        }
+        let computed =
+            matches!(data.op, Op::MatMul { .. } | Op::Conv { .. } | Op::Reduce { .. } | Op::Gather { .. })
+                || super::moves::is_move(context, node);
+        if computed {
+            needs[node].plain = true;
+        }
+    }
+    let users = users(context);
+    for group in &groups.groups {
+        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+        for input in program.inputs {
+            needs[context.base(input.node)].plain = true;
+        }
+    }
+    for (_, node) in &context.graph.outputs {
+        needs[context.base(*node)].plain = true;
+    }
+    // Elements of eight bits are for the planes only.
+    for (node, data) in context.graph.nodes.iter() {
+        needs[node].plain &= !data.ty.element.is_narrow();
+    }
+    for state in &context.graph.states {
+        let needs = &mut needs[state.input];
+        needs.plain |= !needs.striped && needs.columns.is_none();
+    }
+    Ok(needs)
+}
+
+/// What an Append along an axis asks for.
+fn appended(context: &Context<'_>, axis: usize, node: NodeId, needs: &mut SecondaryMap<NodeId, Needs>) {
+    let data = &context.graph.nodes[node];
+    let base = |at: usize| context.base(data.inputs[at]);
+    if !appends_columns(data) {
+        needs[base(1)].plain = true;
+        needs[base(2)].plain = true;
+        return;
+    }
+    let (turned, matrices) = (base(1), context.rows(node) / data.ty.shape[axis - 1]);
+    needs[base(0)].columns = Some(matrices / context.graph.shape(turned)[0]);
+    needs[context.base(context.graph.nodes[turned].inputs[0])].striped = true;
+    needs[base(3)].indices = true;
+}
+
+pub(super) fn bad_node(problem: String) -> Diagnostic {
+    Diagnostic::new(Kind::Unsupported, "cannot-lower", problem)
+}
+
+/// For each base, the bases that some kernel reads in the same pass.
+pub(super) fn read_together(
+    context: &Context<'_>,
+    groups: &Groups,
+) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
+    let users = users(context);
+    let mut together: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
+    for group in &groups.groups {
+        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+        let bases: Vec<NodeId> = program.inputs.iter().map(|input| context.base(input.node)).collect();
+        for &one in &bases {
+            for &other in &bases {
+                if one != other && !together[one].contains(&other) {
+                    together[one].push(other);
+                }
+            }
+        }
+    }
+    Ok(together)
+}
+
+/// For each base, the bases that a kernel reads while it writes it, or writes while it reads it.
+pub(super) fn read_and_written(
+    context: &Context<'_>,
+    groups: &Groups,
+) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
+    let users = users(context);
+    let mut apart: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
+    let mut note = |written: NodeId, read: NodeId| {
+        if written != read {
+            apart[written].push(read);
+            apart[read].push(written);
+        }
+    };
+    for group in &groups.groups {
+        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+        for (at, (result, _)) in program.results.iter().enumerate() {
+            program.results[..at].iter().for_each(|(other, _)| note(*result, *other));
+            program.inputs.iter().for_each(|input| note(*result, context.base(input.node)));
+        }
+    }
+    for (node, data) in context.graph.nodes.iter() {
+        if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
+            continue;
+        }
+        data.inputs.iter().for_each(|&input| note(context.base(node), context.base(input)));
+    }
+    Ok(apart)
+}

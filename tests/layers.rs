@@ -127,6 +127,23 @@ fn a_layer_of_a_published_model_streams_its_weights_and_its_cache() {
 }
 
 #[test]
+fn eight_users_share_a_chip() {
+    let args = ["llama-3-8b/layer", "--precision", "int8", "--context", "2048", "--batch", "8", "--json"];
+    let report: serde_json::Value = serde_json::from_str(&lpuc_well(&args)).expect("one JSON object");
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    let ratio = report["bound"]["ratio"].as_f64().expect("a number");
+    assert!((1.0..3.5).contains(&ratio), "{ratio}");
+    // Weights and caches lie evenly in the slices that are for them.
+    let slices = report["sram"]["slices"].as_array().expect("a list");
+    let bytes = |slice: &serde_json::Value, kind: &str| slice[kind].as_u64().expect("a number");
+    let fixed = |slice| bytes(slice, "weights_bytes") + bytes(slice, "kv_bytes");
+    let outer: Vec<u64> = slices.iter().map(fixed).filter(|&bytes| bytes > 1_500_000).collect();
+    assert_eq!((slices.len(), outer.len()), (160, 128));
+    let (least, most) = (outer.iter().min(), outer.iter().max());
+    assert!(most.zip(least).is_some_and(|(most, least)| most * 95 <= least * 100), "{least:?} to {most:?}");
+}
+
+#[test]
 fn a_layer_that_does_not_fit_says_by_how_much() {
     let ran = lpuc(&["llama-3-8b/layer", "--precision", "int8", "--chip", "tsp-v1"]);
     assert_eq!(ran.code, 3);

@@ -1,8 +1,12 @@
 //! What a report says about a compiled model, beside its cycles.
 
+mod slices;
+
 use std::collections::BTreeMap;
 
 use isa::{Chip, Program};
+
+pub use slices::SliceBytes;
 
 use crate::bound::{Bound, Limiter};
 use crate::diagnostic::{Diagnostic, Kind};
@@ -23,6 +27,8 @@ pub struct Summary {
     pub activation_bytes: u64,
     /// Encoded instructions and lane maps.
     pub instruction_bytes: u64,
+    /// What each MEM slice holds, east first.
+    pub slices: Vec<SliceBytes>,
     /// A lower bound on the cycles of any program for this graph on this chip.
     pub bound: Bound,
     /// Model nodes, costliest first.
@@ -58,6 +64,7 @@ pub fn summarize(
         kv_bytes,
         activation_bytes: schedule.activation_bytes,
         instruction_bytes: isa::encode::text_bytes(program),
+        slices: slices::slices(&kernels.storages, &schedule.bases, chip),
         nodes: node_cycles(graph, kernels, schedule, &bound),
         bound,
     };

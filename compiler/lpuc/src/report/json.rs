@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use compiler::summary::NodeCycles;
+use compiler::summary::{NodeCycles, SliceBytes};
 
 use super::Report;
 
@@ -48,6 +48,7 @@ pub(crate) fn value(report: &Report) -> Value {
         "activation_bytes": summary.activation_bytes,
         "instruction_bytes": summary.instruction_bytes,
         "peak_fraction": report.peak_fraction(),
+        "slices": summary.slices.iter().map(slice).collect::<Vec<_>>(),
     });
     put("sram", sram);
     put("units", report.units.iter().map(|(kind, fraction)| (kind.to_string(), json!(fraction))).collect());
@@ -94,6 +95,16 @@ fn nodes(report: &Report) -> Value {
         })
     };
     report.summary.nodes.iter().map(node).collect()
+}
+
+/// What a MEM slice holds.
+fn slice(slice: &SliceBytes) -> Value {
+    json!({
+        "slice": isa::place::Slice::Mem(slice.hemisphere, slice.slice).to_string(),
+        "weights_bytes": slice.weights_bytes,
+        "kv_bytes": slice.kv_bytes,
+        "activation_bytes": slice.activation_bytes,
+    })
 }
 
 #[cfg(test)]

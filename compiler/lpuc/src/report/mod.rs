@@ -122,6 +122,7 @@ pub(crate) fn sample() -> Report {
             kv_bytes: 262_144,
             activation_bytes: 12_800,
             instruction_bytes: 45_678,
+            slices: slices(),
             bound: Bound {
                 cycles: 10_000,
                 limiter: Limiter::WeightStreaming,
@@ -148,4 +149,17 @@ pub(crate) fn sample() -> Report {
         generated: None,
         tool: ToolSeconds::default(),
     }
+}
+
+#[cfg(test)]
+fn slices() -> Vec<compiler::summary::SliceBytes> {
+    let slice = |hemisphere, slice: u16| compiler::summary::SliceBytes {
+        hemisphere,
+        slice,
+        weights_bytes: 780_000 * u64::from(slice),
+        kv_bytes: 100_000,
+        activation_bytes: 12_800,
+    };
+    let all = |hemisphere| (0..4).map(move |number| slice(hemisphere, number));
+    isa::Hemisphere::BOTH.into_iter().flat_map(all).collect()
 }

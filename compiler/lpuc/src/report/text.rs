@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use compiler::summary::SliceBytes;
+
 use super::Report;
 
 /// Nodes listed.
@@ -93,7 +95,27 @@ fn write_sram(out: &mut String, report: &Report) -> std::fmt::Result {
             bar(fraction)
         )?;
     }
+    write_slices(out, report)?;
     writeln!(out)
+}
+
+/// How full each MEM slice is, a character each, from the VXM outward.
+fn write_slices(out: &mut String, report: &Report) -> std::fmt::Result {
+    let slices = &report.summary.slices;
+    let each = (report.summary.capacity_bytes / slices.len().max(1) as u64).max(1) as f64;
+    for half in slices.chunk_by(|one, other| one.hemisphere == other.hemisphere) {
+        let levels = half.iter().map(|slice| level(slice.bytes() as f64 / each)).collect::<String>();
+        let fullest = half.iter().map(SliceBytes::bytes).max().unwrap_or(0) as f64 / each * 100.0;
+        writeln!(out, "  {} [{levels}] {fullest:.0} %", half[0].hemisphere)?;
+    }
+    Ok(())
+}
+
+/// A block as high as a fraction.
+fn level(fraction: f64) -> char {
+    const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    // What is there is seen.
+    LEVELS[((fraction * 8.0).ceil().max(0.0) as usize).min(8)]
 }
 
 fn write_busy(out: &mut String, report: &Report) -> std::fmt::Result {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use isa::stream::{Format, Stream};
-use isa::{Instruction, Queue};
+use isa::{Instruction, Page, Queue, Slice};
 
 /// An instruction that left its queue. Everything that happens later because of it refers back to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,14 @@ pub enum FaultKind {
     BadMap,
     /// Two instructions of one queue in one cycle, or out of order.
     QueueOrder,
+    /// What an Ifetch took is not the next page of its queue's text.
+    WrongText,
+    /// A page came into a queue that had no room for it.
+    QueueOverflow,
+    /// A queue came to a run whose text it did not hold.
+    QueueUnderflow,
+    /// A write to a word that holds instruction text.
+    TextOverwritten,
     /// Send, Receive or Deskew on a link that leads nowhere.
     LinkNotConnected,
     /// Not the program's fault: two engines made different things of it ([`crate::Engine::Tandem`]).
@@ -150,6 +158,20 @@ impl FaultKind {
             FaultKind::BadMap => ("lane map does not fit", "check the map's entries"),
             FaultKind::QueueOrder => {
                 ("queue out of order", "dispatch cycles must strictly increase within a queue")
+            }
+            FaultKind::WrongText => (
+                "wrong instruction text",
+                "read the queue's pages in their order, so that they pass its slice at Ifetch",
+            ),
+            FaultKind::QueueOverflow => {
+                ("queue too full", "fetch the page later, when more instructions have left the queue")
+            }
+            FaultKind::QueueUnderflow => (
+                "queue too empty",
+                "fetch the page earlier: a run's text must be there when the run before it has left",
+            ),
+            FaultKind::TextOverwritten => {
+                ("instruction text overwritten", "write to words that hold no text")
             }
             FaultKind::LinkNotConnected => ("link not connected", "a program of one chip has no links"),
             FaultKind::EnginesDiffer => {
@@ -304,6 +326,27 @@ impl Dispatch {
     pub(crate) fn holds_nothing(&self, word: u32, bank: u32) -> Raised {
         let detail = format!("word {word} holds nothing");
         Raised { bank: Some(bank as u8), ..self.fault(FaultKind::ReadBeforeWritten, detail) }
+    }
+
+    pub(crate) fn wrong_text(&self, cycle: u64, index: usize, page: &Page, word: u32) -> Raised {
+        let slice = Slice::Mem(page.hemisphere, page.slice);
+        let detail =
+            format!("word {word} of {slice}, of page {index} of the queue's text, is what should pass");
+        self.fault_in(cycle, FaultKind::WrongText, detail)
+    }
+
+    pub(crate) fn queue_overflow(&self, cycle: u64, held: u64, capacity: u64) -> Raised {
+        let detail = format!("{held} bytes of text, and the queue holds {capacity}");
+        self.fault_in(cycle, FaultKind::QueueOverflow, detail)
+    }
+
+    pub(crate) fn queue_underflow(&self, cycle: u64, needs: u64, arrived: u64) -> Raised {
+        let detail = format!("needs the queue's text up to byte {needs}, and {arrived} have come");
+        self.fault_in(cycle, FaultKind::QueueUnderflow, detail)
+    }
+
+    pub(crate) fn text_overwritten(&self, word: u32) -> Raised {
+        self.fault(FaultKind::TextOverwritten, format!("word {word} holds text"))
     }
 
     pub(crate) fn forward_delay(&self, delay: u64, least: u64, most: u64) -> Raised {

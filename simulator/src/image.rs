@@ -21,6 +21,8 @@ pub(crate) struct Segment {
     pub(crate) address: u32,
     pub(crate) words: u32,
     pub(crate) content: Content,
+    /// Instruction text.
+    pub(crate) is_text: bool,
 }
 
 impl Segment {
@@ -54,9 +56,21 @@ impl Image {
             };
             let image = &mut images[mem_index(chip, segment.hemisphere, segment.slice)];
             let segment_place = Slice::Mem(segment.hemisphere, segment.slice);
-            let new = Segment { address: segment.address, words: segment.words, content };
+            let new = Segment { address: segment.address, words: segment.words, content, is_text: false };
             if let Err(word) = image.add(new) {
                 problems.push(format!("two segments hold word {word} of {segment_place}"));
+            }
+        }
+        for (queue, pages) in &program.text {
+            let text = isa::text::text(program.queues.get(queue).map_or(&[], Vec::as_slice));
+            for (index, page) in pages.iter().enumerate() {
+                let content = Content::Bytes(isa::text::page(chip, &text.bytes, index).into());
+                let words = chip.icu.fetch_vectors.into();
+                let image = &mut images[mem_index(chip, page.hemisphere, page.slice)];
+                if let Err(word) = image.add(Segment { address: page.address, words, content, is_text: true })
+                {
+                    problems.push(format!("two things lie in word {word}, of which one is text of {queue}"));
+                }
             }
         }
         if !problems.is_empty() {
@@ -77,6 +91,13 @@ impl Image {
     pub(crate) fn find(&self, address: u32) -> Option<&Segment> {
         let place = self.segments.partition_point(|segment| segment.address <= address).checked_sub(1)?;
         self.segments.get(place).filter(|segment| address - segment.address < segment.words)
+    }
+
+    /// The first word of text among `first..=last`.
+    pub(crate) fn text_in(&self, first: u32, last: u64) -> Option<u32> {
+        let place = self.segments.partition_point(|segment| segment.address + segment.words <= first);
+        let meeting = self.segments[place..].iter().take_while(|segment| u64::from(segment.address) <= last);
+        meeting.filter(|segment| segment.is_text).map(|segment| segment.address.max(first)).next()
     }
 
     /// Adds a segment; an error names the first of its words that has a content already.
@@ -127,6 +148,7 @@ fn reserve(chip: &Chip, images: &mut [Image], port: &Port) {
                             address: first,
                             words: word - first,
                             content: content.clone(),
+                            is_text: false,
                         });
                         start = None;
                     }

@@ -40,7 +40,7 @@ impl Machine {
     ///
     /// # Errors
     /// Everything about the program that no chip like this could execute, one sentence each: more than one chip, instruction control
-    /// (Sync, Notify, Ifetch, Config), places that the chip does not have, malformed instructions, segments or ports.
+    /// (Sync, Notify, Config), pages of text that do not match the queues' texts, places that the chip does not have, malformed instructions, segments or ports.
     pub fn load(engine: Engine, chip: &Chip, program: &Program) -> Result<Machine, Vec<String>> {
         wellformed::check(chip, program)?;
         let [one] = program.chips.as_slice() else { return Err(vec!["not one chip".to_owned()]) };

@@ -26,6 +26,8 @@ pub(crate) struct Registers {
     /// Somebody has taken the value that a register holds, which may now be replaced. Whoever takes only looks at the registers: several do
     /// in a cycle, and some take twice.
     taken: Vec<Cell<bool>>,
+    /// The value that a register holds was joined by others.
+    joined: Vec<bool>,
     bytes: Vec<u8>,
 }
 
@@ -44,6 +46,7 @@ impl Registers {
             turn: 0,
             holders: vec![None; count],
             taken: vec![Cell::new(false); count],
+            joined: vec![false; count],
             bytes: vec![0; count * chip.lanes],
         }
     }
@@ -102,6 +105,12 @@ impl Registers {
         Ok(&self.bytes[first * self.lanes..(first + count) * self.lanes])
     }
 
+    /// Who put the value that passes `position`, if nothing has joined it.
+    pub(crate) fn source(&self, stream: Stream, position: i32) -> Option<Dispatch> {
+        let index = self.index(stream, position);
+        self.holders[index].filter(|_| !self.joined[index])
+    }
+
     /// The value of a group that holds one element per lane in `format`.
     pub(crate) fn take_group(
         &self,
@@ -129,8 +138,12 @@ impl Registers {
                     register.copy_from_slice(value);
                     self.holders[held] = Some(output.by);
                     self.taken[held].set(false);
+                    self.joined[held] = false;
                 }
-                Some(_) if output.merge => register.iter_mut().zip(value).for_each(|(old, new)| *old |= new),
+                Some(_) if output.merge => {
+                    register.iter_mut().zip(value).for_each(|(old, new)| *old |= new);
+                    self.joined[held] = true;
+                }
                 Some(other) => {
                     let at = (name(output.stream, stream), position);
                     return Err(output.by.slot_occupied(cycle, at, (other.queue, other.cycle)));

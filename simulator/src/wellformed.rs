@@ -4,7 +4,7 @@ use isa::instruction::{Instruction, Mem, Mxm, Sxm, Vxm};
 use isa::place::{MxmPort, Queue};
 use isa::program::{MAX_REPEATS, Run, Segment, SegmentData};
 use isa::stream::Format;
-use isa::{Chip, ChipProgram, Hemisphere, Port, Program, Slice};
+use isa::{Chip, ChipProgram, Hemisphere, Icu, Port, Program, Slice};
 
 /// Later cycles than this are refused; it is centuries.
 const LAST_CYCLE: u128 = 1 << 62;
@@ -72,6 +72,7 @@ fn check_program(chip: &Chip, program: &Program, one: &ChipProgram, problems: &m
             ));
         }
     }
+    problems.extend(isa::text::problems(chip, one));
     for port in &one.ports {
         if let Err(problem) = check_port(chip, port) {
             problems.push(format!("port `{}`: {problem}", port.name));
@@ -102,6 +103,7 @@ fn check_run(chip: &Chip, queue: Queue, run: &Run, nodes: usize) -> Result<(), S
         return Err(format!("node {} of {nodes}", run.node));
     }
     match (run.instruction, queue) {
+        (Instruction::Icu(Icu::Ifetch { .. }), _) => Ok(()),
         (Instruction::Icu(icu), _) => Err(format!("{icu:?}: instruction control is not simulated")),
         (Instruction::Mem(Mem::Read { .. } | Mem::Gather { .. }), Queue::MemRead(..))
         | (Instruction::Mem(Mem::Write { .. } | Mem::Scatter { .. }), Queue::MemWrite(..))

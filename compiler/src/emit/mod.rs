@@ -39,7 +39,7 @@ pub fn assemble(
     }
     let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
     let ports = ports::ports(graph, kernels, schedule, chip.lanes)?;
-    let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports };
+    let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports, text: BTreeMap::new() };
     Ok(Program { chip: chip.name.clone(), nodes: names.names, chips: vec![program] })
 }
 

@@ -34,6 +34,8 @@ pub struct Chip {
     pub sxm: SxmUnits,
     /// Links.
     pub c2c: C2cUnits,
+    /// Instruction queues.
+    pub icu: IcuUnits,
     /// Cycles from dispatch to effect (d_func).
     pub latency: Latency,
     /// Where each value comes from, by field name (`mem.banks`).
@@ -89,6 +91,15 @@ pub struct C2cUnits {
     pub links_per_hemisphere: u8,
 }
 
+/// Instruction queues, all alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IcuUnits {
+    /// Bytes of instruction text that a queue holds.
+    pub queue_bytes: u32,
+    /// Vectors that one Ifetch takes, in as many cycles.
+    pub fetch_vectors: u8,
+}
+
 /// d_func of each instruction, in cycles, at least 1 each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latency {
@@ -129,6 +140,11 @@ impl Chip {
     /// Superlanes, which is also the number of cycles by which the last superlane runs behind the first.
     pub fn stagger(&self) -> u16 {
         (self.lanes / self.lanes_per_superlane) as u16
+    }
+
+    /// Bytes of a page of instruction text: what one Ifetch brings.
+    pub fn page_bytes(&self) -> usize {
+        usize::from(self.icu.fetch_vectors) * self.lanes
     }
 
     /// Words in a slice.

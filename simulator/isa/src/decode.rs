@@ -5,16 +5,21 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::encode::{CHECKSUM_BYTES, ELEMENTS, MAGIC, PORT_KINDS, VERSION, cycle_after, opcode};
+use crate::encode::{
+    CHECKSUM_BYTES, ELEMENTS, MAGIC, MOST_AGAIN_RUNS, PORT_KINDS, VERSION, cycle_after, opcode,
+};
 use crate::instruction::{AccMode, Operand, VxmOp, Window};
 use crate::place::MxmPort;
 use crate::{
-    C2c, ChipProgram, Direction, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Placement, Port, Program,
-    Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm, Vxm,
+    C2c, ChipProgram, Direction, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Page, Placement, Port,
+    Program, Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm, Vxm,
 };
 
 /// Most bytes that chips said to be as an earlier one may stand for: a small file must not fill the host's memory.
 const MOST_EXPANDED_BYTES: usize = 1 << 32;
+
+/// Most runs of a queue that has some said once and done again, for the same reason.
+const MOST_REPEATED_RUNS: usize = 1 << 24;
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +218,20 @@ impl<'a> Reader<'a> {
                 Some(_) => reader.error(format!("queue {queue} stands twice")),
             }
         })?;
-        Ok(ChipProgram { queues, maps, memory, ports })
+        let mut text = BTreeMap::new();
+        self.list(|reader| {
+            let queue = reader.queue()?;
+            match text.insert(queue, reader.list(Self::page)?) {
+                None => Ok(()),
+                Some(_) => reader.error(format!("the pages of {queue} stand twice")),
+            }
+        })?;
+        Ok(ChipProgram { queues, maps, memory, ports, text })
+    }
+
+    fn page(&mut self) -> Read<Page> {
+        let (hemisphere, slice) = self.hemisphere_and()?;
+        Ok(Page { hemisphere, slice, address: self.number()? })
     }
 
     fn segment(&mut self) -> Read<Segment> {
@@ -282,9 +300,12 @@ impl<'a> Reader<'a> {
         let mut runs = Vec::new();
         let mut free = 0;
         while text.offset < text.bytes.len() {
-            let run = text.run(free)?;
-            free = cycle_after(&run);
-            runs.push(run);
+            if text.bytes[text.offset] == opcode::AGAIN {
+                text.again(&mut runs, count)?;
+            } else {
+                runs.push(text.run(free)?);
+            }
+            free = runs.last().map_or(0, cycle_after);
         }
         if runs.len() != count {
             return self.error(format!("the queue has {} runs, not {count}", runs.len()));
@@ -300,6 +321,30 @@ impl<'a> Reader<'a> {
             named += times;
         }
         Ok(runs)
+    }
+
+    /// The last few runs again, as often as it says; a queue has `most` runs in all.
+    fn again(&mut self, runs: &mut Vec<Run>, most: usize) -> Read<()> {
+        self.byte()?;
+        let (kinds, times, interval): (usize, usize, u64) = (self.number()?, self.number()?, self.number()?);
+        let body = kinds / 2;
+        if body == 0 || body > MOST_AGAIN_RUNS.min(runs.len()) {
+            return self.error(format!("the last {body} runs cannot be done again"));
+        }
+        let more = body.saturating_mul(times);
+        if more > most.min(MOST_REPEATED_RUNS).saturating_sub(runs.len()) {
+            return self.error(format!("{more} runs more are too many"));
+        }
+        let steps = (0..body).map(|_| if kinds % 2 == 1 { self.signed() } else { Ok(0) });
+        let steps: Vec<i32> = steps.collect::<Read<_>>()?;
+        for at in 0..more {
+            let run = &runs[runs.len() - body];
+            let Some(instruction) = run.instruction.moved(steps[at % body].into()) else {
+                return self.error("an operand moves out of its range");
+            };
+            runs.push(Run { cycle: run.cycle.wrapping_add(interval), instruction, ..run.clone() });
+        }
+        Ok(())
     }
 
     /// One run of a queue whose last run left cycle `free` as the next.
@@ -495,14 +540,14 @@ mod tests {
     fn errors_say_what_and_where() {
         let empty = encode(&Program { chip: "c".to_string(), nodes: vec![], chips: vec![] });
         assert_eq!(empty.len(), 4 + 1 + 2 + 1 + 1 + CHECKSUM_BYTES);
-        let with = |content: &[u8]| sealed([b"LPUC\x01", content, &[0; CHECKSUM_BYTES]].concat());
+        let with = |content: &[u8]| sealed([b"LPUC\x02", content, &[0; CHECKSUM_BYTES]].concat());
         let huge = [&b"\x01c"[..], &[0xff; 9], &[0x01]].concat();
         for (file, expected) in [
             (b"ELF".to_vec(), "byte 0: not a program file: it does not begin with LPUC"),
             (b"LPUC".to_vec(), "byte 4: the file ends too early"),
             (
-                b"LPUC\x02".to_vec(),
-                "byte 4: the file has version 2 of the form, this program reads version 1",
+                b"LPUC\x01".to_vec(),
+                "byte 4: the file has version 1 of the form, this program reads version 2",
             ),
             (empty[..20].to_vec(), "byte 20: the file ends too early"),
             (
@@ -539,8 +584,8 @@ mod tests {
         };
         let program = |chips| Program { chip: "c".to_string(), nodes: vec![String::new()], chips };
         let (one, many) = (program(vec![chip.clone()]), program(vec![chip; 100]));
-        // Read takes 3 bytes, its Repeat 5; runs without a gap need no NOP, the third one needs 2 bytes of it.
-        assert_eq!(text_bytes(&one), 640 + 3 * 8 + 2);
+        // Read takes 3 bytes, its Repeat 5, Again 4; only the third run needs a NOP, of 2 bytes.
+        assert_eq!(text_bytes(&one), 640 + 2 * 8 + 4 + 2);
         assert_eq!(text_bytes(&many), 100 * text_bytes(&one));
         assert_eq!(encode(&many).len(), encode(&one).len() + 99 * 2);
         assert_eq!(decode(&encode(&many)), Ok(many));

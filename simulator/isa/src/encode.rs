@@ -3,17 +3,22 @@
 //! ```text
 //! file   = "LPUC" version:u8 chip:text nodes:list(text) chips:list(chip) blake3:32 bytes of all before
 //! chip   = 0 body | 1 index:n                      as an earlier chip
-//! body   = maps:list(list(n)) memory:list(segment) ports:list(port) queues:list(queue)
+//! body   = maps:list(list(n)) memory:list(segment) ports:list(port) queues:list(queue) pages
 //! queue  = id runs:n text:bytes nodes              nodes: run-length pairs (times:n node:n)
-//! text   = ( [NOP n] [Repeat count interval step window]… instruction )…
+//! text   = ( run | again )…
+//! run    = [NOP n] [Repeat count interval step window]… instruction
+//! again  = Again runs:n times:n interval:n steps       the last few runs so often again, each so many cycles later
+//! pages  = list(queue list(place address:n))
 //! ```
 //! Numbers are LEB128, signed ones zigzag before that; a list is its length and its items. In a queue's text, NOP is the gap between the
-//! end of the last run (or cycle 0) and the start of the next; Repeat stands before what it repeats, outermost first.
+//! end of the last run (or cycle 0) and the start of the next; Repeat stands before what it repeats, outermost first. In Again the number
+//! of runs is doubled, and odd if there are steps of their main operands, one for each run. What a queue must hold of its text, [`crate::text`] says.
 //! Gaps wrap modulo 2^64, so that any program has a binary form, even one that [`crate::verify`] refuses.
 
 use std::collections::BTreeMap;
 
 use crate::instruction::{AccMode, Operand, Window};
+use crate::text::text;
 use crate::{
     C2c, ChipProgram, Direction, Element, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Placement, Port,
     PortKind, Program, Queue, Run, Segment, SegmentData, Stream, Sxm, Vxm, place::MxmPort,
@@ -23,7 +28,10 @@ use crate::{
 pub(crate) const MAGIC: &[u8; 4] = b"LPUC";
 
 /// Version of the form.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
+
+/// Most runs that are said once to be done again.
+pub(crate) const MOST_AGAIN_RUNS: usize = 8;
 
 /// Bytes of the checksum at the end.
 pub(crate) const CHECKSUM_BYTES: usize = 32;
@@ -37,6 +45,7 @@ pub(crate) mod opcode {
     pub(crate) const NOTIFY: u8 = 0x03;
     pub(crate) const IFETCH: u8 = 0x04;
     pub(crate) const CONFIG: u8 = 0x05;
+    pub(crate) const AGAIN: u8 = 0x06;
     pub(crate) const READ: u8 = 0x10;
     pub(crate) const WRITE: u8 = 0x11;
     pub(crate) const GATHER: u8 = 0x12;
@@ -98,7 +107,7 @@ pub fn text_bytes(program: &Program) -> u64 {
 /// Bytes of instruction text and lane maps (two bytes a lane) of one chip.
 pub fn chip_text_bytes(chip: &ChipProgram) -> u64 {
     let maps: usize = chip.maps.iter().map(|map| 2 * map.len()).sum();
-    let texts: usize = chip.queues.values().map(|runs| queue_text(runs).len()).sum();
+    let texts: usize = chip.queues.values().map(|runs| text(runs).bytes.len()).sum();
     (maps + texts) as u64
 }
 
@@ -108,29 +117,6 @@ pub(crate) fn cycle_after(run: &Run) -> u64 {
         end.wrapping_add(u64::from(repeat.count).wrapping_sub(1).wrapping_mul(u64::from(repeat.interval)))
     };
     run.repeats.iter().fold(run.cycle, span).wrapping_add(1)
-}
-
-/// A queue's instruction text.
-fn queue_text(runs: &[Run]) -> Vec<u8> {
-    let mut out = Writer(Vec::new());
-    let mut free = 0;
-    for run in runs {
-        let gap = run.cycle.wrapping_sub(free);
-        if gap != 0 {
-            out.0.push(opcode::NOP);
-            out.number(gap);
-        }
-        for repeat in &run.repeats {
-            out.0.push(opcode::REPEAT);
-            out.number(u64::from(repeat.count));
-            out.number(u64::from(repeat.interval));
-            out.signed(repeat.step);
-            out.signed(repeat.window_step);
-        }
-        out.instruction(&run.instruction);
-        free = cycle_after(run);
-    }
-    out.0
 }
 
 /// Place of `item` in the table of its codes.
@@ -143,7 +129,8 @@ fn format_code(format: Format) -> u8 {
     code(&Format::ALL, format)
 }
 
-struct Writer(Vec<u8>);
+/// Bytes that grow.
+pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
     fn number(&mut self, mut number: u64) {
@@ -190,12 +177,48 @@ impl Writer {
         for (queue, runs) in &chip.queues {
             self.queue(*queue);
             self.number(runs.len() as u64);
-            self.bytes(&queue_text(runs));
+            self.bytes(&text(runs).bytes);
             for same in runs.chunk_by(|a, b| a.node == b.node) {
                 self.number(same.len() as u64);
                 self.number(u64::from(same[0].node));
             }
         }
+        self.number(chip.text.len() as u64);
+        for (queue, pages) in &chip.text {
+            self.queue(*queue);
+            self.number(pages.len() as u64);
+            for page in pages {
+                self.hemisphere_and(page.hemisphere, u64::from(page.slice));
+                self.number(u64::from(page.address));
+            }
+        }
+    }
+
+    /// A run, of a queue that is free from cycle `free` on.
+    pub(crate) fn run(&mut self, free: u64, run: &Run) {
+        let gap = run.cycle.wrapping_sub(free);
+        if gap != 0 {
+            self.0.push(opcode::NOP);
+            self.number(gap);
+        }
+        for repeat in &run.repeats {
+            self.0.push(opcode::REPEAT);
+            self.number(u64::from(repeat.count));
+            self.number(u64::from(repeat.interval));
+            self.signed(repeat.step);
+            self.signed(repeat.window_step);
+        }
+        self.instruction(&run.instruction);
+    }
+
+    /// As many runs as there are steps are done again.
+    pub(crate) fn again(&mut self, times: usize, interval: u64, steps: &[i32]) {
+        let moves = steps.iter().any(|&step| step != 0);
+        self.0.push(opcode::AGAIN);
+        self.number((steps.len() as u64) << 1 | u64::from(moves));
+        self.number(times as u64);
+        self.number(interval);
+        steps.iter().filter(|_| moves).for_each(|&step| self.signed(step));
     }
 
     fn segment(&mut self, segment: &Segment) {

@@ -43,6 +43,8 @@ pub enum Icu {
     /// Releases every parked queue.
     Notify,
     /// Fetches the next instruction text of this queue from a stream.
+    /// Takes what passes p at t, t + 1, …: as many vectors as the chip says. They are the next page of the queue's text, which is in the
+    /// queue from t + fetch_vectors on. Holds up nothing: the next instruction may leave the queue at t + 1. Never repeats.
     Ifetch {
         /// Where the text arrives.
         stream: Stream,

@@ -3,7 +3,7 @@
 //! Nothing here knows of tensors or of models. Read [`chip`] for what a machine has, [`place`] and [`stream`]
 //! for where things are, [`instruction`] for what each slice can be told and *when* each effect happens,
 //! [`program`] for how instructions repeat, [`numeric`] for the arithmetic, bit by bit, [`asm`] for
-//! programs as text, [`encode`] for programs as bytes, and [`verify`] for what makes a program well formed.
+//! programs as text, [`encode`] for programs as bytes, [`text`] for what a queue holds of it, and [`verify`] for what makes a program well formed.
 
 pub mod place;
 pub mod stream;
@@ -16,10 +16,12 @@ pub mod port;
 pub mod report;
 pub mod asm;
 pub mod encode;
+pub mod text;
 pub mod decode;
 pub mod verify;
 
 mod nearest;
+mod step;
 
 #[cfg(test)]
 mod testing;
@@ -28,6 +30,6 @@ pub use chip::Chip;
 pub use instruction::{C2c, Icu, Instruction, Mem, Mxm, Sxm, Vxm};
 pub use place::{Hemisphere, Queue, Slice};
 pub use port::{Element, Placement, Port, PortKind};
-pub use program::{ChipProgram, Program, Repeat, Run, Segment, SegmentData};
+pub use program::{ChipProgram, Page, Program, Repeat, Run, Segment, SegmentData};
 pub use report::Report;
 pub use stream::{Direction, Format, Stream};

@@ -85,6 +85,18 @@ pub enum SegmentData {
     Digest([u8; 32]),
 }
 
+/// Where a page of instruction text lies: as many words from `address` on as an Ifetch takes vectors. Its content is not said, since it
+/// follows from the queue's runs ([`crate::text`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// Half of the chip.
+    pub hemisphere: Hemisphere,
+    /// MEM slice.
+    pub slice: u16,
+    /// First word.
+    pub address: u32,
+}
+
 /// What one chip does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChipProgram {
@@ -96,6 +108,8 @@ pub struct ChipProgram {
     pub memory: Vec<Segment>,
     /// Arrays that the host writes before and reads after a run of the program.
     pub ports: Vec<Port>,
+    /// The pages of those queues that do not hold all of their text, in the order of the text.
+    pub text: BTreeMap<Queue, Vec<Page>>,
 }
 
 /// A whole program.

@@ -11,7 +11,7 @@ pub struct Report {
     /// From the first cycle to the last effect in the last superlane: the greatest, over all instructions, of dispatch cycle +
     /// latency, plus the stagger. Zero for a program without instructions.
     pub cycles: u64,
-    /// Instructions dispatched, by kind of slice: `mem`, `vxm`, `mxm`, `sxm`, `c2c`. Kinds that do nothing are left out.
+    /// Instructions dispatched, by kind of slice: `icu` (Ifetch, in any of them), `mem`, `vxm`, `mxm`, `sxm`, `c2c`. Kinds that do nothing are left out.
     pub dispatched: BTreeMap<&'static str, u64>,
 }
 
@@ -20,7 +20,8 @@ pub fn predict(chip: &Chip, program: &Program) -> Report {
     let mut report = Report::default();
     for run in program.chips.iter().flat_map(|chip| chip.queues.values()).flatten() {
         let kind = match run.instruction {
-            Instruction::Icu(_) => continue,
+            // It ends before the instructions that it fetches.
+            Instruction::Icu(_) => "icu",
             Instruction::Mem(_) => "mem",
             Instruction::Vxm(_) => "vxm",
             Instruction::Mxm(_) => "mxm",
@@ -30,6 +31,9 @@ pub fn predict(chip: &Chip, program: &Program) -> Report {
         let dispatched = report.dispatched.entry(kind).or_default();
         // Saturating, as a program that nobody verified may be predicted too.
         *dispatched = dispatched.saturating_add(run.instructions());
+        if kind == "icu" {
+            continue;
+        }
         let delay = latency(chip, &run.instruction) + u64::from(chip.stagger());
         let end = run.last_cycle().saturating_add(delay);
         report.cycles = report.cycles.max(end);

@@ -10,8 +10,8 @@ use crate::encode::ELEMENTS;
 use crate::instruction::{AccMode, Operand, Window};
 use crate::place::MxmPort;
 use crate::{
-    C2c, ChipProgram, Direction, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Placement, Port, PortKind,
-    Program, Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm, Vxm, instruction::VxmOp,
+    C2c, ChipProgram, Direction, Format, Hemisphere, Icu, Instruction, Mem, Mxm, Page, Placement, Port,
+    PortKind, Program, Queue, Repeat, Run, Segment, SegmentData, Stream, Sxm, Vxm, instruction::VxmOp,
 };
 
 fn hemisphere() -> impl Strategy<Value = Hemisphere> + Clone {
@@ -144,6 +144,28 @@ fn run() -> impl Strategy<Value = Run> {
         .prop_map(|(cycle, instruction, repeats, node)| Run { cycle, instruction, repeats, node })
 }
 
+/// A few runs, and the same again.
+pub(crate) fn runs() -> impl Strategy<Value = Vec<Run>> {
+    (vec(run(), 1..4), 0u64..4, any::<u64>(), select(&[0i64, 1, -3, 70000])).prop_map(
+        |(body, times, interval, step)| {
+            let again = |run: &Run, n: u64| Run {
+                cycle: run.cycle.wrapping_add(n.wrapping_mul(interval)),
+                instruction: run.instruction.moved(step * n as i64).unwrap_or(run.instruction),
+                ..run.clone()
+            };
+            (0..=times).flat_map(|n| body.iter().map(move |run| again(run, n)).collect::<Vec<_>>()).collect()
+        },
+    )
+}
+
+fn page() -> impl Strategy<Value = Page> {
+    (hemisphere(), any::<(u16, u32)>()).prop_map(|(hemisphere, (slice, address))| Page {
+        hemisphere,
+        slice,
+        address,
+    })
+}
+
 fn segment() -> impl Strategy<Value = Segment> {
     let data = prop_oneof![
         vec(any::<u8>(), 0..100).prop_map(|bytes| SegmentData::Bytes(Bytes::from(bytes))),
@@ -197,8 +219,10 @@ fn map() -> impl Strategy<Value = Vec<u16>> {
 }
 
 fn chip() -> impl Strategy<Value = ChipProgram> {
-    (btree_map(queue(), vec(run(), 0..6), 0..6), vec(map(), 0..3), vec(segment(), 0..4), vec(port(), 0..3))
-        .prop_map(|(queues, maps, memory, ports)| ChipProgram { queues, maps, memory, ports })
+    let queues = btree_map(queue(), vec(runs(), 0..6).prop_map(|runs| runs.concat()), 0..6);
+    let text = btree_map(queue(), vec(page(), 0..4), 0..3);
+    (queues, vec(map(), 0..3), vec(segment(), 0..4), vec(port(), 0..3), text)
+        .prop_map(|(queues, maps, memory, ports, text)| ChipProgram { queues, maps, memory, ports, text })
 }
 
 /// Programs of up to three chips; some chips stand twice.

@@ -57,6 +57,9 @@ impl Checker<'_> {
         for port in &body.ports {
             self.port(&format!("{place}, port \"{}\"", port.name), port, &body.ports);
         }
+        for problem in crate::text::problems(self.chip, body) {
+            self.problem(place, &problem);
+        }
         let maps = maps::MapKinds::of(&body.maps, self.chip);
         for (queue, runs) in &body.queues {
             if self.full() {

@@ -51,6 +51,11 @@ impl<'m> Row<'m> {
             && self.sxm.iter().all(SxmSlice::is_idle)
     }
 
+    /// The stream registers.
+    pub(crate) fn registers(&self) -> &Registers {
+        &self.registers
+    }
+
     /// Every value moves on by this many registers.
     pub(crate) fn shift(&mut self, cycles: u64) {
         self.registers.shift_by(cycles);

@@ -2,9 +2,11 @@
 
 use isa::instruction::{Instruction, Mem, Mxm, Sxm};
 use isa::program::{MAX_REPEATS, Repeat, Run};
-use isa::{ChipProgram, Queue};
+use isa::{Chip, ChipProgram, Queue};
 
+use super::text::QueueText;
 use crate::fault::{Dispatch, FaultKind, Raised};
+use crate::stream::Registers;
 
 /// All queues of a chip, lowest first.
 pub(crate) struct Icu<'p> {
@@ -15,31 +17,52 @@ pub(crate) struct Icu<'p> {
 
 impl<'p> Icu<'p> {
     /// Queues at their first instructions.
-    pub(crate) fn new(program: &'p ChipProgram) -> Icu<'p> {
-        let queues = program.queues.iter().map(|(queue, runs)| Unroll::new(*queue, runs)).collect();
+    pub(crate) fn new(chip: &Chip, program: &'p ChipProgram) -> Icu<'p> {
+        let unroll = |(&queue, runs): (&Queue, &'p Vec<Run>)| {
+            let pages = program.text.get(&queue).map_or(&[][..], Vec::as_slice);
+            Unroll { text: QueueText::new(chip, queue, runs, pages), ..Unroll::new(queue, runs) }
+        };
+        let queues = program.queues.iter().map(unroll).collect();
         let disorder =
             program.queues.iter().filter_map(|(queue, runs)| disorder(*queue, runs)).min_by_key(Raised::key);
         Icu { queues, disorder }
     }
 
-    /// The cycle of the next dispatch or of a disorder, whichever comes first; none when all queues have run dry.
+    /// The cycle of the next dispatch, of a disorder, or in which text is waited for, whichever comes first; none when all queues have run dry.
     pub(crate) fn next_cycle(&self) -> Option<u64> {
         let disorder = self.disorder.iter().map(|fault| fault.cycle);
-        self.queues.iter().filter_map(|queue| queue.next).chain(disorder).min()
+        let texts = self.queues.iter().filter_map(|queue| queue.text.as_ref()?.next_cycle());
+        self.queues.iter().filter_map(|queue| queue.next).chain(disorder).chain(texts).min()
     }
 
     /// What leaves the queues in `cycle`, lowest queue first.
     pub(crate) fn dispatch(&mut self, cycle: u64, leaving: &mut Vec<Dispatch>, faults: &mut Vec<Raised>) {
         faults.extend(self.disorder.take_if(|fault| fault.cycle <= cycle));
         for queue in &mut self.queues {
+            if let Some(text) = &mut queue.text {
+                text.begin(cycle, queue.queue, queue.runs.first(), faults);
+            }
             if queue.next != Some(cycle) {
                 continue;
             }
-            match queue.instruction() {
-                Ok(dispatch) => leaving.push(dispatch),
+            let (dispatch, left) = (queue.instruction(), queue.runs.len());
+            queue.advance();
+            match dispatch {
+                Ok(dispatch) => {
+                    if let Some(text) = &mut queue.text {
+                        text.left(&dispatch, queue.runs.len() < left);
+                    }
+                    leaving.push(dispatch);
+                }
                 Err(fault) => faults.push(fault),
             }
-            queue.advance();
+        }
+    }
+
+    /// The second half of a cycle: Ifetches take what passes.
+    pub(crate) fn take_text(&mut self, cycle: u64, registers: &Registers, faults: &mut Vec<Raised>) {
+        for text in self.queues.iter_mut().filter_map(|queue| queue.text.as_mut()) {
+            text.take(cycle, registers, faults);
         }
     }
 }
@@ -52,11 +75,19 @@ struct Unroll<'p> {
     next: Option<u64>,
     /// How often each level of the current run has repeated.
     counters: [u32; MAX_REPEATS],
+    /// Where the queue does not hold all of its text.
+    text: Option<QueueText>,
 }
 
 impl<'p> Unroll<'p> {
     fn new(queue: Queue, runs: &'p [Run]) -> Unroll<'p> {
-        Unroll { queue, runs, next: runs.first().map(|run| run.cycle), counters: [0; MAX_REPEATS] }
+        Unroll {
+            queue,
+            runs,
+            next: runs.first().map(|run| run.cycle),
+            counters: [0; MAX_REPEATS],
+            text: None,
+        }
     }
 
     /// The instruction at the head, stepped.

@@ -48,7 +48,7 @@ impl Machine {
 
     /// As [`Machine::run`], telling `watch` of every write to SRAM as it is dispatched.
     pub(crate) fn run_watched(&mut self, watch: Watch<'_>) -> Result<Report, Fault> {
-        let mut icu = Icu::new(&self.program);
+        let mut icu = Icu::new(&self.chip, &self.program);
         let mut row = Row::new(&self.chip, &mut self.mem);
         let mut report = Report::default();
         let (mut leaving, mut faults) = (Vec::new(), Vec::new());
@@ -64,6 +64,7 @@ impl Machine {
             }
             icu.dispatch(cycle, &mut leaving, &mut faults);
             row.dispatch(&leaving, &self.program.maps, &mut faults, watch);
+            icu.take_text(cycle, row.registers(), &mut faults);
             row.finish(cycle, &mut faults);
             if let Some(first) = faults.into_iter().min_by_key(Raised::key) {
                 return Err(first.named(&self.nodes));
@@ -101,7 +102,7 @@ impl Words for Machine {
 /// Counts an instruction for the report.
 fn count(dispatched: &mut BTreeMap<&'static str, u64>, instruction: &Instruction) {
     let kind = match instruction {
-        Instruction::Icu(_) => return,
+        Instruction::Icu(_) => "icu",
         Instruction::Mem(_) => "mem",
         Instruction::Vxm(_) => "vxm",
         Instruction::Mxm(_) => "mxm",

@@ -144,7 +144,7 @@ impl MemSlice {
         registers: &Registers,
         watch: Watch<'_>,
     ) -> Result<(), Raised> {
-        self.use_write_port(by, address)?;
+        self.use_write_port(by, address, address.into())?;
         let value = registers.take(by, stream, 1, self.position)?;
         let all = self.sram.all_superlanes();
         self.sram.write(address, all, value);
@@ -185,8 +185,8 @@ impl MemSlice {
         registers: &Registers,
         watch: Watch<'_>,
     ) -> Result<(), Raised> {
-        self.check_window(by, window)?;
-        self.use_write_port(by, window.base)?;
+        let last = self.check_window(by, window)?;
+        self.use_write_port(by, window.base, last)?;
         let index = registers.take_group(by, index, Format::I32, self.position)?;
         let value = registers.take(by, stream, 1, self.position)?;
         for (superlane, part) in value.chunks(self.lanes_per_superlane).enumerate() {
@@ -201,8 +201,8 @@ impl MemSlice {
         Ok(())
     }
 
-    /// All of a window's words must be in the slice, and in one bank.
-    fn check_window(&self, by: &Dispatch, window: Window) -> Result<(), Raised> {
+    /// All of a window's words must be in the slice, and in one bank. Its last word.
+    fn check_window(&self, by: &Dispatch, window: Window) -> Result<u64, Raised> {
         let last =
             u64::from(window.base) + u64::from(window.count.saturating_sub(1)) * u64::from(window.stride);
         if last >= u64::from(self.sram.words()) {
@@ -211,7 +211,7 @@ impl MemSlice {
         if window.base / self.words_per_bank != last as u32 / self.words_per_bank {
             return Err(by.window_across(window.base, last, self.words_per_bank));
         }
-        Ok(())
+        Ok(last)
     }
 
     fn use_read_port(&mut self, by: &Dispatch, address: u32) -> Result<(), Raised> {
@@ -223,9 +223,12 @@ impl MemSlice {
     }
 
     /// The read queue stands before the write queue, so the read of this cycle is known here.
-    fn use_write_port(&mut self, by: &Dispatch, address: u32) -> Result<(), Raised> {
+    fn use_write_port(&mut self, by: &Dispatch, address: u32, last: u64) -> Result<(), Raised> {
         if address >= self.sram.words() {
             return Err(by.no_word(address.into(), self.sram.words()));
+        }
+        if let Some(word) = self.sram.text_in(address, last) {
+            return Err(by.text_overwritten(word));
         }
         let bank = address / self.words_per_bank;
         if self.last_read == Some((by.cycle, bank)) {

@@ -3,6 +3,7 @@
 mod machine;
 mod chip;
 pub(crate) mod icu;
+mod text;
 mod sram;
 mod mem;
 mod vxm;

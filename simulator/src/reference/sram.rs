@@ -109,6 +109,11 @@ impl Sram {
         known
     }
 
+    /// The first word of instruction text among `first..=last`.
+    pub(crate) fn text_in(&self, first: u32, last: u64) -> Option<u32> {
+        self.image.text_in(first, last)
+    }
+
     /// A bit for every superlane.
     pub(crate) fn all_superlanes(&self) -> u64 {
         self.full

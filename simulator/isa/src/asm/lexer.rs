@@ -65,6 +65,8 @@ pub(super) enum Token<'a> {
     Port,
     #[token("queue")]
     Queue,
+    #[token("text")]
+    Text,
     #[token("input")]
     Input,
     #[token("output")]

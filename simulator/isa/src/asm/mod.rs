@@ -15,6 +15,10 @@
 //!     east.mem12 @0 words 36 fill 0x00 n1
 //!   }
 //!
+//!   text east.mxm0.load {
+//!     west.mem3 @0
+//!   }
+//!
 //!   queue east.mem12.read {
 //!     @120 x12 every 1 step 1: Read 0 -> s0e n1 ; /layer/MatMul
 //!   }
@@ -22,6 +26,7 @@
 //! ```
 //!
 //! A run is `@cycle`, its repeats from the outermost in, the instruction, and its node; `;` begins a comment. `n0` may be left out.
+//! A queue that does not hold all of its instructions has its pages of text under `text`, in order; what they hold follows from its runs.
 //! Memory content of more than [`MOST_HEX_BYTES`] bytes prints as its BLAKE3 hash, and parses as [`crate::SegmentData::Digest`].
 
 use std::fmt;

@@ -77,6 +77,13 @@ fn chip_body(out: &mut String, chip: &ChipProgram, nodes: &[String]) -> fmt::Res
     for port in &chip.ports {
         self::port(out, port)?;
     }
+    for (queue, pages) in &chip.text {
+        writeln!(out, "\n  text {queue} {{")?;
+        for page in pages {
+            writeln!(out, "    {}.mem{} @{}", page.hemisphere, page.slice, page.address)?;
+        }
+        writeln!(out, "  }}")?;
+    }
     for (queue, runs) in &chip.queues {
         writeln!(out, "\n  queue {queue} {{")?;
         for run in runs {

@@ -13,7 +13,7 @@ use super::lexer::Token;
 use crate::instruction::VxmOp;
 use crate::nearest::nearest;
 use crate::program::ZERO_LANE;
-use crate::{ChipProgram, Hemisphere, Port, Program, Queue, Run, Segment, SegmentData, Stream};
+use crate::{ChipProgram, Hemisphere, Page, Port, Program, Queue, Run, Segment, SegmentData, Stream};
 
 /// Errors reported for one text; a damaged file needs no more.
 const MOST_ERRORS: usize = 50;
@@ -29,6 +29,8 @@ pub(super) enum ChipItem {
     Port(Port),
     /// Where it stands, and its runs.
     Queue(Range<usize>, Queue, Vec<Run>),
+    /// Where it stands, and its pages.
+    Text(Range<usize>, Queue, Vec<Page>),
     /// Reported already.
     Broken,
 }
@@ -240,6 +242,12 @@ impl<'a> Sink<'a> {
                         let help =
                             "write all runs of a queue in one block, in order of their cycles".to_string();
                         self.error(span, format!("queue {queue} is there already"), Some(help));
+                    }
+                }
+                ChipItem::Text(span, queue, pages) => {
+                    if chip.text.insert(queue, pages).is_some() {
+                        let help = "write all pages of a queue in one block, in order".to_string();
+                        self.error(span, format!("the text of {queue} is there already"), Some(help));
                     }
                 }
                 ChipItem::Broken => {}

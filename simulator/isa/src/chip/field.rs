@@ -2,7 +2,7 @@
 
 use crate::stream::Format;
 
-use super::{C2cUnits, Chip, Latency, MemUnits, MxmUnits, SxmUnits, VxmUnits};
+use super::{C2cUnits, Chip, IcuUnits, Latency, MemUnits, MxmUnits, SxmUnits, VxmUnits};
 
 /// One field of a description file.
 pub(super) struct Field {
@@ -114,6 +114,8 @@ pub(super) const FIELDS: &[Field] = fields! {
     "vxm.forward_depth" "cycles" 1 to 255 => vxm.forward_depth;
     "sxm.queues_per_hemisphere" "queues" 1 to 64 => sxm.queues_per_hemisphere;
     "c2c.links_per_hemisphere" "links" 0 to 128 => c2c.links_per_hemisphere;
+    "icu.queue_bytes" "bytes per queue" 256 to 1073741824 => icu.queue_bytes;
+    "icu.fetch_vectors" "vectors" 1 to 16 => icu.fetch_vectors;
     "latency.read" "cycles" 1 to 10000 => latency.read;
     "latency.write" "cycles" 1 to 10000 => latency.write;
     "latency.gather" "cycles" 1 to 10000 => latency.gather;
@@ -127,7 +129,7 @@ pub(super) const FIELDS: &[Field] = fields! {
 };
 
 /// The tables that fields stand in.
-pub(super) const TABLES: &[&str] = &["mem", "mxm", "vxm", "sxm", "c2c", "latency"];
+pub(super) const TABLES: &[&str] = &["mem", "mxm", "vxm", "sxm", "c2c", "icu", "latency"];
 
 /// The field of this name.
 pub(super) fn find(name: &str) -> Option<&'static Field> {
@@ -153,6 +155,7 @@ pub(super) fn blank(name: &str) -> Chip {
         vxm: VxmUnits { alus: 0, forward_depth: 0 },
         sxm: SxmUnits { queues_per_hemisphere: 0 },
         c2c: C2cUnits { links_per_hemisphere: 0 },
+        icu: IcuUnits { queue_bytes: 0, fetch_vectors: 0 },
         latency: Latency {
             read: 0,
             write: 0,

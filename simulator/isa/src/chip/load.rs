@@ -322,6 +322,11 @@ fn relations(chip: &Chip) -> Vec<(&'static str, String)> {
     let unreachable =
         format!("{depth} is less than latency.vxm = {vxm}, so no result could ever be forwarded");
     require(u16::from(depth) >= vxm, "vxm.forward_depth", unreachable);
+    let (queue, page) = (chip.icu.queue_bytes, chip.page_bytes());
+    let narrow = format!(
+        "{queue} bytes do not hold what an Ifetch brings: {page} bytes, icu.fetch_vectors times lanes"
+    );
+    require(queue as usize >= page, "icu.queue_bytes", narrow);
     broken
 }
 

@@ -2,7 +2,7 @@
 
 use isa::instruction::{Mem, Mxm, Operand, Sxm};
 use isa::stream::{Format, Stream};
-use isa::{Chip, Instruction};
+use isa::{Chip, Icu, Instruction};
 
 /// Adjacent streams that are put together.
 #[derive(Clone, Copy)]
@@ -47,9 +47,10 @@ pub(super) fn takes(chip: &Chip, instruction: &Instruction, mut each: impl FnMut
             Sxm::Rotate { n, from, .. } => each(from, n.into()),
             Sxm::Transpose { from, .. } => each(from, chip.lanes_per_superlane),
         },
+        Instruction::Icu(Icu::Ifetch { stream }) => each(stream, 1),
         Instruction::Mem(Mem::Read { .. })
         | Instruction::Mxm(Mxm::Iw | Mxm::Acc { .. })
-        | Instruction::Icu(_)
+        | Instruction::Icu(Icu::Sync | Icu::Notify | Icu::Config { .. })
         | Instruction::C2c(_) => {}
     }
 }

@@ -8,6 +8,7 @@ mod bits;
 mod cover;
 mod cursor;
 mod effects;
+mod fetch;
 mod hulls;
 mod mem;
 mod moment;
@@ -57,10 +58,12 @@ pub(crate) fn check(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32
 fn check_watching(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>], watch: Watch) -> Timing {
     let timeline = Timeline::new(chip, program);
     let horizon = timeline.disorder.as_ref().map_or(NEVER, |fault| fault.cycle as i64);
+    let horizon = timeline.levels.iter().map(|fault| fault.cycle as i64).fold(horizon, i64::min);
     let horizon = operands::wrong_operand(&timeline, horizon);
     let mut traffic = Traffic::new(&timeline, horizon);
     let horizon = traffic.collision(&timeline, horizon);
     let horizon = traffic.empty(&timeline, horizon);
+    let horizon = fetch::wrong_text(&timeline, &traffic, horizon);
     let horizon = vxm::forward_of_nothing(&timeline, horizon);
     let mut found = Found { horizon, depends: None };
     mem::check(&timeline, present, &mut found);

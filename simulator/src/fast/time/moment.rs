@@ -5,12 +5,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use isa::Chip;
 use isa::instruction::{Instruction, Mem, Window};
 use isa::place::{Hemisphere, MxmPort, Queue};
 use isa::stream::Stream;
+use isa::{Chip, Icu};
 
 use super::effects;
+use super::fetch;
 use super::paths::Path;
 use super::planes::Planes;
 use super::runs::Timeline;
@@ -28,6 +29,8 @@ pub(super) struct Moment<'t> {
     cycle: i64,
     /// What was put in this cycle: where, by what queue, dispatched when.
     fresh: Vec<(Stream, i32, (Queue, u64))>,
+    /// What was joined in this cycle.
+    joined: Vec<(Stream, i32)>,
     /// Banks that read ports use.
     reading: Vec<((Hemisphere, u16), u32)>,
     /// A read was let pass because indices decide.
@@ -42,7 +45,8 @@ impl<'t> Moment<'t> {
         cycle: i64,
     ) -> Moment<'t> {
         let (fresh, reading) = (Vec::new(), Vec::new());
-        Moment { timeline, traffic, present, cycle, fresh, reading, undecided: Cell::new(false) }
+        let (joined, undecided) = (Vec::new(), Cell::new(false));
+        Moment { timeline, traffic, present, cycle, fresh, joined, reading, undecided }
     }
 
     /// The first fault of the cycle, given the planes as it begins.
@@ -50,6 +54,7 @@ impl<'t> Moment<'t> {
         let mut faults = Vec::new();
         self.arrive(planes, &mut faults);
         self.dispatch(planes, &mut faults);
+        self.take_text(&mut faults);
         for planes in planes {
             planes.drop_products(self.cycle as u64, &mut faults);
         }
@@ -106,7 +111,7 @@ impl<'t> Moment<'t> {
                 None | Some(Held { taken: true, .. }) => {
                     self.fresh.push((stream, position, (by.queue, by.cycle)));
                 }
-                Some(_) if put.merge => {}
+                Some(_) if put.merge => self.joined.push((stream, position)),
                 Some(Held { by: holder, .. }) => {
                     return Err(by.slot_occupied(self.cycle as u64, (stream, position), holder));
                 }
@@ -119,13 +124,14 @@ impl<'t> Moment<'t> {
     fn held(&self, stream: Stream, position: i32) -> Option<Held> {
         let fresh = self.fresh.iter().find(|(on, at, _)| (*on, *at) == (stream, position));
         fresh
-            .map(|&(.., by)| Held { by, taken: false })
+            .map(|&(.., by)| Held { by, taken: false, joined: false })
             .or_else(|| self.traffic.held(self.timeline, stream, position, self.cycle))
     }
 
     fn dispatch(&mut self, planes: &mut [Planes; 2], faults: &mut Vec<Raised>) {
         let timeline = self.timeline;
         faults.extend(timeline.disorder.iter().filter(|fault| fault.cycle as i64 == self.cycle).cloned());
+        faults.extend(timeline.levels.iter().filter(|fault| fault.cycle as i64 == self.cycle).cloned());
         let mut leaving = Vec::new();
         for line in &timeline.lines {
             match line.at(self.cycle) {
@@ -141,6 +147,25 @@ impl<'t> Moment<'t> {
                 _ => dispatch(self, &by),
             };
             faults.extend(done.err());
+        }
+    }
+
+    /// What Ifetches take in this cycle.
+    fn take_text(&mut self, faults: &mut Vec<Raised>) {
+        let timeline = self.timeline;
+        for line in &timeline.fetches {
+            let Some(taking) = fetch::taking(timeline, line, self.cycle) else { continue };
+            let Instruction::Icu(Icu::Ifetch { stream }) = taking.by.instruction else { continue };
+            let cycle = self.cycle as u64;
+            if let Err(fault) = self.take(&taking.by, stream, 1, line.position) {
+                faults.push(Raised { cycle, ..fault });
+                continue;
+            }
+            let held = self.held(stream, line.position);
+            let pure = |held: &Held| !held.joined && !self.joined.contains(&(stream, line.position));
+            if !taking.is_right(timeline, held.filter(pure).map(|held| held.by)) {
+                faults.push(taking.by.wrong_text(cycle, taking.index, taking.page, taking.word));
+            }
         }
     }
 
@@ -207,6 +232,10 @@ impl World for Moment<'_> {
 
     fn dispatched(&self, alu: u8, cycle: u64) -> bool {
         self.timeline.dispatch(Queue::Vxm(alu), cycle as i64).is_some()
+    }
+
+    fn text(&self) -> &fetch::TextWords {
+        &self.timeline.text
     }
 
     fn read_from(&mut self, slice: (Hemisphere, u16), bank: u32) {

@@ -13,9 +13,10 @@ use crate::reference::sxm::{check_distribution, check_permutation, check_selecti
 
 /// The first cycle before `horizon` in which an operand is wrong in itself; else `horizon`. The MXM's are left to its planes.
 pub(super) fn wrong_operand(timeline: &Timeline<'_>, mut horizon: i64) -> i64 {
-    let mut world = AtRest { chip: timeline.chip, maps: timeline.maps };
+    let mut world = AtRest { chip: timeline.chip, maps: timeline.maps, text: &timeline.text };
     let mut good = GoodMaps::default();
-    for line in timeline.lines.iter().filter(|line| !matches!(line.queue, Queue::Mxm(..))) {
+    let others = timeline.lines.iter().filter(|line| !matches!(line.queue, Queue::Mxm(..)));
+    for line in others.chain(&timeline.fetches) {
         for (run, cycles) in line.runs.iter().zip(&line.cycles) {
             if cycles.first() >= horizon {
                 break;
@@ -132,7 +133,9 @@ impl Search<'_, '_> {
         let chip: &Chip = self.world.chip();
         match self.run.instruction {
             Instruction::Mem(Mem::Read { address, .. } | Mem::Write { address, .. }) => {
-                within(address.into(), 0, i64::from(chip.words_per_slice()) - 1)
+                let (first, last) =
+                    (i64::from(address).saturating_add(low), i64::from(address).saturating_add(high));
+                within(address.into(), 0, i64::from(chip.words_per_slice()) - 1) && self.no_text(first, last)
             }
             Instruction::Mem(Mem::Gather { window, .. } | Mem::Scatter { window, .. }) => {
                 let Window { first, base, .. } = window;
@@ -146,6 +149,7 @@ impl Search<'_, '_> {
                 base_low >= 0
                     && base_high < i64::from(chip.words_per_slice())
                     && base_low / bank == base_high / bank
+                    && self.no_text(base_low, base_high)
                     && i64::from(first).saturating_add(low) >= i32::MIN.into()
                     && i64::from(first).saturating_add(high) <= i32::MAX.into()
             }
@@ -164,6 +168,14 @@ impl Search<'_, '_> {
                 let map = i64::from(map);
                 self.good.all(self.world, &first, &sxm, map.saturating_add(low), map.saturating_add(high))
             }
+            _ => true,
+        }
+    }
+
+    /// Does a write to these words, if it is one, leave instruction text alone?
+    fn no_text(&self, first: i64, last: i64) -> bool {
+        match self.line.queue {
+            Queue::MemWrite(half, index) => self.world.text.first_in((half, index), first, last).is_none(),
             _ => true,
         }
     }

@@ -18,12 +18,16 @@ pub(super) fn measure(timeline: &Timeline<'_>) -> Report {
             report.cycles = report.cycles.max(end as u64 + stagger);
         }
     }
+    let fetches: usize = timeline.fetches.iter().map(|line| line.runs.len()).sum();
+    if fetches > 0 {
+        report.dispatched.insert("icu", fetches as u64);
+    }
     report
 }
 
 fn kind(instruction: &Instruction) -> Option<&'static str> {
     match instruction {
-        Instruction::Icu(_) => None,
+        Instruction::Icu(_) => Some("icu"),
         Instruction::Mem(_) => Some("mem"),
         Instruction::Vxm(_) => Some("vxm"),
         Instruction::Mxm(_) => Some("mxm"),

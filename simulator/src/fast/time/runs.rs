@@ -1,11 +1,13 @@
 //! The queues of a program as runs on the time axis: cut where disorder begins, and searchable by cycle.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use isa::{Chip, ChipProgram, Queue, Run};
+use isa::{Chip, ChipProgram, Page, Queue, Run};
 
 use super::super::lattice::Lattice;
+use super::fetch::{self, TextWords};
 use crate::fault::{Dispatch, Raised};
 use crate::reference::icu;
 
@@ -16,7 +18,15 @@ pub(super) const NEVER: i64 = i64::MAX / 4 * 3;
 pub(super) struct Timeline<'p> {
     pub(super) chip: &'p Chip,
     pub(super) maps: &'p [Vec<u16>],
+    /// Without Ifetches.
     pub(super) lines: Vec<Line<'p>>,
+    /// What the Ifetches of a queue take, of those queues that have any.
+    pub(super) fetches: Vec<Line<'p>>,
+    /// Where the pages of text lie.
+    pub(super) pages: &'p BTreeMap<Queue, Vec<Page>>,
+    pub(super) text: TextWords,
+    /// Queues that have too much text or too little.
+    pub(super) levels: Vec<Raised>,
     /// The first cycle in which a queue would have to dispatch twice, or go back in time.
     pub(super) disorder: Option<Raised>,
 }
@@ -35,14 +45,20 @@ impl<'p> Timeline<'p> {
     pub(super) fn new(chip: &'p Chip, program: &'p ChipProgram) -> Timeline<'p> {
         let mut disorder: Option<Raised> = None;
         let mut lines = Vec::with_capacity(program.queues.len());
+        let (mut fetches, mut levels) = (Vec::new(), Vec::new());
         for (&queue, runs) in &program.queues {
             let fault = icu::disorder(queue, runs);
+            levels.extend(fetch::levels(chip, queue, runs));
             let runs = if fault.is_some() { Cow::Owned(cut(runs)) } else { Cow::Borrowed(runs.as_slice()) };
             let cycles = runs.iter().map(Lattice::of).collect();
-            lines.push(Line { queue, position: queue.slice().position(chip), runs, cycles });
+            let line = Line { queue, position: queue.slice().position(chip), runs, cycles };
+            let (line, fetching) = fetch::part(chip, line);
+            lines.push(line);
+            fetches.extend(fetching);
             disorder = disorder.into_iter().chain(fault).min_by_key(Raised::key);
         }
-        Timeline { chip, maps: &program.maps, lines, disorder }
+        let text = TextWords::of(chip, program);
+        Timeline { chip, maps: &program.maps, lines, fetches, pages: &program.text, text, levels, disorder }
     }
 
     pub(super) fn line(&self, queue: Queue) -> Option<&Line<'p>> {

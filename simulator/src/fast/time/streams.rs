@@ -11,7 +11,7 @@ use super::super::lattice::{Lattice, each_common, first_common};
 use super::cover::missing;
 use super::effects::{put, takes};
 use super::hulls::{Hull, Hulls};
-use super::runs::Timeline;
+use super::runs::{Line, Timeline};
 
 /// A run's puts to, or takes from, one stream.
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ impl Hull for Use {
 
 impl Use {
     fn slots(&self, timeline: &Timeline<'_>) -> Lattice {
-        let cycles = &timeline.lines[self.line as usize].cycles[self.run as usize];
+        let cycles = &line(timeline, self.line).cycles[self.run as usize];
         cycles.shifted(i64::from(self.delay - self.downstream))
     }
 
@@ -65,6 +65,8 @@ pub(super) struct Held {
     pub(super) by: (Queue, u64),
     /// Somebody has taken it.
     pub(super) taken: bool,
+    /// Other values have joined it.
+    pub(super) joined: bool,
 }
 
 fn index(streams: usize, stream: Stream, offset: usize) -> Option<usize> {
@@ -76,11 +78,17 @@ fn index(streams: usize, stream: Stream, offset: usize) -> Option<usize> {
     (number < streams).then_some(side + number)
 }
 
+/// A line by its number: those of the Ifetches come last.
+fn line<'t, 'p>(timeline: &'t Timeline<'p>, number: u32) -> &'t Line<'p> {
+    let number = number as usize;
+    timeline.lines.get(number).unwrap_or_else(|| &timeline.fetches[number - timeline.lines.len()])
+}
+
 /// All uses of every stream that may matter before cycle `horizon`: puts, or takes.
 fn uses(timeline: &Timeline<'_>, horizon: i64, puts: bool) -> Vec<Vec<Use>> {
     let streams = usize::from(timeline.chip.streams);
     let mut uses = vec![Vec::new(); 2 * streams];
-    for (number, line) in timeline.lines.iter().enumerate() {
+    for (number, line) in timeline.lines.iter().chain(&timeline.fetches).enumerate() {
         for (run, cycles) in line.cycles.iter().enumerate() {
             let instruction = &line.runs[run].instruction;
             let mut add = |stream: Stream, count: usize, delay: i64, merge: bool| {
@@ -184,9 +192,26 @@ impl Traffic {
         position: i32,
         before: i64,
     ) -> Option<Held> {
-        let slot = stream.direction.slot(before, position);
-        let index = index(self.streams, stream, 0)?;
         let here = stream.direction.sign() as i32 * position;
+        self.last(timeline, stream, stream.direction.slot(before, position), here)
+    }
+
+    /// Who put the value that passes `position` in `cycle`, if nothing has joined it.
+    pub(super) fn source(
+        &self,
+        timeline: &Timeline<'_>,
+        stream: Stream,
+        position: i32,
+        cycle: i64,
+    ) -> Option<(Queue, u64)> {
+        let here = stream.direction.sign() as i32 * position;
+        let held = self.last(timeline, stream, stream.direction.slot(cycle, position), here + 1)?;
+        (!held.joined).then_some(held.by)
+    }
+
+    /// The value in a slot before it comes to `here`.
+    fn last(&self, timeline: &Timeline<'_>, stream: Stream, slot: i64, here: i32) -> Option<Held> {
+        let index = index(self.streams, stream, 0)?;
         let mut puts: Vec<&Use> = Vec::new();
         self.puts.get(index)?.meeting(slot, slot, |put| {
             if put.downstream < here && put.slots(timeline).contains(slot) {
@@ -204,25 +229,25 @@ impl Traffic {
             });
             taken
         };
-        let mut holder: Option<&Use> = None;
+        let mut holder: Option<(&Use, bool)> = None;
         for put in puts {
             // What joins leaves the value with the one that was there.
-            let joins = put.merge && holder.is_some_and(|held| !taken_between(held, put.downstream));
-            if !joins {
-                holder = Some(put);
+            match &mut holder {
+                Some((held, joined)) if put.merge && !taken_between(held, put.downstream) => *joined = true,
+                _ => holder = Some((put, false)),
             }
         }
-        holder.map(|put| {
-            let queue = timeline.lines[put.line as usize].queue;
+        holder.map(|(put, joined)| {
+            let queue = line(timeline, put.line).queue;
             let by = (queue, (put.cycle(slot) - i64::from(put.delay)) as u64);
-            Held { by, taken: taken_between(put, here) }
+            Held { by, taken: taken_between(put, here), joined }
         })
     }
 }
 
 /// The first slot that two puts have in common, if the one downstream must not find there what nobody has taken.
 fn common(timeline: &Timeline<'_>, up: &Use, down: &Use) -> Option<i64> {
-    let alone = match timeline.lines[up.line as usize].queue.slice() {
+    let alone = match line(timeline, up.line).queue.slice() {
         // Different delays bring what one queue dispatched at different times together.
         Slice::Sxm(_) => false,
         // Reads and gathers of one queue may meet: the gather joins.

@@ -6,8 +6,9 @@
 use isa::instruction::{Mem, Operand, Sxm, Vxm, Window};
 use isa::place::{Hemisphere, Queue};
 use isa::stream::{Format, Stream};
-use isa::{Chip, Instruction};
+use isa::{Chip, Icu, Instruction};
 
+use super::fetch::TextWords;
 use crate::fault::{Dispatch, Raised};
 use crate::reference::sxm::{check_distribution, check_permutation, check_selection, find};
 use crate::stream::{check_group, name};
@@ -20,6 +21,8 @@ pub(super) trait World {
     fn holds(&self, stream: Stream, position: i32) -> bool;
     /// Did this ALU dispatch something in `cycle`?
     fn dispatched(&self, alu: u8, cycle: u64) -> bool;
+    /// The words that hold instruction text.
+    fn text(&self) -> &TextWords;
     /// The read port of this slice uses a bank.
     fn read_from(&mut self, slice: (Hemisphere, u16), bank: u32);
     /// The bank that the read port of this slice uses.
@@ -58,6 +61,7 @@ pub(super) fn dispatch(world: &mut impl World, by: &Dispatch) -> Result<(), Rais
         }
         (Instruction::Vxm(vxm), _) => dispatch_vxm(world, by, position, vxm),
         (Instruction::Sxm(sxm), _) => dispatch_sxm(world, by, position, sxm),
+        (Instruction::Icu(Icu::Ifetch { stream }), _) => world.take(by, stream, 1, position),
         (Instruction::C2c(_), _) => Err(crate::reference::c2c::dispatch(by)),
         _ => Ok(()),
     }
@@ -78,7 +82,7 @@ fn dispatch_mem(
             world.readable(by, slice, address)
         }
         Mem::Write { address, stream } => {
-            use_write_port(world, by, slice, address)?;
+            use_write_port(world, by, slice, (address, 0))?;
             world.take(by, stream, 1, position)
         }
         Mem::Gather { window, index, stream } => {
@@ -90,7 +94,7 @@ fn dispatch_mem(
         }
         Mem::Scatter { window, index, stream } => {
             check_window(world.chip(), by, window)?;
-            use_write_port(world, by, slice, window.base)?;
+            use_write_port(world, by, slice, (window.base, window_span(window)))?;
             world.take_group(by, index, Format::I32, position)?;
             world.take(by, stream, 1, position)
         }
@@ -108,9 +112,12 @@ fn use_write_port(
     world: &mut impl World,
     by: &Dispatch,
     slice: (Hemisphere, u16),
-    address: u32,
+    (address, span): (u32, u64),
 ) -> Result<(), Raised> {
     let bank = bank_of(world.chip(), by, address)?;
+    if let Some(word) = world.text().first_in(slice, address.into(), i64::from(address) + span as i64) {
+        return Err(by.text_overwritten(word));
+    }
     if world.reading(slice) == Some(bank) { Err(by.bank_conflict(bank)) } else { Ok(()) }
 }
 
@@ -198,6 +205,7 @@ fn dispatch_sxm(world: &impl World, by: &Dispatch, position: i32, sxm: Sxm) -> R
 pub(super) struct AtRest<'p> {
     pub(super) chip: &'p Chip,
     pub(super) maps: &'p [Vec<u16>],
+    pub(super) text: &'p TextWords,
 }
 
 impl World for AtRest<'_> {
@@ -212,6 +220,9 @@ impl World for AtRest<'_> {
     }
     fn dispatched(&self, _: u8, _: u64) -> bool {
         true
+    }
+    fn text(&self) -> &TextWords {
+        self.text
     }
     fn read_from(&mut self, _: (Hemisphere, u16), _: u32) {}
     fn reading(&self, _: (Hemisphere, u16)) -> Option<u32> {

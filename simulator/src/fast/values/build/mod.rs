@@ -10,9 +10,11 @@ mod vxm;
 
 pub(crate) use mem::words_of;
 
+use std::collections::BTreeMap;
+
 use isa::instruction::Instruction;
 use isa::stream::{Format, Stream};
-use isa::{Chip, ChipProgram};
+use isa::{Chip, ChipProgram, Icu, Queue};
 
 use super::bits::Bits;
 use super::kernels::Kernels;
@@ -50,6 +52,8 @@ pub(crate) struct Builder {
     /// Words that the program has written whole so far.
     written: Bits,
     merges: mem::Merges,
+    /// Vectors that Ifetches take from here on: by cycle, whose they are and on what stream.
+    fetching: BTreeMap<(u64, Queue), Stream>,
     alus: vxm::Alus,
     planes: mxm::Planes,
     moves: sxm::Moves,
@@ -70,6 +74,7 @@ impl Builder {
             mutable: mem::mutable(shop.chip, shop.program, places),
             written: Bits::new(places.buffers.start as usize),
             merges: mem::Merges::default(),
+            fetching: BTreeMap::new(),
             alus: vxm::Alus::new(shop.chip),
             planes: mxm::Planes::new(shop.chip),
             moves: sxm::Moves::default(),
@@ -89,6 +94,7 @@ impl Builder {
                 self.alus.keep_all(shop, tape);
                 return Ok(false);
             }
+            self.fetch_until(shop, tape, &element)?;
             if element.cycle > self.now {
                 self.arrive(shop.memory, tape, element.cycle);
             }
@@ -97,6 +103,25 @@ impl Builder {
         }
         self.planes.flush_all(tape);
         Ok(true)
+    }
+
+    /// What Ifetches take in the cycles before an element's: the text itself goes nowhere, but may now be replaced.
+    fn fetch_until(
+        &mut self,
+        shop: &mut Workshop<'_>,
+        tape: &mut Tape,
+        before: &Element,
+    ) -> Result<(), Lost> {
+        while let Some(entry) = self.fetching.first_entry().filter(|entry| entry.key().0 < before.cycle) {
+            let (cycle, queue) = *entry.key();
+            let stream = entry.remove();
+            if cycle > self.now {
+                self.arrive(shop.memory, tape, cycle);
+            }
+            let by = Element { cycle, queue, instruction: Instruction::Icu(Icu::Ifetch { stream }), node: 0 };
+            self.take_anywhere(shop.chip, &by, stream).ok_or(Lost { by })?;
+        }
+        Ok(())
     }
 
     /// What arrives up to `cycle`, before anything is dispatched in it.
@@ -114,6 +139,11 @@ impl Builder {
             Instruction::Vxm(vxm) => self.vxm(shop, tape, by, vxm),
             Instruction::Mxm(mxm) => self.mxm(shop, tape, by, mxm),
             Instruction::Sxm(sxm) => self.sxm(shop, tape, by, sxm),
+            Instruction::Icu(Icu::Ifetch { stream }) => {
+                let cycles = (by.cycle..).take(shop.chip.icu.fetch_vectors.into());
+                self.fetching.extend(cycles.map(|cycle| ((cycle, by.queue), stream)));
+                Some(())
+            }
             // Refused before a program runs.
             Instruction::Icu(_) | Instruction::C2c(_) => Some(()),
         }

@@ -1,8 +1,10 @@
 //! From a schedule to a program: streams, ALUs and addresses filled in, runs sorted into queues, the memory image, the ports.
 
+mod fetch;
 mod image;
 mod order;
 mod ports;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -39,7 +41,9 @@ pub fn assemble(
     }
     let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
     let ports = ports::ports(graph, kernels, schedule, chip.lanes)?;
-    let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports, text: BTreeMap::new() };
+    let words = words::FreeWords::of(kernels, schedule, chip);
+    let text = fetch::fetch(&mut queues, words, schedule.reservations.clone(), chip)?;
+    let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports, text };
     Ok(Program { chip: chip.name.clone(), nodes: names.names, chips: vec![program] })
 }
 

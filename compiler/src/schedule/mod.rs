@@ -30,6 +30,8 @@ pub struct Schedule {
     pub bases: Bases,
     /// Greatest number of bytes of activations at once.
     pub activation_bytes: u64,
+    /// What is taken when.
+    pub reservations: Reservations,
 }
 
 struct Scheduler<'a> {
@@ -84,7 +86,8 @@ pub fn solve_delayed(
         fits.push(scheduler.place(flow, delay(number))?);
     }
     let activation_bytes = scheduler.memory.peak_bytes();
-    Ok(Schedule { fits, bases: scheduler.memory.bases().clone(), activation_bytes })
+    let bases = scheduler.memory.bases().clone();
+    Ok(Schedule { fits, bases, activation_bytes, reservations: scheduler.reservations })
 }
 
 impl Scheduler<'_> {

@@ -45,6 +45,7 @@ pub struct Fit {
 }
 
 /// The chip's reservation tables.
+#[derive(Clone, Debug)]
 pub struct Reservations {
     streams: u16,
     /// MEM slices of a hemisphere that are the inner ones.

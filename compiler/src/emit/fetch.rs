@@ -8,16 +8,13 @@ use std::collections::BTreeMap;
 
 use isa::place::{Hemisphere, Queue, Slice};
 use isa::stream::{Direction, Stream};
-use isa::text::text_after;
+use isa::text::{Extent, text_after};
 use isa::{Chip, Icu, Instruction, Mem, Page, Repeat, Run};
 
 use super::words::FreeWords;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::lower::flow::StreamUse;
-use crate::schedule::reservation::{Bank, Demand, Reservations};
-
-/// Bytes that a text may grow by where an Ifetch and its Read come in: themselves, NOPs, and runs that were done again and are told twice.
-const GROWTH: u64 = 192;
+use crate::schedule::reservation::{Bank, Demand, Fit, Reservations};
 
 /// Places that are tried for a page, in each gap of its queue.
 const MOST_HOSTS: usize = 24;
@@ -65,8 +62,9 @@ struct Progress {
     runs: usize,
     bytes: u64,
     free: u64,
-    /// Bytes that are in the queue, or have been, when all pages placed so far have come.
+    /// Bytes that are in the queue, or have been, when all pages placed so far have come; and the cycle from which on they have.
     arrived: u64,
+    came: u64,
 }
 
 /// Where a page comes from, and when.
@@ -76,14 +74,14 @@ struct Choice {
     cycle: u64,
     read: u64,
     demand: Demand,
-    fit: crate::schedule::reservation::Fit,
+    fit: Fit,
 }
 
 impl Fetcher<'_> {
     /// Pages of one queue. The queues in `done` have their pages already, and must not grow.
     fn queue(&mut self, queue: Queue, done: &[Queue]) -> Result<Vec<Page>, Diagnostic> {
         let capacity = u64::from(self.chip.icu.queue_bytes);
-        let mut progress = Progress { runs: 0, bytes: 0, free: 0, arrived: capacity };
+        let mut progress = Progress { runs: 0, bytes: 0, free: 0, arrived: capacity, came: 0 };
         let mut pages = Vec::new();
         loop {
             let rest = &self.queues[&queue][progress.runs..];
@@ -92,16 +90,16 @@ impl Fetcher<'_> {
             if text.bytes.len() as u64 <= most {
                 return Ok(pages);
             }
-            // The first run that may reach beyond what is there, and the first that makes room for one page more.
+            // The first run that reaches beyond what is there, and the first that makes room for one page more.
             let (bytes, arrived) = (progress.bytes, progress.arrived);
-            let reaches = |extent: &isa::text::Extent| bytes + extent.needs + GROWTH > arrived;
+            let reaches = |extent: &Extent| bytes + extent.needs > arrived;
             let wanted = (arrived + self.chip.page_bytes() as u64).saturating_sub(capacity);
             let last = text.extents.iter().position(reaches).unwrap_or(text.extents.len());
             let room = text.extents.iter().position(|extent| bytes + extent.frees >= wanted);
             let first = if bytes >= wanted { None } else { Some(room.unwrap_or(usize::MAX)) };
             let choice = self.choose(queue, &progress, first, last, done);
             let Some(choice) = choice else { return Err(self.too_dense(queue, &progress, first, last)) };
-            pages.push(self.commit(queue, &mut progress, choice));
+            pages.push(self.commit(queue, &mut progress, &choice));
         }
     }
 
@@ -117,21 +115,22 @@ impl Fetcher<'_> {
     ) -> Option<Choice> {
         let runs = &self.queues[&queue][progress.runs..];
         let vectors = u64::from(self.chip.icu.fetch_vectors);
-        // Two Ifetches of a queue do not overlap.
-        let soonest = if progress.runs == 0 { 0 } else { progress.free + vectors - 1 };
-        let hosts = self.hosts(queue, done);
+        let arrives = last.checked_sub(1).map_or(0, |before| runs[before].last_cycle() + 1);
         // The gap before run `next`; another run must follow before the one that needs the page.
-        for next in (first.map_or(0, |first| first.saturating_add(1))..last).take(MOST_GAPS) {
+        let gap = |next: usize| {
             let from = next.checked_sub(1).map_or(progress.free, |before| runs[before].last_cycle() + 1);
-            let until = runs[next].cycle;
-            let arrives = runs[last - 1].last_cycle() + 1;
-            let (from, until) = (from.max(soonest), until.min((arrives + 1).saturating_sub(vectors)));
-            if from >= until {
-                continue;
-            }
-            let choice = hosts.iter().find_map(|&bank| self.from(queue, progress, bank, from, until));
-            if choice.is_some() {
-                return choice;
+            // Two Ifetches of a queue do not overlap.
+            (from.max(progress.came), runs[next].cycle.min((arrives + 1).saturating_sub(vectors)))
+        };
+        let gaps = (first.map_or(0, |first| first.saturating_add(1))..last).map(gap);
+        let gaps: Vec<(u64, u64)> = gaps.filter(|(from, until)| from < until).take(MOST_GAPS).collect();
+        let hosts = self.hosts(queue, done);
+        for (from, until) in gaps {
+            for &bank in &hosts {
+                let choice = self.from(queue, progress, bank, from, until);
+                if let Some(choice) = choice.filter(|choice| self.holds(queue, progress, choice)) {
+                    return Some(choice);
+                }
             }
         }
         None
@@ -211,32 +210,67 @@ impl Fetcher<'_> {
         }
     }
 
-    fn commit(&mut self, queue: Queue, progress: &mut Progress, choice: Choice) -> Page {
-        let Choice { bank: (hemisphere, slice, bank), cycle, read, demand, fit } = choice;
-        self.reservations.take(&demand, &fit);
-        *self.hosted.entry((hemisphere, slice)).or_default() += 1;
-        let vectors = u32::from(self.chip.icu.fetch_vectors);
-        let page = Page { hemisphere, slice, address: self.words.take((hemisphere, slice, bank)) };
-        let stream = Stream { number: fit.streams[0] as u8, direction: demand.streams[0].direction };
-        let repeats = vec![Repeat { count: vectors, interval: 1, step: 1, window_step: 0 }];
-        let instruction = Instruction::Mem(Mem::Read { address: page.address, stream });
-        self.insert(Queue::MemRead(hemisphere, slice), Run { cycle: read, instruction, repeats, node: 0 });
-        let instruction = Instruction::Icu(Icu::Ifetch { stream });
-        let at = self.insert(queue, Run { cycle, instruction, repeats: Vec::new(), node: 0 });
-        let told = text_after(progress.free, &self.queues[&queue][progress.runs..=at], usize::MAX);
-        progress.bytes += told.bytes.len() as u64;
-        progress.runs = at + 1;
-        progress.free = cycle + 1;
-        progress.arrived += self.chip.page_bytes() as u64;
-        page
+    /// Does the queue, with this page, hold at any time what it needs and no more than it can? As far as runs begin before the page has come:
+    /// what comes in among them may change their text, where some were done again.
+    fn holds(&mut self, queue: Queue, progress: &Progress, choice: &Choice) -> bool {
+        let (page, capacity) = (self.chip.page_bytes() as u64, u64::from(self.chip.icu.queue_bytes));
+        let comes = choice.cycle + u64::from(self.chip.icu.fetch_vectors);
+        let (read, fetch) = self.runs(choice, self.words.next(choice.bank));
+        let (half, slice, _) = choice.bank;
+        let own = queue == Queue::MemRead(half, slice);
+        let runs = self.queues.entry(queue).or_default();
+        let read = own.then(|| insert(runs, read));
+        let fetch = insert(runs, fetch);
+        let most = progress.arrived + page - progress.bytes;
+        let text = text_after(progress.free, &runs[progress.runs..], most as usize);
+        let (mut begins, mut freed, mut holds) = (progress.free, [progress.bytes; 2], true);
+        for (run, extent) in runs[progress.runs..].iter().zip(&text.extents) {
+            if begins >= comes {
+                break;
+            }
+            let there = if begins < progress.came { progress.arrived - page } else { progress.arrived };
+            holds &= progress.bytes + extent.needs <= there;
+            begins = run.last_cycle() + 1;
+            // What has left when the last page came, and when this one comes.
+            for (freed, comes) in freed.iter_mut().zip([progress.came, comes]) {
+                *freed = if begins <= comes { progress.bytes + extent.frees } else { *freed };
+            }
+        }
+        runs.remove(fetch);
+        read.map(|at| runs.remove(at));
+        holds && progress.arrived - freed[0] <= capacity && progress.arrived + page - freed[1] <= capacity
     }
 
-    /// Adds a run between others; where it stands.
-    fn insert(&mut self, queue: Queue, run: Run) -> usize {
+    /// The Read and the Ifetch.
+    fn runs(&self, choice: &Choice, address: u32) -> (Run, Run) {
+        let stream =
+            Stream { number: choice.fit.streams[0] as u8, direction: choice.demand.streams[0].direction };
+        let count = self.chip.icu.fetch_vectors.into();
+        let repeats = vec![Repeat { count, interval: 1, step: 1, window_step: 0 }];
+        let read = Instruction::Mem(Mem::Read { address, stream });
+        let fetch = Instruction::Icu(Icu::Ifetch { stream });
+        (
+            Run { cycle: choice.read, instruction: read, repeats, node: 0 },
+            Run { cycle: choice.cycle, instruction: fetch, repeats: Vec::new(), node: 0 },
+        )
+    }
+
+    fn commit(&mut self, queue: Queue, progress: &mut Progress, choice: &Choice) -> Page {
+        let (hemisphere, slice, _) = choice.bank;
+        self.reservations.take(&choice.demand, &choice.fit);
+        *self.hosted.entry((hemisphere, slice)).or_default() += 1;
+        let page = Page { hemisphere, slice, address: self.words.take(choice.bank) };
+        let (read, fetch) = self.runs(choice, page.address);
+        insert(self.queues.entry(Queue::MemRead(hemisphere, slice)).or_default(), read);
         let runs = self.queues.entry(queue).or_default();
-        let at = runs.partition_point(|other| other.cycle < run.cycle);
-        runs.insert(at, run);
-        at
+        let at = insert(runs, fetch);
+        let told = text_after(progress.free, &runs[progress.runs..=at], usize::MAX);
+        progress.bytes += told.bytes.len() as u64;
+        progress.runs = at + 1;
+        progress.free = choice.cycle + 1;
+        progress.came = choice.cycle + u64::from(self.chip.icu.fetch_vectors);
+        progress.arrived += self.chip.page_bytes() as u64;
+        page
     }
 
     fn too_dense(&self, queue: Queue, progress: &Progress, first: Option<usize>, last: usize) -> Diagnostic {
@@ -257,4 +291,11 @@ impl Fetcher<'_> {
             .note(format!("free for text: {} pages, in all MEM slices together", self.words.pages()))
             .note("what would make it compile: a chip whose queues hold more, a shorter --context, a smaller --batch")
     }
+}
+
+/// Adds a run between others; where it stands.
+fn insert(runs: &mut Vec<Run>, run: Run) -> usize {
+    let at = runs.partition_point(|other| other.cycle < run.cycle);
+    runs.insert(at, run);
+    at
 }

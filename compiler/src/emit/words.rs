@@ -61,12 +61,17 @@ impl FreeWords {
         self.banks.values().flatten().map(|range| range.len() as u32 / self.page).sum()
     }
 
-    /// The first word of a page, which is then no longer free. The bank has room.
+    /// The first word of the next page of a bank that has room.
+    pub(super) fn next(&self, bank: Bank) -> u32 {
+        self.banks.get(&bank).and_then(|ranges| ranges.last()).map_or(0, |last| last.end - self.page)
+    }
+
+    /// The same, which is then no longer free.
     pub(super) fn take(&mut self, bank: Bank) -> u32 {
+        let address = self.next(bank);
         let ranges = self.banks.entry(bank).or_default();
-        let Some(last) = ranges.last_mut() else { return 0 };
-        last.end -= self.page;
-        let address = last.end;
+        let Some(last) = ranges.last_mut() else { return address };
+        last.end = address;
         if (last.len() as u32) < self.page {
             ranges.pop();
         }

@@ -10,10 +10,15 @@ fn path(name: &str) -> String {
 fn chips_that_are_too_small_say_by_how_much() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = path("examples/licence-decoder.onnx");
-    let chips = [("words_per_bank = 64", "does-not-fit"), ("slices_per_hemisphere = 4", "chip-too-small")];
+    let chips = [
+        ("[mem]\nwords_per_bank = 64", "does-not-fit"),
+        ("[mem]\nslices_per_hemisphere = 4", "chip-too-small"),
+        // A page would fill the queue.
+        ("[icu]\nqueue_bytes = 640", "instruction-fetch"),
+    ];
     for (field, code) in chips {
         let chip = folder.path().join(format!("{code}.toml")).to_string_lossy().into_owned();
-        std::fs::write(&chip, format!("base = \"tsp-v1\"\n[mem]\n{field}\n")).expect("written");
+        std::fs::write(&chip, format!("base = \"tsp-v1\"\n{field}\n")).expect("written");
         let ran = lpuc(&[&model, "--chip", &chip]);
         assert_eq!(ran.code, 3, "{field}: {}", ran.err);
         assert!(ran.err.contains(&format!("error[{code}]")), "{field}: {}", ran.err);

@@ -39,6 +39,39 @@ fn a_model_has_one_report_and_one_set_of_values() {
 }
 
 #[test]
+fn fetching_its_text_changes_neither_values_nor_cycles() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (chip, program, outputs) = (at("short-queues.toml"), at("program.lpu"), at("outputs.npz"));
+    std::fs::write(&chip, "base = \"lp30\"\n[icu]\nqueue_bytes = 768\n").expect("written");
+    let model = root().join("examples/licence-decoder.onnx").to_string_lossy().into_owned();
+    let run = |chip: &str, simulator: &str| {
+        let emit = format!("program={program}");
+        let simulator = ["--simulator", simulator, "--outputs", &outputs, "--emit", &emit, "--json"];
+        let args = [&[&model[..], "--context", "32", "--chip", chip][..], &simulator].concat();
+        let report: serde_json::Value = serde_json::from_str(&lpuc_well(&args)).expect("one JSON object");
+        let numbers = [&report["simulated_cycles"], &report["sram"]["instruction_pages"]];
+        let [cycles, pages] = numbers.map(|number| number.as_u64().expect("a number"));
+        (cycles, pages, std::fs::read(&outputs).expect("written"))
+    };
+    let (cycles, pages, values) = run("lp30", "fast");
+    assert_eq!(pages, 0);
+    for simulator in ["fast", "tandem"] {
+        let fetched = run(&chip, simulator);
+        assert!(fetched.0 == cycles && fetched.2 == values, "{simulator}");
+        assert!(fetched.1 > 2, "{simulator}: {} pages", fetched.1);
+    }
+    // A page in the place of another is not mistaken for it.
+    let mut damaged = isa::decode::decode(&std::fs::read(&program).expect("written")).expect("a program");
+    let mut places: Vec<&mut isa::Page> = damaged.chips[0].text.values_mut().flatten().collect();
+    let (first, last) = places.split_at_mut(1);
+    std::mem::swap(first[0], last[0]);
+    std::fs::write(&program, isa::encode::encode(&damaged)).expect("written");
+    let ran = lpuc(&["sim", &program, "--chip", &chip]);
+    assert!(ran.code != 0 && ran.err.contains("wrong instruction text"), "{}: {}", ran.code, ran.err);
+}
+
+#[test]
 fn other_simulators_are_refused() {
     let model = root().join("examples/licence-decoder.onnx").to_string_lossy().into_owned();
     let ran = lpuc(&[&model, "--simulator", "slow"]);

@@ -29,6 +29,8 @@ pub struct Summary {
     pub instruction_bytes: u64,
     /// What each MEM slice holds, east first.
     pub slices: Vec<SliceBytes>,
+    /// Pages of them that queues fetch while the program runs.
+    pub instruction_pages: u64,
     /// A lower bound on the cycles of any program for this graph on this chip.
     pub bound: Bound,
     /// Model nodes, costliest first.
@@ -65,6 +67,7 @@ pub fn summarize(
         activation_bytes: schedule.activation_bytes,
         instruction_bytes: isa::encode::text_bytes(program),
         slices: slices::slices(&kernels.storages, &schedule.bases, chip),
+        instruction_pages: program.chips.iter().flat_map(|chip| chip.text.values().flatten()).count() as u64,
         nodes: node_cycles(graph, kernels, schedule, &bound),
         bound,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use isa::{Instruction, Mem, Mxm, Run, Sxm};
+use isa::{Instruction, Mem, Run};
 
 /// Brings runs into the order of their cycles. Those that meet others are cut: iteration by iteration of their outermost repeat.
 pub(super) fn ordered(runs: Vec<Run>) -> Vec<Run> {
@@ -39,27 +39,9 @@ fn split(run: Run) -> (Run, Option<Run>) {
 
 /// Moves an instruction's main operand on, as a repeat does.
 fn advance(instruction: &mut Instruction, step: i32, window_step: i32) {
-    match instruction {
-        Instruction::Mem(Mem::Read { address, .. } | Mem::Write { address, .. }) => {
-            *address = address.wrapping_add_signed(step);
-        }
-        Instruction::Mem(Mem::Gather { window, .. } | Mem::Scatter { window, .. }) => {
-            window.base = window.base.wrapping_add_signed(step);
-            window.first = window.first.wrapping_add(window_step);
-        }
-        Instruction::Mxm(Mxm::Lw { row, .. }) => *row = row.wrapping_add_signed(step as i16),
-        Instruction::Mxm(Mxm::Acc { address, .. }) => *address = address.wrapping_add_signed(step as i16),
-        Instruction::Sxm(
-            Sxm::Permute { map, .. } | Sxm::Select { map, .. } | Sxm::Distribute { map, .. },
-        ) => {
-            *map = map.wrapping_add_signed(step as i16);
-        }
-        Instruction::Sxm(Sxm::Shift { lanes, .. }) => *lanes = lanes.wrapping_add(step as i16),
-        Instruction::Icu(_)
-        | Instruction::Vxm(_)
-        | Instruction::Mxm(Mxm::Iw | Mxm::Abc { .. })
-        | Instruction::Sxm(Sxm::Rotate { .. } | Sxm::Transpose { .. })
-        | Instruction::C2c(_) => {}
+    *instruction = instruction.moved(step.into()).unwrap_or(*instruction);
+    if let Instruction::Mem(Mem::Gather { window, .. } | Mem::Scatter { window, .. }) = instruction {
+        window.first = window.first.wrapping_add(window_step);
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn value(report: &Report) -> Value {
         "kv_bytes": summary.kv_bytes,
         "activation_bytes": summary.activation_bytes,
         "instruction_bytes": summary.instruction_bytes,
+        "instruction_pages": summary.instruction_pages,
         "peak_fraction": report.peak_fraction(),
         "slices": summary.slices.iter().map(slice).collect::<Vec<_>>(),
     });

@@ -123,6 +123,7 @@ pub(crate) fn sample() -> Report {
             activation_bytes: 12_800,
             instruction_bytes: 45_678,
             slices: slices(),
+            instruction_pages: 9,
             bound: Bound {
                 cycles: 10_000,
                 limiter: Limiter::WeightStreaming,

@@ -47,6 +47,32 @@ fn well_formed_runs_pass() {
 }
 
 #[test]
+fn pages_of_text_match_the_queues() {
+    let immediates =
+        |count: u32| (0..count).map(|i| format!("@{}: Pass {i} -> i8 s0w ", 2 * i)).collect::<String>();
+    let with = |text: &str, runs: &str| problems(&format!("{text} queue vxm.alu0 {{ {runs} }}"));
+    assert_eq!(with("", &immediates(200)), Vec::<String>::new());
+    let fetched = format!("@0: Ifetch s0e {}", immediates(260).replace("@0: Pass 0 -> i8 s0w ", ""));
+    assert_eq!(with("text vxm.alu0 { east.mem3 @8 }", &fetched), Vec::<String>::new());
+    let check = |text: &str, runs: &str, expected: &str| {
+        let found = with(text, runs);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    };
+    check("", &fetched, "make 1 pages; there are 0 pages and 1 Ifetches");
+    check("text vxm.alu0 { east.mem3 @8 }", &immediates(260), "there are 1 pages and 0 Ifetches");
+    check("text vxm.alu0 { east.mem44 @8 }", &fetched, "a page at word 8 of east.mem44");
+    check("text vxm.alu0 { east.mem3 @8191 }", &fetched, "a page at word 8191 of east.mem3");
+    check("text vxm.alu1 { east.mem3 @8 }", "@0: Pass 0 -> i8 s0w", "vxm.alu1 has pages of text and no runs");
+    check(
+        "memory { east.mem3 @9 words 1 fill 0 } text vxm.alu0 { east.mem3 @8 }",
+        &fetched,
+        "word 9 of east.mem3 holds text, and something else",
+    );
+    let repeated = fetched.replace("@0: Ifetch", "@0 x1 every 1: Ifetch");
+    check("text vxm.alu0 { east.mem3 @8 }", &repeated, "an Ifetch does not repeat");
+}
+
+#[test]
 fn each_rule_of_runs_is_enforced() {
     let check =
         |queue: &str, runs: &str, expected: &str| assert_eq!(in_queue(queue, runs), [expected], "{runs}");

@@ -71,6 +71,9 @@ fn text_that_comes_in_time_changes_nothing() {
     assert_eq!(numbers[5 * LANES], 35);
     assert!(fetched.iter().all(|result| *result == fetched[0]));
     assert_eq!(results(&tiny(), &alone), fetched);
+    // Pages that are not needed hold zeros.
+    let long = Chip { icu: IcuUnits { queue_bytes: 1024, fetch_vectors: 2 }, ..tiny() };
+    assert_eq!(results(&long, &self::numbers()), fetched);
     let report = isa::report::predict(&small(), &self::numbers().program());
     assert_eq!((report.cycles, report.dispatched["icu"]), (fetched[0].0, 3));
 }

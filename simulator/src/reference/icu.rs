@@ -75,7 +75,7 @@ struct Unroll<'p> {
     next: Option<u64>,
     /// How often each level of the current run has repeated.
     counters: [u32; MAX_REPEATS],
-    /// Where the queue does not hold all of its text.
+    /// Where the queue fetches some of its text.
     text: Option<QueueText>,
 }
 

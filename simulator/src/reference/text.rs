@@ -6,7 +6,7 @@ use isa::{Chip, Icu, Instruction, Mem, Page, Queue, Run};
 use crate::fault::{Dispatch, Raised};
 use crate::stream::Registers;
 
-/// A queue that does not hold all of its text from the start.
+/// A queue that fetches some of its text.
 pub(crate) struct QueueText {
     position: i32,
     lanes: usize,
@@ -29,13 +29,13 @@ pub(crate) struct QueueText {
 }
 
 impl QueueText {
-    /// None for a queue that holds all of its text.
+    /// None for a queue that fetches nothing.
     pub(crate) fn new(chip: &Chip, queue: Queue, runs: &[Run], pages: &[Page]) -> Option<QueueText> {
-        let text = isa::text::text(runs);
-        let capacity = u64::from(chip.icu.queue_bytes);
-        if text.bytes.len() as u64 <= capacity {
+        if pages.is_empty() {
             return None;
         }
+        let text = isa::text::text(runs);
+        let capacity = u64::from(chip.icu.queue_bytes);
         let content = |(index, page): (usize, &Page)| (*page, isa::text::page(chip, &text.bytes, index));
         Some(QueueText {
             position: queue.slice().position(chip),

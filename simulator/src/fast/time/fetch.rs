@@ -58,10 +58,10 @@ impl Line<'static> {
 
 /// The first cycle in which a queue has too much text or too little, and what is wrong in it.
 pub(super) fn levels(chip: &Chip, queue: Queue, runs: &[Run]) -> Vec<Raised> {
-    let text = isa::text::text(runs);
-    if text.bytes.len() <= chip.icu.queue_bytes as usize {
+    if !runs.iter().any(is_fetch) {
         return Vec::new();
     }
+    let text = isa::text::text(runs);
     let mut level = Level {
         capacity: chip.icu.queue_bytes.into(),
         page_bytes: chip.page_bytes() as u64,

@@ -30,12 +30,6 @@ fn stream(number: u8, direction: Direction) -> Stream {
     Stream { number, direction }
 }
 
-/// A chip whose queues hold any text.
-fn chip() -> Chip {
-    let lp30 = Chip::preset("lp30").expect("a preset");
-    Chip { icu: isa::chip::IcuUnits { queue_bytes: 1 << 30, ..lp30.icu }, ..lp30 }
-}
-
 /// Every word of every slice.
 fn all_present(chip: &Chip) -> Vec<Vec<std::ops::Range<u32>>> {
     vec![
@@ -78,7 +72,7 @@ fn tiles(chip: &Chip, count: u32, vectors: u32) -> ChipProgram {
 
 #[test]
 fn many_tiles_cost_as_much_as_some() {
-    let chip = chip();
+    let chip = Chip::preset("lp30").expect("a preset");
     let steps = |count, vectors| {
         let program = tiles(&chip, count, vectors);
         let timing = check(&chip, &program, &all_present(&chip));
@@ -132,7 +126,7 @@ fn some_present(chip: &Chip) -> Vec<Vec<std::ops::Range<u32>>> {
 
 #[test]
 fn long_runs_cost_little() {
-    let chip = chip();
+    let chip = Chip::preset("lp30").expect("a preset");
     let program = copies(800, 1_000_000);
     let timing = check(&chip, &program, &some_present(&chip));
     assert!(timing.fault.is_none(), "{:?}", timing.fault);
@@ -177,7 +171,7 @@ fn replaced(runs: u32, length: u32, parts: u32) -> ChipProgram {
 
 #[test]
 fn replacing_costs_little() {
-    let chip = chip();
+    let chip = Chip::preset("lp30").expect("a preset");
     for parts in [1, 2, 10] {
         let program = replaced(800, 1_000_000, parts);
         let timing = check(&chip, &program, &all_present(&chip));
@@ -200,7 +194,7 @@ fn replacing_costs_little() {
 #[ignore = "measures"]
 #[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "measures")]
 fn measure() {
-    let chip = chip();
+    let chip = Chip::preset("lp30").expect("a preset");
     for (runs, length) in [(100_000, 80_000), (100_000, 8), (256_000, 6), (10_000, 80_000)] {
         let program = copies(runs, length);
         let begin = Instant::now();

@@ -159,24 +159,29 @@ impl FaultKind {
             FaultKind::QueueOrder => {
                 ("queue out of order", "dispatch cycles must strictly increase within a queue")
             }
-            FaultKind::WrongText => (
-                "wrong instruction text",
-                "read the queue's pages in their order, so that they pass its slice at Ifetch",
-            ),
-            FaultKind::QueueOverflow => {
-                ("queue too full", "fetch the page later, when more instructions have left the queue")
-            }
-            FaultKind::QueueUnderflow => (
-                "queue too empty",
-                "fetch the page earlier: a run's text must be there when the run before it has left",
-            ),
-            FaultKind::TextOverwritten => {
-                ("instruction text overwritten", "write to words that hold no text")
-            }
+            FaultKind::WrongText
+            | FaultKind::QueueOverflow
+            | FaultKind::QueueUnderflow
+            | FaultKind::TextOverwritten => self.words_of_text(),
             FaultKind::LinkNotConnected => ("link not connected", "a program of one chip has no links"),
             FaultKind::EnginesDiffer => {
                 ("engines differ", "this is a bug in the simulator: please report it with the program")
             }
+        }
+    }
+
+    /// The same, of instruction text.
+    fn words_of_text(self) -> (&'static str, &'static str) {
+        if self == FaultKind::WrongText {
+            let mend = "read the queue's pages in their order, so that they pass its slice at Ifetch";
+            ("wrong instruction text", mend)
+        } else if self == FaultKind::QueueOverflow {
+            ("queue too full", "fetch the page later, when more instructions have left the queue")
+        } else if self == FaultKind::QueueUnderflow {
+            let mend = "fetch the page earlier: a run's text must be there when the run before it has left";
+            ("queue too empty", mend)
+        } else {
+            ("instruction text overwritten", "write to words that hold no text")
         }
     }
 }

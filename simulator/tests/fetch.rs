@@ -180,10 +180,13 @@ fn queues_are_neither_too_full_nor_too_empty() {
     );
 }
 
+/// What a problem must say, and the damage.
+type Refusal = (&'static str, fn(&mut Draft));
+
 /// Programs whose pages and Ifetches do not match are not loaded.
 #[test]
 fn pages_must_match() {
-    let cases: [(&str, fn(&mut Draft)); 6] = [
+    let cases: [Refusal; 6] = [
         ("make 3 pages; there are 2 pages and 3 Ifetches", |d| {
             d.program.text.get_mut(&ALU).map(Vec::pop);
         }),

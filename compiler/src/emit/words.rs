@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn pages_lie_in_what_is_left() {
         assert_eq!(between(&[0..3, 1..2, 10..11], 0..14, 3), [3..10, 11..14]);
-        assert_eq!(between(&[0..3, 12..20], 8..16, 2), [8..12]);
+        assert_eq!(between(&[0..3, 12..14, 15..20], 8..18, 1), [8..12, 14..15]);
         let mut words =
             FreeWords { banks: BTreeMap::from([((Hemisphere::East, 1, 0), vec![3..5, 7..12])]), page: 2 };
         assert_eq!(words.pages(), 3);

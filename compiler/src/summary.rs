@@ -66,7 +66,7 @@ pub fn summarize(
         kv_bytes,
         activation_bytes: schedule.activation_bytes,
         instruction_bytes: isa::encode::text_bytes(program),
-        slices: slices::slices(&kernels.storages, &schedule.bases, chip),
+        slices: slices::slices(&kernels.storages, &schedule.bases, &program.chips[0], chip),
         instruction_pages: program.chips.iter().flat_map(|chip| chip.text.values().flatten()).count() as u64,
         nodes: node_cycles(graph, kernels, schedule, &bound),
         bound,

@@ -61,9 +61,9 @@ impl Pads {
             let b = op.b.map_or(Pad::Known(0), |b| pads.value(b));
             let zero = a == Pad::Known(0) || (op.b.is_some() && b == Pad::Known(0));
             let pad = match (op.op, a, b) {
+                (_, Pad::Known(a), Pad::Known(b)) => Pad::Known(isa::numeric::alu(op.op, a, b)),
                 // Zero times anything finite is zero; what is not finite has spoilt the real lanes already.
                 (VxmOp::Mul | VxmOp::And, ..) if zero => Pad::Known(0),
-                (_, Pad::Known(a), Pad::Known(b)) => Pad::Known(isa::numeric::alu(op.op, a, b)),
                 _ => Pad::Unknown,
             };
             pads.ops.push(pad);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use isa::{Chip, Hemisphere};
+use isa::{Chip, ChipProgram, Hemisphere};
 
 use crate::lower::storage::{Role, Storages};
 use crate::schedule::memory::Bases;
@@ -20,17 +20,24 @@ pub struct SliceBytes {
     pub kv_bytes: u64,
     /// Words that ever hold inputs, outputs and temporaries.
     pub activation_bytes: u64,
+    /// Pages of instruction text.
+    pub text_bytes: u64,
 }
 
 impl SliceBytes {
     /// All kinds together.
     pub fn bytes(&self) -> u64 {
-        self.weights_bytes + self.kv_bytes + self.activation_bytes
+        self.weights_bytes + self.kv_bytes + self.activation_bytes + self.text_bytes
     }
 }
 
 /// All slices, east first.
-pub(super) fn slices(storages: &Storages, bases: &Bases, chip: &Chip) -> Vec<SliceBytes> {
+pub(super) fn slices(
+    storages: &Storages,
+    bases: &Bases,
+    program: &ChipProgram,
+    chip: &Chip,
+) -> Vec<SliceBytes> {
     // Temporaries use the same words one after the other.
     let mut temporary: BTreeMap<(Hemisphere, u16), Vec<(u32, u32)>> = BTreeMap::new();
     let mut words: BTreeMap<(Hemisphere, u16), [u64; 2]> = BTreeMap::new();
@@ -49,6 +56,10 @@ pub(super) fn slices(storages: &Storages, bases: &Bases, chip: &Chip) -> Vec<Sli
             }
         }
     }
+    let mut pages: BTreeMap<(Hemisphere, u16), u64> = BTreeMap::new();
+    for page in program.text.values().flatten() {
+        *pages.entry((page.hemisphere, page.slice)).or_default() += 1;
+    }
     let lanes = chip.lanes as u64;
     let of = |hemisphere: Hemisphere, slice: u16| {
         let [weights, states] = words.get(&(hemisphere, slice)).copied().unwrap_or_default();
@@ -59,6 +70,7 @@ pub(super) fn slices(storages: &Storages, bases: &Bases, chip: &Chip) -> Vec<Sli
             weights_bytes: weights * lanes,
             kv_bytes: states * lanes,
             activation_bytes: used * lanes,
+            text_bytes: pages.get(&(hemisphere, slice)).copied().unwrap_or(0) * chip.page_bytes() as u64,
         }
     };
     let all = |hemisphere| (0..chip.mem.slices_per_hemisphere).map(move |slice| of(hemisphere, slice));

@@ -105,6 +105,7 @@ fn slice(slice: &SliceBytes) -> Value {
         "weights_bytes": slice.weights_bytes,
         "kv_bytes": slice.kv_bytes,
         "activation_bytes": slice.activation_bytes,
+        "text_bytes": slice.text_bytes,
     })
 }
 

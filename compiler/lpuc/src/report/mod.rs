@@ -160,6 +160,7 @@ fn slices() -> Vec<compiler::summary::SliceBytes> {
         weights_bytes: 780_000 * u64::from(slice),
         kv_bytes: 100_000,
         activation_bytes: 12_800,
+        text_bytes: 640,
     };
     let all = |hemisphere| (0..4).map(move |number| slice(hemisphere, number));
     isa::Hemisphere::BOTH.into_iter().flat_map(all).collect()

@@ -244,6 +244,12 @@ impl Builder {
         self.data(Encoding::F16, bytes, vec![columns.len(), width])
     }
 
+    /// Ones, shape [rows, columns].
+    pub(super) fn ones(&mut self, rows: usize, columns: usize) -> NodeId {
+        let bytes = half::f16::ONE.to_le_bytes().repeat(rows * columns);
+        self.data(Encoding::F16, bytes, vec![rows, columns])
+    }
+
     /// An identity matrix, shape [n, n].
     pub(super) fn identity(&mut self, n: usize) -> NodeId {
         self.selection(&(0..n).collect::<Vec<_>>(), n)

@@ -40,18 +40,21 @@ pub(super) fn uniform(graph: &Graph, node: NodeId) -> Option<f64> {
 
 /// Whether a constant is a square identity matrix.
 pub(super) fn is_identity(graph: &Graph, node: NodeId) -> bool {
-    let node = &graph.nodes[node];
-    let ([n, m], Op::Constant(constant)) = (&node.ty.shape[..], &node.op) else { return false };
-    let (true, Encoding::F16, Some(bytes)) = (n == m, constant.encoding, &constant.bytes) else {
-        return false;
-    };
-    // Stops at the first element that does not fit, so weights cost nothing.
-    bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .enumerate()
-        .all(|(i, &element)| f16::from_le_bytes(element) == if i / n == i % n { f16::ONE } else { f16::ZERO })
+    let [n, m] = graph.nodes[node].ty.shape[..] else { return false };
+    n == m && is_all(graph, node, |i| if i / n == i % n { f16::ONE } else { f16::ZERO })
+}
+
+/// Whether a constant of binary16 is one everywhere.
+pub(super) fn is_ones(graph: &Graph, node: NodeId) -> bool {
+    is_all(graph, node, |_| f16::ONE)
+}
+
+/// Whether a constant of binary16 has the given elements. Stops at the first that it has not, so weights cost nothing.
+fn is_all(graph: &Graph, node: NodeId, element: impl Fn(usize) -> f16) -> bool {
+    let Op::Constant(constant) = &graph.nodes[node].op else { return false };
+    let (Encoding::F16, Some(bytes)) = (constant.encoding, &constant.bytes) else { return false };
+    let own = bytes.as_chunks::<2>().0.iter().map(|&bytes| f16::from_le_bytes(bytes));
+    own.enumerate().all(|(i, own)| own == element(i))
 }
 
 /// Whether binary16 holds every element of a constant expression exactly, told without reading elements.

@@ -1,11 +1,11 @@
 //! Pointwise operators in terms of those that the vector ALUs have.
 
 use super::builder::Builder;
-use super::special;
+use super::{product, special};
 use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
 
 /// Smallest argument of rsqrt in a square root: keeps 0 · rsqrt(0) from being not a number.
-const SMALLEST: f32 = 1e-38;
+pub(super) const SMALLEST: f32 = 1e-38;
 
 /// Operators that follow a value back to see that it is not negative look this far.
 const DEPTH: usize = 12;
@@ -51,8 +51,19 @@ pub(super) fn binary(b: &mut Builder, op: BinaryOp, x: NodeId, y: NodeId) -> Nod
     }
     match op {
         BinaryOp::Div if real => {
+            let y = product::sum_beside(b, x, y).unwrap_or(y);
             let reciprocal = recip(b, y);
             scale(b, x, reciprocal)
+        }
+        BinaryOp::Mul if real => {
+            let quotient = |b: &mut Builder, x, y| {
+                let divisor = reciprocal_of(b, y)?;
+                let sums = product::sum_beside(b, x, divisor)?;
+                let reciprocal = recip(b, sums);
+                Some(b.binary(BinaryOp::Mul, x, reciprocal))
+            };
+            let quotient = quotient(b, x, y).or_else(|| quotient(b, y, x));
+            quotient.unwrap_or_else(|| b.binary(op, x, y))
         }
         BinaryOp::Pow => power(b, x, y),
         BinaryOp::Add
@@ -85,7 +96,7 @@ pub(super) fn recip(b: &mut Builder, x: NodeId) -> NodeId {
     if let Some(root) = square_root_of(b, x) {
         return b.unary(UnaryOp::Rsqrt, root);
     }
-    let positive = not_negative(b, x, DEPTH);
+    let positive = is_never_negative(b, x);
     let magnitude = if positive { x } else { b.unary(UnaryOp::Abs, x) };
     let root = b.unary(UnaryOp::Rsqrt, magnitude);
     let square = b.binary(BinaryOp::Mul, root, root);
@@ -96,6 +107,13 @@ pub(super) fn recip(b: &mut Builder, x: NodeId) -> NodeId {
     let negative = b.binary(BinaryOp::Less, x, zero);
     let minus = b.unary(UnaryOp::Neg, square);
     b.select(negative, minus, square)
+}
+
+/// If x was made by [`recip`] of what is not negative, its argument.
+fn reciprocal_of(b: &Builder, x: NodeId) -> Option<NodeId> {
+    let [root, other] = b.inputs(x)[..] else { return None };
+    let square = *b.op(x) == Op::Binary(BinaryOp::Mul) && root == other;
+    (square && *b.op(root) == Op::Unary(UnaryOp::Rsqrt)).then(|| b.input(root))
 }
 
 /// sqrt x, as x · rsqrt x; 0 for 0.
@@ -158,6 +176,10 @@ fn power(b: &mut Builder, x: NodeId, y: NodeId) -> NodeId {
 }
 
 /// Whether a tensor has no negative element whatever the inputs are.
+pub(super) fn is_never_negative(b: &Builder, x: NodeId) -> bool {
+    not_negative(b, x, DEPTH)
+}
+
 fn not_negative(b: &Builder, x: NodeId, depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return false };
     let inputs = b.inputs(x);

@@ -1,8 +1,11 @@
 //! Matrix products: operands by rows, one copy of a key or value head per group of query heads.
 
 use super::builder::Builder;
-use super::{reduce, sink, view};
+use super::{pointwise, reduce, sink, view};
 use crate::graph::{BinaryOp, NodeId, Op, ReduceOp};
+
+/// Most elements that the planes sum beside a product. More would keep them longer than a way through the SXM takes, which they need not wait for.
+const MOST_SUMMED: usize = 1 << 17;
 
 /// left · right, or left · rightᵀ.
 pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: bool) -> NodeId {
@@ -28,6 +31,39 @@ pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: 
     }
     let rows = if exchange { view::exchange_last(b, rows) } else { rows };
     b.emit(Op::MatMul { transpose_b: true }, &[left, rows])
+}
+
+/// Where a product is divided by the sums of its own left rows, as after a softmax: those sums by the planes, as a product with ones beside it. Each
+/// is in every lane of the quotient, without a way through the SXM. Only what is not negative: lanes past the quotient have sums of zero, and with the
+/// least positive number in their place the quotient is zero there.
+pub(super) fn sum_beside(b: &mut Builder, product: NodeId, sums: NodeId) -> Option<NodeId> {
+    let Op::Reduce { op: ReduceOp::Sum, axis } = *b.op(sums) else { return None };
+    let rows = b.input(sums);
+    let product = same_rows(b, product);
+    let [left, right] = b.inputs(product)[..] else { return None };
+    let of_planes = *b.op(product) == (Op::MatMul { transpose_b: true }) && !b.is_constant(right);
+    if !of_planes || axis + 1 != b.rank(rows) || same_rows(b, left) != same_rows(b, rows) {
+        return None;
+    }
+    let few = b.shape(rows).iter().product::<usize>() <= MOST_SUMMED;
+    if !few || !pointwise::is_never_negative(b, rows) {
+        return None;
+    }
+    let (columns, outputs) = (view::last(b.graph.shape(rows)), view::last(b.graph.shape(product)));
+    let ones = b.ones(outputs, columns);
+    let sums = b.emit(Op::MatMul { transpose_b: true }, &[rows, ones]);
+    let least = b.real(pointwise::SMALLEST);
+    Some(b.binary(BinaryOp::Max, sums, least))
+}
+
+/// What a tensor is a view of that has the same rows in the same order.
+fn same_rows(b: &Builder, x: NodeId) -> NodeId {
+    match b.op(x) {
+        Op::Reshape { shape } if view::last(shape) == view::last(b.graph.shape(b.input(x))) => {
+            same_rows(b, b.input(x))
+        }
+        _ => x,
+    }
 }
 
 /// A right operand, and whether its last axes must still be exchanged: not where it was a cheap transpose anyway.

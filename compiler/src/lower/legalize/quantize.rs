@@ -18,7 +18,8 @@ const LEAST: f32 = 1e-18;
 pub(super) fn quantize(graph: &Graph, element: ElementType) -> Graph {
     with_products(graph, |b, left, right| {
         let real = b.element(left) == ElementType::F32;
-        let weights = b.is_constant(right) && !constants::is_identity(&b.graph, right);
+        let exact = constants::is_identity(&b.graph, right) || constants::is_ones(&b.graph, right);
+        let weights = b.is_constant(right) && !exact;
         (real && weights && !b.is_constant(left)).then(|| product(b, left, right, element))
     })
 }

@@ -43,7 +43,10 @@ fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
         return Ok(None);
     };
     let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
-    let graph = decoder::layer(&config, batch, context).map_err(Failure::input)?;
+    let graph = decoder::layer(config, batch, context).map_err(|error| match error {
+        decoder::Error::NotBuilt(what) => Failure::unsupported(format!("error[not-built]: {what}")),
+        decoder::Error::Shape(what) => Failure::input(what),
+    })?;
     Ok(Some(Loaded {
         interface: Interface::of(&graph, None),
         batch: batch as u64,

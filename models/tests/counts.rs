@@ -99,6 +99,7 @@ fn with_norms_and_biases_the_counts_are_those_of_the_published_files() {
         ("qwen3-235b-a22b", 235_093_634_560),
         ("gpt-oss-20b", 20_914_757_184),
         ("gpt-oss-120b", 116_829_156_672),
+        ("deepseek-v3", 671_026_419_200),
         ("bert-base", 109_482_240),
         ("bert-large", 335_141_888),
     ] {

@@ -195,7 +195,8 @@ pub fn cache(config: &Config) -> Cache {
 /// The least number of chips whose SRAM holds so many weights of so many bits each, filled to the last byte: nothing is left for
 /// caches, activations and instructions, so that more are needed in truth.
 pub fn chips(weights: u64, bits: u64, sram_bytes: u64) -> u64 {
-    (weights * bits).div_ceil(8).div_ceil(sram_bytes.max(1))
+    let bytes = (u128::from(weights) * u128::from(bits)).div_ceil(8);
+    u64::try_from(bytes.div_ceil(u128::from(sram_bytes.max(1)))).unwrap_or(u64::MAX)
 }
 
 impl Weights {

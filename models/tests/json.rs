@@ -125,3 +125,33 @@ fn newer_spellings_and_relatives_of_the_presets() {
     // As the library that it is published for counts them.
     assert_eq!(models::count::count(&config).total().all(), 8_537_680_896);
 }
+
+#[test]
+fn the_largest_numbers_that_are_understood_are_counted() {
+    for (name, numbers, experts) in [
+        ("llama-3-8b", &["num_hidden_layers", "num_attention_heads", "num_key_value_heads"][..], &[][..]),
+        ("gpt-oss-20b", &["num_attention_heads", "num_key_value_heads"], &["num_local_experts"]),
+        (
+            "deepseek-v3",
+            &["num_hidden_layers", "num_attention_heads"],
+            &["n_routed_experts", "n_shared_experts", "num_experts_per_tok"],
+        ),
+    ] {
+        let mut object: serde_json::Value = serde_json::from_str(&file(name)).expect("JSON");
+        let lengths = ["hidden_size", "head_dim", "intermediate_size", "moe_intermediate_size", "vocab_size"];
+        let ranks = ["q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"];
+        let all = [(numbers, 1024), (experts, 4096), (&lengths, 1 << 19), (&ranks, 1 << 19)];
+        for (fields, most) in all {
+            for field in fields {
+                object[*field] = most.into();
+            }
+        }
+        let config =
+            json::config(name, &object.to_string()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        // Without overflow, which is checked in tests.
+        let weights = models::count::count(&config).total();
+        assert!(weights.read <= weights.matrices, "{name}");
+        let chips = models::count::chips(weights.all(), 8, 1 << 20);
+        assert_eq!(chips, weights.all().div_ceil(1 << 20), "{name}");
+    }
+}

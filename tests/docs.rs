@@ -103,7 +103,7 @@ fn options(text: &str) -> Vec<String> {
 #[test]
 fn the_command_line_chapter_and_the_help_name_the_same_options() {
     let mut help = lpuc_well(&["--help"]);
-    for part in ["asm", "dis", "sim", "ablate", "chips"] {
+    for part in ["asm", "dis", "sim", "ablate", "chips", "models"] {
         help += &lpuc_well(&[part, "--help"]);
     }
     let mut help = options(&help);
@@ -155,7 +155,7 @@ fn commands_in_the_docs_are_understood() {
         };
         // A chip that does not exist stops the run after its usage was understood.
         let mut args: Vec<&str> = ours.iter().map(String::as_str).collect();
-        if !["asm", "dis", "sim", "chips"].contains(&args[0]) {
+        if !["asm", "dis", "sim", "chips", "models"].contains(&args[0]) {
             args.retain(|word| *word != "--chip" && *word != "mine.toml");
             args.extend(["--chip", "no-such-chip"]);
             let model = root().join(args[usize::from(args[0] == "ablate")]);

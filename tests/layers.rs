@@ -1,6 +1,7 @@
 //! Decoder layers: what the simulated machine computes, step after step over its caches, against the graph evaluator; and how long a step
 //! of a published model's layer takes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use compiler::graph::eval::{Data, Tensor, evaluate};
@@ -9,20 +10,32 @@ use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile};
 use isa::Chip;
 use lpu_tests::{lpuc, lpuc_well};
+use models::config::{Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published};
 use models::{Config, decoder};
 use simulator::{Array, Engine, Machine};
 
-const SMALL: Config = Config {
-    name: "small",
+static SMALL: Config = Config {
+    name: Cow::Borrowed("small"),
+    kind: Kind::Decoder,
     layers: 1,
     hidden: 96,
-    heads: 6,
-    kv_heads: 3,
-    head_dim: 32,
-    feed_forward: 160,
     vocabulary: 100,
-    rope_theta: 10_000.0,
+    tied: false,
+    attention: Attention::Grouped(Grouped {
+        heads: 6,
+        kv_heads: 3,
+        head_dim: 32,
+        bias: false,
+        qk_norm: false,
+        sinks: false,
+        window: None,
+    }),
+    feed_forward: FeedForward::Gated { inner: 160 },
+    activation: Activation::Silu,
+    norms: Norms::Before,
     epsilon: 1e-5,
+    positions: Positions::Rotary { theta: 10_000.0, stretch: None },
+    published: Published::Plain,
 };
 
 /// Numbers between −1 and 1.

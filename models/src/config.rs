@@ -1,61 +1,295 @@
-//! Shapes of published models.
+//! What a published model is built of: the shape of every part, without weights.
 
-/// The shape of a decoder in the manner of Llama: RMSNorm, rotary embedding in halves, grouped-query attention, SwiGLU.
-#[derive(Clone, Copy, Debug, PartialEq)]
+use std::borrow::Cow;
+
+/// A transformer's shape. Lengths are elements of a vector, numbers of heads, layers, experts or tokens.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The name that the command line takes.
-    pub name: &'static str,
-    /// Decoder layers.
+    pub name: Cow<'static, str>,
+    /// Whether it continues texts or reads them.
+    pub kind: Kind,
+    /// Layers.
     pub layers: usize,
     /// Elements of a token's vector.
     pub hidden: usize,
+    /// Tokens of the vocabulary.
+    pub vocabulary: usize,
+    /// Whether the head's matrix is the embedding's.
+    pub tied: bool,
+    /// How tokens see each other.
+    pub attention: Attention,
+    /// What follows attention in each layer.
+    pub feed_forward: FeedForward,
+    /// The function between the feed-forward's products.
+    pub activation: Activation,
+    /// Where a layer is normalised.
+    pub norms: Norms,
+    /// Added to the mean square (RMSNorm) or to the variance (LayerNorm).
+    pub epsilon: f32,
+    /// How a token's place is told.
+    pub positions: Positions,
+    /// In what form the weights are published.
+    pub published: Published,
+}
+
+/// What a model does with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Continues it: a token sees those before it, whose keys and values are kept, and a head says what follows.
+    Decoder,
+    /// Reads it: every token sees every other, and a pooling product [hidden, hidden] follows the first token.
+    Encoder {
+        /// Learned vectors that tell texts of a pair apart, added to the embedding.
+        token_types: usize,
+    },
+}
+
+/// How tokens see each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Attention {
+    /// Keys and values for each group of query heads.
+    Grouped(Grouped),
+    /// Keys and values made of one latent vector (MLA).
+    Latent(Latent),
+}
+
+/// Attention in which some query heads share a key and value head.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grouped {
     /// Query heads.
     pub heads: usize,
     /// Key and value heads; each serves `heads / kv_heads` query heads.
     pub kv_heads: usize,
     /// Elements of a head.
     pub head_dim: usize,
-    /// Elements between the feed-forward's products.
-    pub feed_forward: usize,
-    /// Tokens of the vocabulary.
-    pub vocabulary: usize,
-    /// Base of the rotary angles.
-    pub rope_theta: f64,
-    /// Added to the mean square in RMSNorm.
-    pub epsilon: f32,
+    /// Whether the products that make queries, keys, values and the output each add a vector.
+    pub bias: bool,
+    /// Whether each head's query and key is normalised, with one weight vector each for all heads.
+    pub qk_norm: bool,
+    /// Whether each query head has a learned score of nothing, which takes a share of its softmax.
+    pub sinks: bool,
+    /// Whether some layers see only the latest tokens.
+    pub window: Option<Window>,
 }
 
-/// All, by name. Sources: the `config.json` published with each model.
-pub const PRESETS: [Config; 2] = [
-    Config {
-        name: "llama-3-8b",
-        layers: 32,
-        hidden: 4096,
-        heads: 32,
-        kv_heads: 8,
-        head_dim: 128,
-        feed_forward: 14336,
-        vocabulary: 128_256,
-        rope_theta: 500_000.0,
-        epsilon: 1e-5,
+/// Some layers see only the latest tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// Tokens that a windowed layer sees, itself among them.
+    pub size: usize,
+    /// Every so many layers, the last of them sees all; the others see the window.
+    pub every: usize,
+    /// The heads of layers that see all, where they differ.
+    pub full: Option<FullHeads>,
+}
+
+/// Heads of the layers without a window, where they differ from those with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FullHeads {
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Elements of a head.
+    pub head_dim: usize,
+    /// Whether one product makes keys and values.
+    pub shared_kv: bool,
+    /// Base of the rotary angles.
+    pub theta: f64,
+    /// The part of a head's elements that is turned.
+    pub turned: f64,
+}
+
+/// Attention over one latent vector for each token, from which keys and values of all heads are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latent {
+    /// Query heads.
+    pub heads: usize,
+    /// Elements of the vector that queries are made of.
+    pub q_rank: usize,
+    /// Elements of the latent vector.
+    pub kv_rank: usize,
+    /// Elements of a head's query and key that are not turned.
+    pub nope: usize,
+    /// Elements that are turned; all heads share the key's.
+    pub rope: usize,
+    /// Elements of a head's value.
+    pub v: usize,
+}
+
+/// What follows attention in each layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FeedForward {
+    /// down(act(gate(x)) · up(x)).
+    Gated {
+        /// Elements between the products.
+        inner: usize,
     },
-    Config {
-        name: "smollm2-135m",
-        layers: 30,
-        hidden: 576,
-        heads: 9,
-        kv_heads: 3,
-        head_dim: 64,
-        feed_forward: 1536,
-        vocabulary: 49_152,
-        rope_theta: 100_000.0,
-        epsilon: 1e-5,
+    /// down(act(up(x))), both products with a bias.
+    Plain {
+        /// Elements between the products.
+        inner: usize,
     },
-];
+    /// Gated feed-forwards, a few of which work for each token.
+    Experts(Experts),
+}
+
+/// Gated feed-forwards, a few of which work for each token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Experts {
+    /// Experts that a layer has to choose from.
+    pub experts: usize,
+    /// Experts that work for a token.
+    pub active: usize,
+    /// Elements between an expert's products.
+    pub inner: usize,
+    /// Experts of that size that work for every token, besides.
+    pub shared: usize,
+    /// The first layers, which have one gated feed-forward in place of experts.
+    pub dense_layers: usize,
+    /// Elements between the products of that.
+    pub dense_inner: usize,
+    /// Whether the experts' products each add a vector.
+    pub bias: bool,
+    /// How experts are chosen.
+    pub router: Router,
+}
+
+/// How experts are chosen: a product gives each a score; of the greatest, shares that add up to `scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Router {
+    /// What makes a share of a score.
+    pub score: Score,
+    /// Whether each expert's score has a learned number added to it, at least for the choice.
+    pub bias: bool,
+    /// Groups that the experts are in.
+    pub groups: usize,
+    /// Groups that a token's experts may come from.
+    pub active_groups: usize,
+    /// The sum of a token's shares.
+    pub scale: f64,
+}
+
+/// What makes a share of a router's score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// Exponentials over the sum of those chosen.
+    Softmax,
+    /// Logistic functions over the sum of those chosen.
+    Sigmoid,
+}
+
+/// The function between the feed-forward's products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x · sigmoid(x).
+    Silu,
+    /// As gpt-oss has it: both factors cut off at 7, x · sigmoid(1.702 x), and 1 added to the other factor.
+    SiluClamped,
+    /// x · Φ(x).
+    Gelu,
+    /// That, with Φ by a hyperbolic tangent.
+    GeluTanh,
+}
+
+/// Where a layer is normalised, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norms {
+    /// RMSNorm before attention and before the feed-forward; one more before the head.
+    Before,
+    /// RMSNorm before and after both; one more before the head. Each layer's output is multiplied by one learned number.
+    BeforeAndAfter,
+    /// LayerNorm, with a bias, after each residual sum, and after the embedding.
+    After,
+}
+
+/// How a token's place is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Positions {
+    /// Queries and keys are turned by angles that grow with the place.
+    Rotary {
+        /// Base of the angles.
+        theta: f64,
+        /// How the angles are changed for texts longer than those trained on.
+        stretch: Option<Stretch>,
+    },
+    /// A vector for each place, added to the embedding.
+    Learned {
+        /// Places that there are.
+        places: usize,
+    },
+}
+
+/// How rotary angles are changed for long texts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// The rule.
+    pub rule: StretchRule,
+    /// How many times longer texts may become.
+    pub factor: f64,
+}
+
+/// A rule for rotary angles in long texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StretchRule {
+    /// All angles alike.
+    Linear,
+    /// Slow angles only, blended (YaRN).
+    Yarn,
+    /// Slow angles only, as in Llama 3.1.
+    Llama3,
+}
+
+/// In what form weights are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// In a format of 16 or 32 bits.
+    Plain,
+    /// Matrices in e4m3, with a scale for each block of 128 × 128.
+    Fp8,
+    /// Experts in MXFP4 (e2m1, with a scale for each 32), the rest in bfloat16.
+    Mxfp4Experts,
+    /// Experts that are chosen in signed integers of 4 bits with a scale for each 32, the rest in bfloat16.
+    Int4Experts,
+}
 
 impl Config {
     /// The preset of a name.
-    pub fn preset(name: &str) -> Option<Config> {
-        PRESETS.into_iter().find(|config| config.name == name)
+    pub fn preset(name: &str) -> Option<&'static Config> {
+        crate::presets::all().find(|preset| preset.config.name == name).map(|preset| &preset.config)
+    }
+
+    /// What the graph of one layer would need and does not have yet, in words; nothing for the plain Llama family.
+    pub fn not_built(&self) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        let mut note = |absent: bool, what| missing.extend(absent.then_some(what));
+        note(self.kind != Kind::Decoder, "encoders");
+        match &self.attention {
+            Attention::Latent(_) => note(true, "latent attention"),
+            Attention::Grouped(grouped) => {
+                note(grouped.bias, "biases in attention");
+                note(grouped.qk_norm, "norms of queries and keys");
+                note(grouped.sinks, "attention sinks");
+                note(grouped.window.is_some(), "windows");
+            }
+        }
+        match self.feed_forward {
+            FeedForward::Gated { .. } => note(self.activation != Activation::Silu, "GELU"),
+            FeedForward::Plain { .. } => note(true, "feed-forwards without a gate"),
+            FeedForward::Experts(_) => note(true, "experts"),
+        }
+        note(self.norms == Norms::BeforeAndAfter, "norms after attention and feed-forward");
+        note(self.norms == Norms::After, "LayerNorm");
+        match self.positions {
+            Positions::Rotary { stretch, .. } => note(stretch.is_some(), "stretched rotary angles"),
+            Positions::Learned { .. } => note(true, "learned positions"),
+        }
+        missing
+    }
+}
+
+impl Window {
+    /// Whether a layer, counted from 0, sees all tokens.
+    pub fn sees_all(&self, layer: usize) -> bool {
+        (layer + 1).is_multiple_of(self.every)
     }
 }

@@ -6,14 +6,29 @@ use compiler::graph::{
 };
 
 use crate::Config;
+use crate::config::{Attention, FeedForward, Grouped, Positions};
+
+/// Why there is no graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The model has parts that no graph is built for yet; the text names the model and the parts.
+    NotBuilt(String),
+    /// The graph cannot be made with these lengths.
+    Shape(String),
+}
 
 /// One layer of a decoder without its weights: `hidden` [batch, 1, hidden] in, `output` of that shape out, and the caches
 /// [batch, kv_heads, context, head_dim] as states. All sequences stand at `position` [1].
 ///
 /// Weights are binary16 constants [inputs, outputs] with the names that the models are published under.
-pub fn layer(config: &Config, batch: usize, context: usize) -> Result<Graph, String> {
+pub fn layer(config: &Config, batch: usize, context: usize) -> Result<Graph, Error> {
+    let shape = Shape::of(config)?;
+    build(config, shape, batch, context).map_err(Error::Shape)
+}
+
+fn build(config: &Config, shape: Shape, batch: usize, context: usize) -> Result<Graph, String> {
     let name = format!("{}-layer", config.name);
-    let mut b = Layer { config, graph: Graph { name, ..Graph::default() } };
+    let mut b = Layer { config, shape, graph: Graph { name, ..Graph::default() } };
     let x = b.input("hidden", ElementType::F32, &[batch, 1, config.hidden]);
     let position = b.input("position", ElementType::I32, &[1]);
     b.graph.inputs.extend([x, position]);
@@ -27,8 +42,37 @@ pub fn layer(config: &Config, batch: usize, context: usize) -> Result<Graph, Str
     Ok(b.graph)
 }
 
+/// What the plain Llama family has.
+#[derive(Clone, Copy)]
+struct Shape {
+    attention: Grouped,
+    /// Elements between the feed-forward's products.
+    inner: usize,
+    /// Base of the rotary angles.
+    theta: f64,
+}
+
+impl Shape {
+    fn of(config: &Config) -> Result<Shape, Error> {
+        let missing = config.not_built();
+        match (config.attention, config.feed_forward, config.positions) {
+            (
+                Attention::Grouped(attention),
+                FeedForward::Gated { inner },
+                Positions::Rotary { theta, .. },
+            ) if missing.is_empty() => Ok(Shape { attention, inner, theta }),
+            _ => Err(Error::NotBuilt(format!(
+                "layer graphs of {} are not built yet: {}",
+                config.name,
+                missing.join(", ")
+            ))),
+        }
+    }
+}
+
 struct Layer<'a> {
     config: &'a Config,
+    shape: Shape,
     graph: Graph,
 }
 
@@ -88,9 +132,8 @@ impl Layer<'_> {
 
     /// Cosines and sines of the rotary angles, each [head_dim].
     fn rotary(&mut self, position: NodeId) -> Result<(NodeId, NodeId), String> {
-        let dim = self.config.head_dim;
-        let inverse =
-            |i: usize| self.config.rope_theta.powf(-((2 * (i % (dim / 2))) as f64) / dim as f64) as f32;
+        let dim = self.shape.attention.head_dim;
+        let inverse = |i: usize| self.shape.theta.powf(-((2 * (i % (dim / 2))) as f64) / dim as f64) as f32;
         let inverse = Tensor::f32([dim], (0..dim).map(inverse).collect::<Vec<_>>());
         let inverse = self.constant(inverse, "rotary.inverse_frequency");
         let position = self.graph.push(Op::Cast(ElementType::F32), &[position], "rotary")?;
@@ -101,7 +144,7 @@ impl Layer<'_> {
     /// x cos + [−x₂, x₁] sin, over the last axis.
     fn rotate(&mut self, x: NodeId, (cos, sin): (NodeId, NodeId), name: &str) -> Result<NodeId, String> {
         let axis = self.graph.shape(x).len() - 1;
-        let half = self.config.head_dim / 2;
+        let half = self.shape.attention.head_dim / 2;
         let piece = |start| Op::Slice { axis, start, count: half, step: 1 };
         let (first, second) =
             (self.graph.push(piece(0), &[x], name)?, self.graph.push(piece(half), &[x], name)?);
@@ -129,7 +172,7 @@ impl Layer<'_> {
         position: NodeId,
         (batch, context): (usize, usize),
     ) -> Result<NodeId, String> {
-        let Config { heads, kv_heads, head_dim, .. } = *self.config;
+        let Grouped { heads, kv_heads, head_dim, .. } = self.shape.attention;
         let name = |part: &str| format!("self_attn.{part}");
         let q = self.linear(h, &name("q_proj"), heads * head_dim)?;
         let k = self.linear(h, &name("k_proj"), kv_heads * head_dim)?;
@@ -155,8 +198,8 @@ impl Layer<'_> {
     }
 
     fn feed_forward(&mut self, h: NodeId) -> Result<NodeId, String> {
-        let gate = self.linear(h, "mlp.gate_proj", self.config.feed_forward)?;
-        let up = self.linear(h, "mlp.up_proj", self.config.feed_forward)?;
+        let gate = self.linear(h, "mlp.gate_proj", self.shape.inner)?;
+        let up = self.linear(h, "mlp.up_proj", self.shape.inner)?;
         let open = self.unary(UnaryOp::Sigmoid, gate, "mlp.act")?;
         let gate = self.binary(BinaryOp::Mul, gate, open, "mlp.act")?;
         let inner = self.binary(BinaryOp::Mul, gate, up, "mlp.gated")?;

@@ -1,6 +1,9 @@
-//! Published LLM configurations as data, and the builders that turn them into graphs without weights.
+//! Published LLM configurations as data, what they weigh, and the builders that turn them into graphs without weights.
 
 pub mod config;
+pub mod count;
 pub mod decoder;
+pub mod json;
+pub mod presets;
 
 pub use config::Config;

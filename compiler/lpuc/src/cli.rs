@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 /// What is compiled and for which chip.
 #[derive(Args, Debug)]
 pub(crate) struct Subject {
-    /// The model: an ONNX file, or NAME/layer, one layer of a published model. (A file that is named like a subcommand: `./asm`.)
+    /// The model: an ONNX file; or NAME/layer or CONFIG.json/layer, one layer of a published model. (A file that is named like a subcommand: `./asm`.)
     #[arg(value_name = "MODEL", required = true)]
     pub model: PathBuf,
     /// Chip: a preset (see `lpuc chips`) or a description file ending in .toml.
@@ -124,6 +124,18 @@ pub(crate) enum Part {
     Chips {
         /// A preset, or a description file to check.
         name: Option<String>,
+    },
+    /// List published models with what they weigh, or tell of one.
+    Models {
+        /// A preset, or a published configuration: the weights of each part.
+        #[arg(value_name = "NAME|CONFIG.json")]
+        model: Option<String>,
+        /// Chip: a preset or a description file; says the least number whose SRAM holds the weights.
+        #[arg(long, value_name = "NAME|FILE.toml")]
+        chip: Option<String>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -11,6 +11,7 @@ mod files;
 mod generate;
 mod job;
 mod model;
+mod models;
 mod npz;
 mod parts;
 mod progress;
@@ -73,6 +74,7 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
             };
             print(console, &text)
         }
+        Part::Models { model, chip, json } => models::run(model.as_deref(), chip.as_deref(), *json, console),
     }
 }
 

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use compiler::graph::Graph;
 use compiler::graph::import::{Bindings, import};
 use compiler::onnx;
-use models::{Config, decoder};
+use models::decoder;
 
 use crate::cli::Subject;
 use crate::failure::Failure;
 use crate::files;
+use crate::models::{built, shape};
 use crate::npz::Array;
 use crate::step::Interface;
 
@@ -36,14 +37,18 @@ pub(crate) struct Loaded {
 /// Slots of a layer's caches, if nothing is said.
 const CONTEXT: usize = 256;
 
-/// One decoder layer of a published model, without weights: `NAME/layer`, where there is no such file.
+/// One decoder layer of a published model, without weights: `NAME/layer` or `CONFIG.json/layer`, where there is no such file.
 fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
     let name = subject.model.to_str().and_then(|path| path.strip_suffix("/layer"));
-    let Some(config) = name.and_then(Config::preset).filter(|_| !subject.model.exists()) else {
-        return Ok(None);
-    };
+    let Some(name) = name.filter(|_| !subject.model.exists()) else { return Ok(None) };
+    let Some(config) = shape(name)? else { return Ok(None) };
     let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
-    let graph = decoder::layer(&config, batch, context).map_err(Failure::input)?;
+    let graph = decoder::layer(&config, batch, context).map_err(|error| match error {
+        decoder::Error::NotBuilt(what) => {
+            Failure::unsupported(format!("error[not-built]: {what}\n  built are those of {}", built()))
+        }
+        decoder::Error::Shape(what) => Failure::input(what),
+    })?;
     Ok(Some(Loaded {
         interface: Interface::of(&graph, None),
         batch: batch as u64,

@@ -8,8 +8,8 @@ use super::context::Context;
 use super::legalize::appends_columns;
 use crate::graph::NodeId;
 
-/// Arrays that a group may read and write: fewer than there are groups of slices on any chip that this compiler takes.
-const MOST_ARRAYS: usize = 5;
+/// Arrays that a group may read and write. Those that share slices are read in turns, which costs less than another pass while they are few.
+const MOST_ARRAYS: usize = 7;
 
 /// A set of pointwise nodes of one iteration space, computed in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,8 @@ pub fn users(context: &Context<'_>) -> SecondaryMap<NodeId, Vec<Option<NodeId>>>
         for (at, &input) in data.inputs.iter().enumerate() {
             // The machine takes the index in place of the position.
             let unused = at == 2 && appends_columns(data);
-            if let Some(producer) = context.producer(input).filter(|_| !unused) {
+            let seen = if again(context, node, input) { source(context, input) } else { input };
+            if let Some(producer) = context.producer(seen).filter(|_| !unused) {
                 users[producer].push(Some(node));
             }
         }
@@ -155,11 +156,42 @@ fn fits(
     // Each result may need up to three more ALUs (a mask, and a copy for the other hemisphere twice), each input a loader.
     let alus = program.alu.ops.len() + program.inputs.len() + 3 * program.results.len();
     let depth = u16::from(chip.vxm.forward_depth) / chip.latency.vxm;
-    // Each array that is read or written wants slices of its own.
     let arrays = program.inputs.len() + program.results.len();
     Ok(arrays <= MOST_ARRAYS
         && alus <= usize::from(chip.vxm.alus.min(16))
         && program.alu.ops.len() + 4 <= usize::from(depth))
+}
+
+/// Operations on a number a row that whoever uses it rather does again than wait for another pass.
+const AGAIN: usize = 3;
+
+/// Whether `node` computes an operand again: one element for whole rows of its own, made of another such one in a few operations.
+fn again(context: &Context<'_>, node: NodeId, input: NodeId) -> bool {
+    is_pointwise(&context.graph.nodes[node].op)
+        && context.columns(node) > 1
+        && !context.same_space(node, input)
+        && source(context, input) != input
+}
+
+/// What a number a row is made of, some operations before; itself, if there are too many, or more than one such operand.
+fn source(context: &Context<'_>, node: NodeId) -> NodeId {
+    let mut at = node;
+    for _ in 0..AGAIN {
+        let Some(operand) = only_operand(context, at) else { return at };
+        at = operand;
+    }
+    if only_operand(context, at).is_some() { node } else { at }
+}
+
+/// The only operand that is no constant, of a pointwise node of one column.
+fn only_operand(context: &Context<'_>, node: NodeId) -> Option<NodeId> {
+    let data = &context.graph.nodes[node];
+    if context.constant[node] || !is_pointwise(&data.op) || context.columns(node) > 1 {
+        return None;
+    }
+    let mut operands = data.inputs.iter().copied().filter(|&input| context.uniform[input].is_none());
+    let first = operands.next()?;
+    (operands.all(|other| other == first) && context.rows(first) == context.rows(node)).then_some(first)
 }
 
 /// A group's operations.
@@ -168,34 +200,12 @@ pub fn program(
     members: &[NodeId],
     users: &SecondaryMap<NodeId, Vec<Option<NodeId>>>,
 ) -> Result<GroupProgram, String> {
-    let mut alu = AluProgram::default();
-    let mut inputs: Vec<GroupInput> = Vec::new();
-    let mut values: Vec<(NodeId, Value)> = Vec::new();
+    let mut maker = Maker { context, alu: AluProgram::default(), inputs: Vec::new(), values: Vec::new() };
     for &node in members {
-        let data = &context.graph.nodes[node];
-        let mut operands = Vec::new();
-        for &input in &data.inputs {
-            let producer = context.producer(input);
-            let inner = producer.and_then(|p| values.iter().find(|(n, _)| *n == p)).map(|(_, value)| *value);
-            let value = match (inner, context.uniform[input]) {
-                (Some(value), _) if context.same_space(node, input) => value,
-                (_, Some(bits)) => Value::Immediate(bits),
-                _ => {
-                    let new = GroupInput { node: input, target: data.ty.shape.clone() };
-                    Value::Input(inputs.iter().position(|old| *old == new).unwrap_or_else(|| {
-                        inputs.push(new);
-                        inputs.len() - 1
-                    }))
-                }
-            };
-            operands.push(value);
-        }
-        let types: Vec<_> = data.inputs.iter().map(|&input| context.graph.nodes[input].ty.element).collect();
-        let value = alu
-            .lower(&data.op, operand_type(&data.op, &types), &operands)
-            .map_err(|problem| format!("{} ({}): {problem}", node, data.origin))?;
-        values.push((node, value));
+        let value = maker.node(node, node)?;
+        maker.values.push((node, value));
     }
+    let Maker { alu, inputs, values, .. } = maker;
     let leaves = |node: &NodeId| {
         users[*node]
             .iter()
@@ -203,6 +213,50 @@ pub fn program(
     };
     let results = values.into_iter().filter(|(node, _)| leaves(node)).collect();
     Ok(GroupProgram { inputs, alu, results })
+}
+
+/// A group's operations in the making.
+struct Maker<'a, 'g> {
+    context: &'a Context<'g>,
+    alu: AluProgram,
+    inputs: Vec<GroupInput>,
+    values: Vec<(NodeId, Value)>,
+}
+
+impl Maker<'_, '_> {
+    /// The operations of a node, in the space of a member.
+    fn node(&mut self, node: NodeId, member: NodeId) -> Result<Value, String> {
+        let graph = self.context.graph;
+        let data = &graph.nodes[node];
+        let mut operands = Vec::new();
+        for &input in &data.inputs {
+            operands.push(self.operand(input, member)?);
+        }
+        let types: Vec<_> = data.inputs.iter().map(|&input| graph.nodes[input].ty.element).collect();
+        let value = self.alu.lower(&data.op, operand_type(&data.op, &types), &operands);
+        value.map_err(|problem| format!("{} ({}): {problem}", node, data.origin))
+    }
+
+    fn operand(&mut self, input: NodeId, member: NodeId) -> Result<Value, String> {
+        let producer = self.context.producer(input);
+        let inner = producer.and_then(|p| self.values.iter().find(|(n, _)| *n == p)).map(|(_, value)| *value);
+        if let Some(value) = inner.filter(|_| self.context.same_space(member, input)) {
+            return Ok(value);
+        }
+        if let Some(bits) = self.context.uniform[input] {
+            return Ok(Value::Immediate(bits));
+        }
+        if again(self.context, member, input) {
+            return self.node(input, member);
+        }
+        let target = self.context.graph.nodes[member].ty.shape.clone();
+        let new = GroupInput { node: input, target };
+        let at = self.inputs.iter().position(|old| *old == new);
+        Ok(Value::Input(at.unwrap_or_else(|| {
+            self.inputs.push(new);
+            self.inputs.len() - 1
+        })))
+    }
 }
 
 fn internal(context: &Context<'_>, producer: NodeId, user: NodeId) -> bool {

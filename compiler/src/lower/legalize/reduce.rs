@@ -31,7 +31,10 @@ pub(super) fn reduce(b: &mut Builder, op: ReduceOp, axis: usize, x: NodeId) -> N
     }
 }
 
-/// Combines the halves of a row axis until one row is left; odd rows wait for the end.
+/// As many rows are combined in one pass.
+const FEW: usize = 4;
+
+/// Combines the halves of a row axis until few rows are left, and then these; odd rows wait for the end.
 pub(super) fn halving(
     b: &mut Builder,
     axis: usize,
@@ -43,7 +46,9 @@ pub(super) fn halving(
     loop {
         let length = b.graph.shape(rest)[axis];
         let half = length / 2;
-        if half == 0 {
+        if length <= FEW {
+            let rows: Vec<NodeId> = (0..length).map(|at| view::slice(b, rest, axis, at, 1, 1)).collect();
+            rest = rows.into_iter().reduce(|sum, row| combine(b, sum, row)).unwrap_or(rest);
             break;
         }
         if length % 2 == 1 {

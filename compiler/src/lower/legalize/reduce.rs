@@ -31,7 +31,7 @@ pub(super) fn reduce(b: &mut Builder, op: ReduceOp, axis: usize, x: NodeId) -> N
     }
 }
 
-/// As many rows are combined in one pass.
+/// So many rows are combined in one pass.
 const FEW: usize = 4;
 
 /// Combines the halves of a row axis until few rows are left, and then these; odd rows wait for the end.

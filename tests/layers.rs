@@ -66,8 +66,14 @@ fn with_weights(mut graph: Graph) -> Graph {
 }
 
 /// Steps at these positions, one after the other; the greatest difference of an output from the evaluator's, in parts of the greatest value.
-fn error(chip: &str, (batch, context): (usize, usize), precision: Precision, positions: &[i32]) -> f32 {
-    let graph = with_weights(decoder::layer(&SMALL, batch, context).expect("a layer"));
+fn error(
+    config: &Config,
+    chip: &str,
+    (batch, context): (usize, usize),
+    precision: Precision,
+    positions: &[i32],
+) -> f32 {
+    let graph = with_weights(decoder::layer(config, batch, context).expect("a layer"));
     let chip = Chip::preset(chip).expect("a preset");
     let options = Options { precision, rewrite: Some(RewriteOptions::default()) };
     let compiled =
@@ -102,21 +108,29 @@ fn values_follow_the_caches_across_superlanes_and_vectors() {
     // What lies between stays zero: a superlane that is full may be followed by any other.
     let positions: Vec<i32> = (0..32).chain(304..338).collect();
     for chip in ["lp30", "tsp-v1"] {
-        let error = error(chip, (1, 350), Precision::Fp16, &positions);
+        let error = error(&SMALL, chip, (1, 350), Precision::Fp16, &positions);
         assert!(error < 2e-3, "{chip}: {error}");
     }
 }
 
 #[test]
 fn sequences_of_a_batch_have_caches_of_their_own() {
-    let error = error("lp30", (2, 40), Precision::Fp16, &[0, 1, 2, 15, 16, 17]);
+    let error = error(&SMALL, "lp30", (2, 40), Precision::Fp16, &[0, 1, 2, 15, 16, 17]);
     assert!(error < 2e-3, "{error}");
 }
 
 #[test]
 fn weights_of_eight_bits() {
-    let error = error("lp30", (1, 40), Precision::Int8, &[0, 1, 2]);
+    let error = error(&SMALL, "lp30", (1, 40), Precision::Int8, &[0, 1, 2]);
     assert!(error < 2e-2, "{error}");
+}
+
+#[test]
+fn norms_of_queries_and_keys() {
+    let Attention::Grouped(grouped) = SMALL.attention.clone() else { panic!("grouped") };
+    let attention = Attention::Grouped(Grouped { qk_norm: true, ..grouped });
+    let error = error(&Config { attention, ..SMALL.clone() }, "lp30", (1, 40), Precision::Fp16, &[0, 1, 2]);
+    assert!(error < 3e-3, "{error}");
 }
 
 /// A report on one layer of Llama 3 8B with weights of eight bits.

@@ -267,7 +267,6 @@ impl Config {
             Attention::Latent(_) => note(true, "latent attention"),
             Attention::Grouped(grouped) => {
                 note(grouped.bias, "biases in attention");
-                note(grouped.qk_norm, "norms of queries and keys");
                 note(grouped.sinks, "attention sinks");
                 note(grouped.window.is_some(), "windows");
             }

@@ -115,18 +115,19 @@ impl Layer<'_> {
         self.graph.push(Op::MatMul { transpose_b: false }, &[x, weight], name)
     }
 
-    /// x / sqrt(mean(x²) + epsilon) · weight.
+    /// x / sqrt(mean(x²) + epsilon) · weight, over the last axis.
     fn norm(&mut self, x: NodeId, name: &str) -> Result<NodeId, String> {
         let axis = self.graph.shape(x).len() - 1;
+        let length = self.graph.shape(x)[axis];
         let square = self.binary(BinaryOp::Mul, x, x, name)?;
         let sum = self.graph.push(Op::Reduce { op: ReduceOp::Sum, axis }, &[square], name)?;
-        let share = self.real(1.0 / self.config.hidden as f32);
+        let share = self.real(1.0 / length as f32);
         let mean = self.binary(BinaryOp::Mul, sum, share, name)?;
         let epsilon = self.real(self.config.epsilon);
         let mean = self.binary(BinaryOp::Add, mean, epsilon, name)?;
         let root = self.unary(UnaryOp::Rsqrt, mean, name)?;
         let x = self.binary(BinaryOp::Mul, x, root, name)?;
-        let weight = self.weight(name, &[self.config.hidden]);
+        let weight = self.weight(name, &[length]);
         self.binary(BinaryOp::Mul, x, weight, name)
     }
 
@@ -172,7 +173,7 @@ impl Layer<'_> {
         position: NodeId,
         (batch, context): (usize, usize),
     ) -> Result<NodeId, String> {
-        let Grouped { heads, kv_heads, head_dim, .. } = self.shape.attention;
+        let Grouped { heads, kv_heads, head_dim, qk_norm, .. } = self.shape.attention;
         let name = |part: &str| format!("self_attn.{part}");
         let q = self.linear(h, &name("q_proj"), heads * head_dim)?;
         let k = self.linear(h, &name("k_proj"), kv_heads * head_dim)?;
@@ -180,6 +181,10 @@ impl Layer<'_> {
         let q = self.reshape(q, &[batch, kv_heads, heads / kv_heads, head_dim], &name("q"))?;
         let k = self.reshape(k, &[batch, kv_heads, 1, head_dim], &name("k"))?;
         let v = self.reshape(v, &[batch, kv_heads, 1, head_dim], &name("v"))?;
+        let (q, k) = match qk_norm {
+            true => (self.norm(q, &name("q_norm"))?, self.norm(k, &name("k_norm"))?),
+            false => (q, k),
+        };
         let angles = self.rotary(position)?;
         let (q, k) = (self.rotate(q, angles, &name("q_rotary"))?, self.rotate(k, angles, &name("k_rotary"))?);
         let k = self.cache("key", k, position, context)?;

@@ -1,6 +1,6 @@
 //! The command line: what may be asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -152,9 +152,13 @@ pub(crate) enum Precision {
 }
 
 impl Subject {
-    /// The model's file name.
+    /// The model's file name; of a layer of a published model, that model's with it.
     pub(crate) fn name(&self) -> String {
-        self.model.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        let last = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self.model.parent().map(last) {
+            Some(model) if self.model.ends_with("layer") && !self.model.exists() => format!("{model}/layer"),
+            _ => last(&self.model),
+        }
     }
 }
 

@@ -127,7 +127,7 @@ fn weights_of_eight_bits() {
 
 #[test]
 fn norms_of_queries_and_keys() {
-    let Attention::Grouped(grouped) = SMALL.attention.clone() else { panic!("grouped") };
+    let Attention::Grouped(grouped) = SMALL.attention else { panic!("grouped") };
     let attention = Attention::Grouped(Grouped { qk_norm: true, ..grouped });
     let error = error(&Config { attention, ..SMALL.clone() }, "lp30", (1, 40), Precision::Fp16, &[0, 1, 2]);
     assert!(error < 3e-3, "{error}");

@@ -16,7 +16,7 @@ use cranelift_entity::SecondaryMap;
 use diagnostic::Diagnostic;
 use graph::Graph;
 use lower::flow::Kernels;
-use lower::spread::Most;
+use lower::spread::Spread;
 use rewrite::{RewriteOptions, Rewritten};
 use schedule::Schedule;
 use summary::Summary;
@@ -118,8 +118,8 @@ fn scheduled(
     chip: &isa::Chip,
     precision: Precision,
 ) -> Result<(Graph, Kernels, Schedule), Diagnostic> {
-    let [widest, narrower @ ..] = Most::ALL;
-    let solve = |most: Most| {
+    let [widest, narrower @ ..] = Spread::ALL;
+    let solve = |most: Spread| {
         let (graph, kernels) = lower::laid_out(legal.clone(), chip, precision, most)?;
         schedule::solve(&kernels, chip).map(|schedule| (graph, kernels, schedule))
     };

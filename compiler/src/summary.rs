@@ -27,10 +27,10 @@ pub struct Summary {
     pub activation_bytes: u64,
     /// Encoded instructions and lane maps.
     pub instruction_bytes: u64,
-    /// What each MEM slice holds, east first.
-    pub slices: Vec<SliceBytes>,
     /// Pages of them that queues fetch while the program runs.
     pub instruction_pages: u64,
+    /// What each MEM slice holds, east first.
+    pub slices: Vec<SliceBytes>,
     /// A lower bound on the cycles of any program for this graph on this chip.
     pub bound: Bound,
     /// Model nodes, costliest first.
@@ -66,8 +66,8 @@ pub fn summarize(
         kv_bytes,
         activation_bytes: schedule.activation_bytes,
         instruction_bytes: isa::encode::text_bytes(program),
-        slices: slices::slices(&kernels.storages, &schedule.bases, &program.chips[0], chip),
         instruction_pages: program.chips.iter().flat_map(|chip| chip.text.values().flatten()).count() as u64,
+        slices: slices::slices(&kernels.storages, &schedule.bases, &program.chips[0], chip),
         nodes: node_cycles(graph, kernels, schedule, &bound),
         bound,
     };
@@ -111,7 +111,7 @@ fn node_cycles(graph: &Graph, kernels: &Kernels, schedule: &Schedule, bound: &Bo
     nodes
 }
 
-/// Cycles covered by at least one interval.
+/// Cycles, or words, covered by at least one interval.
 fn covered(spans: Vec<(i64, i64)>) -> u64 {
     let mut spans = spans;
     spans.sort_unstable();

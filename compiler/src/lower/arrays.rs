@@ -10,7 +10,7 @@ use super::context::Context;
 use super::floorplan::Floorplan;
 use super::fuse::Groups;
 use super::needs::{masks, needs, read_and_written, read_together};
-use super::spread;
+use super::spread::{self, Spread};
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
@@ -45,29 +45,18 @@ pub struct Arrays {
     pub storages: Storages,
 }
 
-/// How many regions a 32-bit array lies in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Spread {
-    /// One.
-    No,
-    /// One of each hemisphere, by rows.
-    Hemispheres,
-    /// As many as planes can write at once.
-    Groups,
-}
-
 /// Decides the forms and places of all tensors.
 pub fn arrays(
     context: &Context<'_>,
     groups: &Groups,
     chip: &Chip,
-    (precision, most): (Precision, spread::Most),
+    (precision, most): (Precision, Spread),
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
     let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
     let needs = needs(context, groups, (chip, &plan), precision)?;
-    let together = read_together(context, groups)?;
-    let apart = read_and_written(context, groups)?;
+    let together = read_together(context, groups);
+    let apart = read_and_written(context, groups);
     let pairs = spread::Pairs::new(&plan);
     let halved = spread::halved(context, chip, most);
     let mut builder = Builder {
@@ -104,7 +93,7 @@ pub fn arrays(
             let spread = match spread::is_spread(context, chip, &spreadable, node) {
                 true => Spread::Groups,
                 false if halved[node] => Spread::Hemispheres,
-                false => Spread::No,
+                false => Spread::One,
             };
             let whole = spread == Spread::Groups;
             let regions = |of: &[NodeId]| {
@@ -268,7 +257,7 @@ impl Builder<'_, '_> {
         match spread {
             Spread::Groups => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, regions[0]),
             Spread::Hemispheres => storage.band(&regions),
-            Spread::No => storage.lie(regions[0]),
+            Spread::One => storage.lie(regions[0]),
         }
         self.storages.arrays.push(storage)
     }

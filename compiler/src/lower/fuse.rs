@@ -45,6 +45,8 @@ pub struct Groups {
     pub groups: Vec<Group>,
     /// Group of each pointwise runtime node.
     pub of: SecondaryMap<NodeId, Option<u32>>,
+    /// Their operations.
+    pub programs: Vec<GroupProgram>,
 }
 
 /// Forms groups greedily in graph order: a node joins the group of one of its operands if the ALUs suffice and no group comes to
@@ -83,11 +85,13 @@ pub fn groups(context: &Context<'_>, chip: &Chip) -> Result<Groups, String> {
             }
         }
     }
+    let programs = result.groups.iter().map(|group| program(context, &group.nodes, &users));
+    result.programs = programs.collect::<Result<_, _>>()?;
     Ok(result)
 }
 
 /// Nodes that use each node's value, directly or through views, outputs counted as a use by nobody.
-pub fn users(context: &Context<'_>) -> SecondaryMap<NodeId, Vec<Option<NodeId>>> {
+fn users(context: &Context<'_>) -> SecondaryMap<NodeId, Vec<Option<NodeId>>> {
     let mut users: SecondaryMap<NodeId, Vec<Option<NodeId>>> = SecondaryMap::new();
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) {
@@ -195,7 +199,7 @@ fn only_operand(context: &Context<'_>, node: NodeId) -> Option<NodeId> {
 }
 
 /// A group's operations.
-pub fn program(
+fn program(
     context: &Context<'_>,
     members: &[NodeId],
     users: &SecondaryMap<NodeId, Vec<Option<NodeId>>>,

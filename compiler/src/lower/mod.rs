@@ -51,7 +51,7 @@ use pad::Pads;
 
 /// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
 pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
-    laid_out(graph, chip, precision, spread::Most::Hemispheres)
+    laid_out(graph, chip, precision, spread::Spread::Hemispheres)
 }
 
 /// The same, with 32-bit arrays spread as far as said.
@@ -59,12 +59,11 @@ pub fn laid_out(
     graph: Graph,
     chip: &Chip,
     precision: Precision,
-    spread: spread::Most,
+    spread: spread::Spread,
 ) -> Result<(Graph, Kernels), Diagnostic> {
     let graph = materialize::materialize(graph)?;
     let context = Context::new(&graph)?;
     let groups = fuse::groups(&context, chip).map_err(bad_node)?;
-    let users = fuse::users(&context);
     let mut arrays = arrays::arrays(&context, &groups, chip, (precision, spread))?;
     let mut pads = Pads::default();
     let mut maps = Maps::new(chip.lanes);
@@ -73,10 +72,9 @@ pub fn laid_out(
     for work in order::order(&context, &groups) {
         match work {
             Work::Group(group) => {
-                let program =
-                    fuse::program(&context, &groups.groups[group].nodes, &users).map_err(bad_node)?;
+                let program = &groups.programs[group];
                 if !program.results.is_empty() {
-                    flows.extend(vxm::pointwise(&context, &arrays, chip, &program, &mut pads)?);
+                    flows.extend(vxm::pointwise(&context, &arrays, chip, program, &mut pads)?);
                 }
             }
             Work::Node(node) => {

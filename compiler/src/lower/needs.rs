@@ -9,7 +9,7 @@ use super::alu::is_pointwise;
 use super::context::{Context, is_f16};
 use super::conv;
 use super::floorplan::Floorplan;
-use super::fuse::{Groups, program, users};
+use super::fuse::Groups;
 use super::legalize::appends_columns;
 use super::storage::{Frame, MaskKind};
 use super::tiling::Pace;
@@ -144,12 +144,8 @@ pub(super) fn needs(
             needs[node].plain = true;
         }
     }
-    let users = users(context);
-    for group in &groups.groups {
-        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
-        for input in program.inputs {
-            needs[context.base(input.node)].plain = true;
-        }
+    for input in groups.programs.iter().flat_map(|program| &program.inputs) {
+        needs[context.base(input.node)].plain = true;
     }
     for (_, node) in &context.graph.outputs {
         needs[context.base(*node)].plain = true;
@@ -185,14 +181,9 @@ pub(super) fn bad_node(problem: String) -> Diagnostic {
 }
 
 /// For each base, the bases that some kernel reads in the same pass.
-pub(super) fn read_together(
-    context: &Context<'_>,
-    groups: &Groups,
-) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
-    let users = users(context);
+pub(super) fn read_together(context: &Context<'_>, groups: &Groups) -> SecondaryMap<NodeId, Vec<NodeId>> {
     let mut together: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
-    for group in &groups.groups {
-        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+    for program in &groups.programs {
         let bases: Vec<NodeId> = program.inputs.iter().map(|input| context.base(input.node)).collect();
         for &one in &bases {
             for &other in &bases {
@@ -202,15 +193,11 @@ pub(super) fn read_together(
             }
         }
     }
-    Ok(together)
+    together
 }
 
 /// For each base, the bases that a kernel reads while it writes it, or writes while it reads it.
-pub(super) fn read_and_written(
-    context: &Context<'_>,
-    groups: &Groups,
-) -> Result<SecondaryMap<NodeId, Vec<NodeId>>, Diagnostic> {
-    let users = users(context);
+pub(super) fn read_and_written(context: &Context<'_>, groups: &Groups) -> SecondaryMap<NodeId, Vec<NodeId>> {
     let mut apart: SecondaryMap<NodeId, Vec<NodeId>> = SecondaryMap::new();
     let mut note = |written: NodeId, read: NodeId| {
         if written != read {
@@ -218,8 +205,7 @@ pub(super) fn read_and_written(
             apart[read].push(written);
         }
     };
-    for group in &groups.groups {
-        let program = program(context, &group.nodes, &users).map_err(bad_node)?;
+    for program in &groups.programs {
         for (at, (result, _)) in program.results.iter().enumerate() {
             program.results[..at].iter().for_each(|(other, _)| note(*result, *other));
             program.inputs.iter().for_each(|input| note(*result, context.base(input.node)));
@@ -231,5 +217,5 @@ pub(super) fn read_and_written(
         }
         data.inputs.iter().for_each(|&input| note(context.base(node), context.base(input)));
     }
-    Ok(apart)
+    apart
 }

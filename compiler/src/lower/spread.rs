@@ -13,20 +13,20 @@ use super::legalize::appends_columns;
 use super::storage::{Region, Role, Storage};
 use crate::graph::{NodeId, Op};
 
-/// How far 32-bit arrays may be spread. In a chip of few banks, a pass over arrays in many places may have to read and write one bank at once.
+/// How far a 32-bit array is spread, or may be. In a chip of few banks, a pass over arrays in many places may have to read and write one bank at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Most {
-    /// Each lies in one piece.
+pub enum Spread {
+    /// In one piece.
     One,
-    /// Tall ones lie in several groups.
+    /// A tall one over several groups, as many as planes can write at once.
     Groups,
-    /// Others lie in both hemispheres.
+    /// Others over both hemispheres, by rows.
     Hemispheres,
 }
 
-impl Most {
+impl Spread {
     /// From the best to what always has a schedule.
-    pub const ALL: [Most; 3] = [Most::Hemispheres, Most::Groups, Most::One];
+    pub const ALL: [Spread; 3] = [Spread::Hemispheres, Spread::Groups, Spread::One];
 }
 
 /// Arrays of fewer vectors lie in one piece.
@@ -125,8 +125,8 @@ fn least(rows: u32, chunks: u32, most: u32) -> u32 {
 
 /// Bases that only products of constant weights and pointwise passes write and read in 32 bits; none if each array is to
 /// lie in one piece.
-pub fn spreadable(context: &Context<'_>, most: Most) -> SecondaryMap<NodeId, bool> {
-    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(most >= Most::Groups);
+pub fn spreadable(context: &Context<'_>, most: Spread) -> SecondaryMap<NodeId, bool> {
+    let mut spreadable: SecondaryMap<NodeId, bool> = SecondaryMap::with_default(most >= Spread::Groups);
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) || is_pointwise(&data.op) {
             continue;
@@ -148,7 +148,7 @@ pub fn spreadable(context: &Context<'_>, most: Most) -> SecondaryMap<NodeId, boo
 
 /// Bases whose 32-bit array lies in both hemispheres, half of the rows each: results of products with matrices of which the planes of either
 /// hemisphere have half, and what is computed from them, as long as only passes, reductions and products read it.
-pub fn halved(context: &Context<'_>, chip: &Chip, most: Most) -> SecondaryMap<NodeId, bool> {
+pub fn halved(context: &Context<'_>, chip: &Chip, most: Spread) -> SecondaryMap<NodeId, bool> {
     let mut halved: SecondaryMap<NodeId, bool> = SecondaryMap::new();
     for (node, data) in context.graph.nodes.iter() {
         if context.constant[node] || context.is_pure_view(node) {
@@ -156,7 +156,7 @@ pub fn halved(context: &Context<'_>, chip: &Chip, most: Most) -> SecondaryMap<No
         }
         let from_halved = |&input: &NodeId| halved[context.base(input)] && context.same_space(node, input);
         halved[node] = match &data.op {
-            Op::MatMul { .. } if most >= Most::Hemispheres => {
+            Op::MatMul { .. } if most >= Spread::Hemispheres => {
                 let right = data.inputs[1];
                 let matrices: usize = context.graph.shape(right).iter().rev().skip(2).product();
                 !context.constant[context.base(right)] && matrices > 1

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use isa::{Chip, ChipProgram, Hemisphere};
 
+use super::covered;
 use crate::lower::storage::{Role, Storages};
 use crate::schedule::memory::Bases;
 
@@ -39,7 +40,7 @@ pub(super) fn slices(
     chip: &Chip,
 ) -> Vec<SliceBytes> {
     // Temporaries use the same words one after the other.
-    let mut temporary: BTreeMap<(Hemisphere, u16), Vec<(u32, u32)>> = BTreeMap::new();
+    let mut temporary: BTreeMap<(Hemisphere, u16), Vec<(i64, i64)>> = BTreeMap::new();
     let mut words: BTreeMap<(Hemisphere, u16), [u64; 2]> = BTreeMap::new();
     for (id, array) in storages.arrays.iter() {
         for (region, count) in array.regions() {
@@ -51,7 +52,7 @@ pub(super) fn slices(
                         words.entry(place).or_default()[0] += u64::from(count)
                     }
                     Role::State(..) => words.entry(place).or_default()[1] += u64::from(count),
-                    _ => temporary.entry(place).or_default().push((base, base + count)),
+                    _ => temporary.entry(place).or_default().push((base.into(), (base + count).into())),
                 }
             }
         }
@@ -75,17 +76,6 @@ pub(super) fn slices(
     };
     let all = |hemisphere| (0..chip.mem.slices_per_hemisphere).map(move |slice| of(hemisphere, slice));
     Hemisphere::BOTH.into_iter().flat_map(all).collect()
-}
-
-/// Words covered by at least one range.
-fn covered(mut ranges: Vec<(u32, u32)>) -> u64 {
-    ranges.sort_unstable();
-    let (mut total, mut end) = (0, 0);
-    for (from, to) in ranges {
-        total += u64::from(to.saturating_sub(from.max(end)));
-        end = end.max(to);
-    }
-    total
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{Data, Tensor, evaluate};
 use compiler::graph::{Graph, Op};
+use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile};
 use isa::Chip;
@@ -75,7 +76,7 @@ fn error(
 ) -> f32 {
     let graph = with_weights(decoder::layer(config, batch, context).expect("a layer"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision, rewrite: Some(RewriteOptions::default()) };
+    let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
     let compiled =
         compile(graph.clone(), &chip, &options, &mut |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut machine = Machine::load(Engine::Fast, &chip, &compiled.program).expect("loads");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{self, Data, Tensor};
 use compiler::graph::{Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType, UnaryOp};
+use compiler::links::Links;
 use compiler::{Options, Precision};
 use isa::Chip;
 use simulator::{Array, Engine, Machine};
@@ -56,7 +57,7 @@ fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
     let inputs = BTreeMap::from([("x".to_owned(), x.clone())]);
     let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision: Precision::Fp16, rewrite: None };
+    let options = Options { precision: Precision::Fp16, rewrite: None, links: Links::default() };
     let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
     let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("well formed");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{self, Data, Tensor};
 use compiler::graph::{Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType};
+use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision};
 use isa::{Chip, Report};
@@ -85,7 +86,7 @@ pub(crate) fn check(chip: &str, graph: &Graph, precision: Precision, tolerance: 
     let inputs: BTreeMap<String, Tensor> = graph.inputs.iter().map(|&node| given(node)).collect();
     let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision, rewrite: Some(RewriteOptions::default()) };
+    let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
     let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
     let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("well formed");

@@ -4,6 +4,8 @@ pub mod diagnostic;
 pub mod onnx;
 pub mod graph;
 pub mod rewrite;
+pub mod links;
+pub mod partition;
 pub mod lower;
 pub mod bound;
 pub mod schedule;
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 use cranelift_entity::SecondaryMap;
 use diagnostic::Diagnostic;
 use graph::Graph;
+use links::Links;
 use lower::flow::Kernels;
 use lower::spread::Spread;
 use rewrite::{RewriteOptions, Rewritten};
@@ -41,6 +44,8 @@ pub struct Options {
     pub precision: Precision,
     /// What the e-graph may do; nothing if it does not run.
     pub rewrite: Option<RewriteOptions>,
+    /// Links to other chips; none of a chip by itself.
+    pub links: Links,
 }
 
 /// A compiled model.
@@ -103,7 +108,7 @@ fn back_end(
     let legal = lower::legalize::legalize(rewritten.graph, options.precision, chip)?;
     watch("legal", &legal);
     let bound = bound::bound(&legal, chip);
-    let (legal, kernels, schedule) = scheduled(legal, chip, options.precision)?;
+    let (legal, kernels, schedule) = scheduled(legal, chip, options)?;
     watch("kernels", &kernels);
     watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
     let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
@@ -116,11 +121,12 @@ fn back_end(
 fn scheduled(
     legal: Graph,
     chip: &isa::Chip,
-    precision: Precision,
+    options: &Options,
 ) -> Result<(Graph, Kernels, Schedule), Diagnostic> {
     let [widest, narrower @ ..] = Spread::ALL;
     let solve = |most: Spread| {
-        let (graph, kernels) = lower::laid_out(legal.clone(), chip, precision, most)?;
+        let (graph, kernels) =
+            lower::laid_out(legal.clone(), chip, (options.precision, &options.links), most)?;
         schedule::solve(&kernels, chip).map(|schedule| (graph, kernels, schedule))
     };
     narrower.into_iter().fold(solve(widest), |found, most| match found {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use compiler::Options;
+use compiler::links::Links;
 use compiler::rewrite::{GROUPS, RewriteOptions};
 use isa::Chip;
 use serde_json::{Value, json};
@@ -42,7 +43,11 @@ pub(crate) fn run(subject: &Subject, console: &mut Console<'_>) -> Result<(), Fa
         let rewrite = disabled.map(|groups| RewriteOptions {
             disabled: groups.iter().map(|&group| group.to_owned()).collect(),
         });
-        timing(&loaded, &chip, &Options { precision: subject.precision.into(), rewrite })
+        timing(
+            &loaded,
+            &chip,
+            &Options { precision: subject.precision.into(), rewrite, links: Links::default() },
+        )
     };
     progress.stage("with all rules");
     let all = time(Some(&[]))?;

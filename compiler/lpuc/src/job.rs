@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use compiler::Compiled;
+use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
 use isa::Chip;
 use simulator::{Array as Data, FaultKind, Machine};
@@ -156,7 +157,7 @@ fn compile(
     progress: &Progress,
 ) -> Result<(Compiled, Emitted), Failure> {
     let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
-    let options = compiler::Options { precision: subject.precision.into(), rewrite };
+    let options = compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
     let mut emitted = Emitted::new();
     let mut lap = Stopwatch::start();
     progress.stage("compiling");

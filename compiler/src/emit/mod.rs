@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use isa::instruction::{Operand, Window};
 use isa::place::Queue;
 use isa::stream::Stream;
-use isa::{Chip, ChipProgram, Instruction, Mem, Mxm, Program, Run, Sxm, Vxm};
+use isa::{C2c, Chip, ChipProgram, Instruction, Mem, Mxm, Program, Run, Sxm, Vxm};
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::Graph;
@@ -38,6 +38,7 @@ pub fn assemble(
     }
     for runs in queues.values_mut() {
         *runs = order::ordered(std::mem::take(runs));
+        deskew(runs);
     }
     let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
     let ports = ports::ports(graph, kernels, schedule, chip.lanes)?;
@@ -45,6 +46,15 @@ pub fn assemble(
     let text = fetch::fetch(&mut queues, words, schedule.reservations.clone(), chip)?;
     let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports, text };
     Ok(Program { chip: chip.name.clone(), nodes: names.names, chips: vec![program] })
+}
+
+/// A link that receives is aligned first. What passes a link comes from memory, which takes longer than that.
+fn deskew(runs: &mut Vec<Run>) {
+    let receives = |run: &Run| matches!(run.instruction, Instruction::C2c(C2c::Receive { .. }));
+    if runs.iter().any(receives) {
+        let instruction = Instruction::C2c(C2c::Deskew);
+        runs.insert(0, Run { cycle: 0, instruction, repeats: Vec::new(), node: 0 });
+    }
 }
 
 /// Node names, each once.
@@ -154,6 +164,8 @@ impl Assembler<'_> {
             }
             Act::Iw => Instruction::Mxm(Mxm::Iw),
             Act::Abc(stream, format) => Instruction::Mxm(Mxm::Abc { stream: self.stream(stream), format }),
+            Act::Send(from) => Instruction::C2c(C2c::Send { stream: self.stream(from) }),
+            Act::Receive(to) => Instruction::C2c(C2c::Receive { stream: self.stream(to) }),
             Act::Acc(address, mode, emit) => {
                 Instruction::Mxm(Mxm::Acc { address, mode, emit: emit.map(|to| self.stream(to)) })
             }

@@ -8,6 +8,7 @@ pub mod f8;
 pub mod shape;
 pub mod verify;
 pub mod fold;
+pub mod chain;
 pub mod eval;
 pub mod text;
 pub mod import;

@@ -189,6 +189,16 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
+    /// The same tensor of every chip of a group, one after the other along the last axis: a's own, then that of the chip one behind, two behind, …
+    /// round the group. Zeros follow each up to `padded` elements. All chips of the group run this at the same time.
+    AllGather {
+        /// Chips in the group.
+        chips: usize,
+        /// Elements of the last axis that each part takes.
+        padded: usize,
+    },
+    /// a [chips, ..]: a[0] stays, and a[d] goes to the chip d ahead in the group. The result has at d what came from the chip d behind.
+    AllToAll,
 }
 
 impl UnaryOp {
@@ -277,6 +287,8 @@ impl Op {
             Op::Softmax { .. } => "softmax",
             Op::Cast(_) => "cast",
             Op::Append { .. } => "append",
+            Op::AllGather { .. } => "all_gather",
+            Op::AllToAll => "all_to_all",
         }
     }
 
@@ -292,6 +304,8 @@ impl Op {
             | Op::Pad { .. }
             | Op::Expand { .. }
             | Op::Softmax { .. }
+            | Op::AllGather { .. }
+            | Op::AllToAll
             | Op::Cast(_) => Some(1),
             Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
             Op::Select => Some(3),

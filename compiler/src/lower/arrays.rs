@@ -16,6 +16,7 @@ use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{ElementType, NodeId, Op};
+use crate::links::Links;
 
 /// The forms of one tensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct Arrays {
 pub fn arrays(
     context: &Context<'_>,
     groups: &Groups,
-    chip: &Chip,
+    (chip, links): (&Chip, &Links),
     (precision, most): (Precision, Spread),
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
@@ -62,6 +63,7 @@ pub fn arrays(
     let mut builder = Builder {
         context,
         chip,
+        links,
         storages: Storages { arrays: PrimaryMap::new(), plan },
         group_use: BTreeMap::new(),
         set_use: BTreeMap::new(),
@@ -89,7 +91,7 @@ pub fn arrays(
         if need.indices {
             made.indices = Some(builder.indices(node, role.clone()));
         }
-        if need.plain {
+        if need.plain || builder.arrives(node) {
             let spread = match spread::is_spread(context, chip, &spreadable, node) {
                 true => Spread::Groups,
                 false if halved[node] => Spread::Hemispheres,
@@ -139,6 +141,7 @@ impl Arrays {
 struct Builder<'a, 'g> {
     context: &'a Context<'g>,
     chip: &'a Chip,
+    links: &'a Links,
     storages: Storages,
     group_use: BTreeMap<Region, u32>,
     set_use: BTreeMap<Region, u64>,
@@ -157,12 +160,19 @@ impl Builder<'_, '_> {
             return Role::State(state.input_name.clone(), state.output_name.clone());
         }
         if let Op::Input(name) = &graph.nodes[node].op {
-            return Role::Input(name.clone());
+            return match self.links.arrival(name) {
+                Some(_) => Role::Temporary,
+                None => Role::Input(name.clone()),
+            };
         }
         match graph.outputs.iter().find(|(_, output)| self.context.base(*output) == node) {
-            Some((name, _)) => Role::Output(name.clone()),
-            None => Role::Temporary,
+            Some((name, _)) if self.links.departure(name).is_none() => Role::Output(name.clone()),
+            _ => Role::Temporary,
         }
+    }
+
+    fn arrives(&self, node: NodeId) -> bool {
+        matches!(&self.context.graph.nodes[node].op, Op::Input(name) if self.links.arrival(name).is_some())
     }
 
     /// Where a tensor lies; for what is itself dealt over groups, where it begins.

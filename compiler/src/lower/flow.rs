@@ -90,6 +90,10 @@ pub enum Act {
     Abc(StreamRef, Format),
     /// MXM ACC.
     Acc(u16, AccMode, Option<StreamRef>),
+    /// C2C Send.
+    Send(StreamRef),
+    /// C2C Receive.
+    Receive(StreamRef),
 }
 
 /// Where an instruction of a flow is dispatched.
@@ -206,6 +210,8 @@ pub struct Flow {
     pub writes: Vec<Access>,
     /// What it does with the weights of planes.
     pub mxm: Option<Conveyor>,
+    /// Links it has to itself, in [from, to).
+    pub links: Vec<(Queue, i64, i64)>,
 }
 
 impl Flow {
@@ -221,6 +227,7 @@ impl Flow {
             reads: Vec::new(),
             writes: Vec::new(),
             mxm: None,
+            links: Vec::new(),
         }
     }
 

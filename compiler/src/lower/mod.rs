@@ -2,7 +2,7 @@
 //!
 //! In order: [`legalize`] leaves only forms that the machine has; [`fuse`] groups pointwise nodes; [`arrays`] decides what lies where;
 //! then each group and node is lowered by the file of its slice: [`vxm`] (through [`pass`]), [`mxm`] and [`conv`], [`reduce`] and [`moves`] (SXM), [`gather`],
-//! [`append`] and [`append_columns`] (indirect memory).
+//! [`append`] and [`append_columns`] (indirect memory), [`c2c`] (links).
 
 pub mod legalize;
 pub mod floorplan;
@@ -32,6 +32,7 @@ pub mod moves;
 pub mod gather;
 pub mod append;
 pub mod append_columns;
+pub mod c2c;
 pub mod order;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ use isa::Chip;
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, NodeId, Op};
+use crate::links::Links;
 use arrays::Arrays;
 use context::Context;
 use flow::{Flow, Kernels};
@@ -51,24 +53,31 @@ use pad::Pads;
 
 /// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
 pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
-    laid_out(graph, chip, precision, spread::Spread::Hemispheres)
+    laid_out(graph, chip, (precision, &Links::default()), spread::Spread::Hemispheres)
 }
 
-/// The same, with 32-bit arrays spread as far as said.
+/// The same, with links to other chips, and 32-bit arrays spread as far as said.
 pub fn laid_out(
     graph: Graph,
     chip: &Chip,
-    precision: Precision,
+    (precision, links): (Precision, &Links),
     spread: spread::Spread,
 ) -> Result<(Graph, Kernels), Diagnostic> {
     let graph = materialize::materialize(graph)?;
     let context = Context::new(&graph)?;
     let groups = fuse::groups(&context, chip).map_err(bad_node)?;
-    let mut arrays = arrays::arrays(&context, &groups, chip, (precision, spread))?;
+    let mut arrays = arrays::arrays(&context, &groups, (chip, links), (precision, spread))?;
     let mut pads = Pads::default();
     let mut maps = Maps::new(chip.lanes);
     let mut flows: Vec<Flow> = Vec::new();
     let mut framed: BTreeSet<NodeId> = BTreeSet::new();
+    for (node, data) in context.graph.nodes.iter() {
+        let Op::Input(name) = &data.op else { continue };
+        if let Some(transfer) = links.arrival(name) {
+            flows.push(c2c::arrive(&arrays, chip, node, transfer)?);
+            flows.extend(vxm::convert(&context, &arrays, chip, node, &mut pads)?);
+        }
+    }
     for work in order::order(&context, &groups) {
         match work {
             Work::Group(group) => {
@@ -84,9 +93,14 @@ pub fn laid_out(
                         flows.extend(conv::zeros(&arrays, chip, node, image));
                     }
                 }
-                flows.extend(lower(&context, &mut arrays, chip, &mut maps, node, &pads)?);
+                flows.extend(lower(&context, &mut arrays, (chip, links), &mut maps, node, &pads)?);
                 flows.extend(vxm::convert(&context, &arrays, chip, node, &mut pads)?);
             }
+        }
+    }
+    for (name, node) in &context.graph.outputs {
+        if let Some(transfer) = links.departure(name) {
+            flows.push(c2c::depart(&context, &arrays, chip, &pads, (*node, transfer))?);
         }
     }
     drop(context);
@@ -97,7 +111,7 @@ pub fn laid_out(
 fn lower(
     context: &Context<'_>,
     arrays: &mut Arrays,
-    chip: &Chip,
+    (chip, links): (&Chip, &Links),
     maps: &mut Maps,
     node: NodeId,
     pads: &Pads,
@@ -111,6 +125,9 @@ fn lower(
             append_columns::append(context, arrays, chip, maps, node)
         }
         Op::Append { .. } => append::append(context, arrays, chip, node),
+        Op::AllGather { .. } | Op::AllToAll => {
+            Ok(vec![c2c::exchange(context, arrays, chip, (links, pads), node)?])
+        }
         // The append to a state by columns turns its recent rows.
         Op::Transpose { .. } => Ok(Vec::new()),
         Op::Slice { .. } | Op::Concat { .. } | Op::Pad { .. } | Op::Reshape { .. } => {

@@ -137,9 +137,15 @@ pub(super) fn needs(
                 }
             }
         }
-        let computed =
-            matches!(data.op, Op::MatMul { .. } | Op::Conv { .. } | Op::Reduce { .. } | Op::Gather { .. })
-                || super::moves::is_move(context, node);
+        let computed = matches!(
+            data.op,
+            Op::MatMul { .. }
+                | Op::Conv { .. }
+                | Op::Reduce { .. }
+                | Op::Gather { .. }
+                | Op::AllGather { .. }
+                | Op::AllToAll
+        ) || super::moves::is_move(context, node);
         if computed {
             needs[node].plain = true;
         }

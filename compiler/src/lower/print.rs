@@ -96,6 +96,8 @@ fn write_act(f: &mut fmt::Formatter<'_>, act: &Act) -> fmt::Result {
         }
         Act::Iw => write!(f, "IW"),
         Act::Abc(from, format) => write!(f, "ABC {} {format}", Group(from)),
+        Act::Send(from) => write!(f, "Send {}", Group(from)),
+        Act::Receive(to) => write!(f, "Receive -> {}", Group(to)),
         Act::Acc(address, mode, emit) => {
             write!(f, "ACC {address} {mode:?}")?;
             match emit {

@@ -117,7 +117,8 @@ impl Scheduler<'_> {
     }
 
     fn place(&mut self, flow: &Flow, delay: i64) -> Result<Fit, Diagnostic> {
-        let mut earliest = flow.runs.iter().map(|run| -run.cycle).max().unwrap_or(0);
+        let begins = flow.runs.iter().map(|run| run.cycle).chain(flow.links.iter().map(|&(_, from, _)| from));
+        let mut earliest = begins.map(|cycle| -cycle).max().unwrap_or(0);
         for read in &flow.reads {
             match self.available[read.storage].get(read.vector as usize) {
                 Some(&cycle) if cycle < i64::MAX => earliest = earliest.max(cycle - read.cycle),
@@ -192,6 +193,9 @@ impl Scheduler<'_> {
         let mut banks: BTreeMap<reservation::Bank, [Spans; 2]> = BTreeMap::new();
         for run in &flow.runs {
             let FlowQueue::Fixed(queue) = run.queue else { continue };
+            if let isa::Queue::C2c(..) = queue {
+                continue;
+            }
             let spans = run.busy(LEAST_GAP);
             if let Some(word) = memory_word(&run.act) {
                 let (first, last) = self.addresses(flow, run, word)?;
@@ -202,6 +206,9 @@ impl Scheduler<'_> {
                 }
             }
             queues.entry(queue).or_default().extend(spans);
+        }
+        for &(queue, from, to) in &flow.links {
+            queues.entry(queue).or_default().push((from, to));
         }
         let mut both = Vec::new();
         for (bank, [reads, writes]) in banks {

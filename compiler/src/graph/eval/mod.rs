@@ -4,11 +4,13 @@
 //! model means, and everything the compiler makes of the model is compared with it.
 
 mod conv;
+mod group;
 mod layout;
 mod pointwise;
 mod product;
 mod tensor;
 
+pub use group::evaluate_group;
 pub use tensor::{Data, Tensor};
 
 use super::{Graph, NodeId, Op, shape};
@@ -26,9 +28,7 @@ pub fn evaluate(
     inputs: &BTreeMap<String, Tensor>,
     states: Option<&BTreeMap<String, Tensor>>,
 ) -> Result<BTreeMap<String, Tensor>, Diagnostic> {
-    let mut wanted: Vec<(&str, NodeId)> =
-        graph.outputs.iter().map(|(name, node)| (name.as_str(), *node)).collect();
-    wanted.extend(graph.states.iter().map(|state| (state.output_name.as_str(), state.output)));
+    let wanted = wanted(graph);
     let keep: Vec<NodeId> = wanted.iter().map(|&(_, node)| node).collect();
     let given = given(graph, inputs, states);
     let values = run(graph, &ancestors(graph, &keep), &keep, &given)?;
@@ -36,6 +36,12 @@ pub fn evaluate(
         .into_iter()
         .filter_map(|(name, node)| Some((name.to_owned(), values.get(&node)?.clone())))
         .collect())
+}
+
+/// Outputs and new states, by name.
+fn wanted(graph: &Graph) -> Vec<(&str, NodeId)> {
+    let outputs = graph.outputs.iter().map(|(name, node)| (name.as_str(), *node));
+    outputs.chain(graph.states.iter().map(|state| (state.output_name.as_str(), state.output))).collect()
 }
 
 /// The value of every node, dead ones too; states are zero. For tests and for looking inside small models.
@@ -116,10 +122,7 @@ fn run(
     for &id in nodes {
         let node = &graph.nodes[id];
         let value = match &node.op {
-            Op::Input(name) => input(graph, id, name, given(id))?,
-            Op::Constant(constant) => Tensor::decode(constant, &node.ty)
-                .map_err(|what| fault(graph, id, &what))?
-                .ok_or_else(|| absent(graph, id))?,
+            Op::Input(_) | Op::Constant(_) => source(graph, id, given)?,
             // A tensor that nobody else needs is not copied only to be called by another shape.
             Op::Reshape { shape } if uses[node.inputs[0]] == 1 => match values.remove(&node.inputs[0]) {
                 Some(value) => Tensor { shape: shape.clone(), data: value.data },
@@ -141,6 +144,18 @@ fn run(
     }
     values.retain(|&id, _| uses[id] > 0);
     Ok(values)
+}
+
+/// The value of an input or a constant.
+fn source(graph: &Graph, id: NodeId, given: &dyn Fn(NodeId) -> Option<Tensor>) -> Result<Tensor, Diagnostic> {
+    let node = &graph.nodes[id];
+    match &node.op {
+        Op::Constant(constant) => Tensor::decode(constant, &node.ty)
+            .map_err(|what| fault(graph, id, &what))?
+            .ok_or_else(|| absent(graph, id)),
+        Op::Input(name) => input(graph, id, name, given(id)),
+        op => Err(fault(graph, id, &format!("{} is no source", op.name()))),
+    }
 }
 
 fn input(graph: &Graph, id: NodeId, name: &str, given: Option<Tensor>) -> Result<Tensor, Diagnostic> {
@@ -209,6 +224,9 @@ pub fn apply(op: &Op, inputs: &[&Tensor]) -> Result<Tensor, String> {
             let position =
                 inputs[2].as_i32().and_then(|p| p.first().copied()).ok_or("append: no position")?;
             layout::append(inputs[0], inputs[1], position, *axis)?
+        }
+        Op::AllGather { .. } | Op::AllToAll => {
+            return Err("a chip alone does not know what the others of its group have".to_owned());
         }
     })
 }

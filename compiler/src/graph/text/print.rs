@@ -108,6 +108,7 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | Op::Gather { axis }
         | Op::Softmax { axis }
         | Op::Append { axis } => write!(f, ", axis={axis}"),
+        Op::AllGather { chips, padded } => write!(f, ", chips={chips}, padded={padded}"),
         Op::Input(_)
         | Op::Constant(_)
         | Op::MatMul { transpose_b: false }
@@ -116,6 +117,7 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | Op::Select
         | Op::Reshape { .. }
         | Op::Expand { .. }
+        | Op::AllToAll
         | Op::Cast(_) => Ok(()),
     }
 }

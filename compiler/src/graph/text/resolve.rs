@@ -238,6 +238,10 @@ fn operator(
         "gather" => Op::Gather { axis: attributes.size("axis")? },
         "softmax" => Op::Softmax { axis: attributes.size("axis")? },
         "append" => Op::Append { axis: attributes.size("axis")? },
+        "all_gather" => {
+            Op::AllGather { chips: attributes.size("chips")?, padded: attributes.size("padded")? }
+        }
+        "all_to_all" => Op::AllToAll,
         other => {
             if let Some(&(op, _)) = UnaryOp::ALL.iter().find(|(_, name)| *name == other) {
                 Op::Unary(op)

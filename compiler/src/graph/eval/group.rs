@@ -1,0 +1,130 @@
+//! Graphs of several chips that exchange tensors, evaluated side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Tensor, ancestors, apply, fault, given, layout, source, wanted};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Graph, NodeId, Op};
+
+/// As [`super::evaluate`], for the graphs of a group of chips in their order; each with its own inputs. States are zero at first. The graphs
+/// differ in what their constants hold only.
+///
+/// Errors: as [`super::evaluate`]; and an exchange among more or fewer chips than there are graphs.
+pub fn evaluate_group(
+    graphs: &[Graph],
+    inputs: &[BTreeMap<String, Tensor>],
+) -> Result<Vec<BTreeMap<String, Tensor>>, Diagnostic> {
+    let Some(first) = graphs.first() else { return Ok(Vec::new()) };
+    let wanted = wanted(first);
+    let keep: Vec<NodeId> = wanted.iter().map(|&(_, node)| node).collect();
+    let mut values: Vec<BTreeMap<NodeId, Tensor>> = vec![BTreeMap::new(); graphs.len()];
+    let nodes: BTreeSet<NodeId> = ancestors(first, &keep);
+    for &id in &nodes {
+        let made = (0..graphs.len()).map(|chip| {
+            let graph = &graphs[chip];
+            let node = &graph.nodes[id];
+            let operand = |of: usize| values[of].get(node.inputs.first()?);
+            let missing = || fault(graph, id, "an input comes after its use");
+            // Of the chip itself first, then of those behind it.
+            let behind = |distance: usize| operand((chip + graphs.len() - distance) % graphs.len());
+            let round = || (0..graphs.len()).map(behind).collect::<Option<Vec<_>>>().ok_or_else(missing);
+            match &node.op {
+                Op::Input(_) | Op::Constant(_) => source(graph, id, &given(graph, &inputs[chip], None)),
+                Op::AllGather { chips, padded } => {
+                    exchanged(*chips, graphs.len()).map_err(|what| fault(graph, id, &what))?;
+                    Ok(gathered(&round()?, *padded))
+                }
+                Op::AllToAll => {
+                    let chips = node.ty.shape[0];
+                    exchanged(chips, graphs.len()).map_err(|what| fault(graph, id, &what))?;
+                    let parts: Vec<Tensor> =
+                        round()?.iter().enumerate().map(|(d, x)| layout::slice(x, 0, d, 1, 1)).collect();
+                    Ok(layout::concat(&parts.iter().collect::<Vec<_>>(), 0, node.ty.shape.clone()))
+                }
+                op => {
+                    let operands: Option<Vec<_>> = node.inputs.iter().map(|x| values[chip].get(x)).collect();
+                    apply(op, &operands.ok_or_else(missing)?).map_err(|what| fault(graph, id, &what))
+                }
+            }
+        });
+        let made: Vec<Tensor> = made.collect::<Result<_, _>>()?;
+        values.iter_mut().zip(made).for_each(|(values, value)| {
+            values.insert(id, value);
+        });
+    }
+    let named = |values: BTreeMap<NodeId, Tensor>| {
+        let of = |&(name, node): &(&str, NodeId)| Some((name.to_owned(), values.get(&node)?.clone()));
+        wanted.iter().filter_map(of).collect()
+    };
+    Ok(values.into_iter().map(named).collect())
+}
+
+fn exchanged(chips: usize, graphs: usize) -> Result<(), String> {
+    (chips == graphs)
+        .then_some(())
+        .ok_or_else(|| format!("an exchange among {chips} chips in a group of {graphs}"))
+}
+
+/// Parts one after the other along the last axis, each followed by zeros up to `padded` elements.
+fn gathered(parts: &[&Tensor], padded: usize) -> Tensor {
+    let axis = parts[0].shape.len() - 1;
+    let with_zeros = |part: &&Tensor| layout::pad(part, axis, 0, padded - part.shape[axis], 0);
+    let parts: Vec<Tensor> = parts.iter().map(with_zeros).collect();
+    let mut shape = parts[0].shape.clone();
+    shape[axis] *= parts.len();
+    layout::concat(&parts.iter().collect::<Vec<_>>(), axis, shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::text;
+
+    /// Three chips that hold [1, 2], [3, 4] and [5, 6], and each run a graph of x.
+    fn outputs(graph: &str) -> Vec<Vec<f32>> {
+        let graph = text::parse(graph).expect("the graph is right");
+        let inputs: Vec<BTreeMap<String, Tensor>> = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+            .map(|x| BTreeMap::from([("x".to_owned(), Tensor::f32([1, 2], x.to_vec()))]))
+            .to_vec();
+        let outputs = evaluate_group(&vec![graph; 3], &inputs).expect("it has values");
+        outputs.iter().map(|values| values["y"].as_f32().expect("real").to_vec()).collect()
+    }
+
+    #[test]
+    fn gathered_parts_begin_with_the_chips_own() {
+        let graph = r#"graph "g" {
+  n0 = input "x" : f32[1, 2]
+  n1 = all_gather n0, chips=3, padded=3 : f32[1, 9]
+  inputs n0
+  output "y" = n1
+}"#;
+        assert_eq!(
+            outputs(graph),
+            [
+                [1.0, 2.0, 0.0, 5.0, 6.0, 0.0, 3.0, 4.0, 0.0],
+                [3.0, 4.0, 0.0, 1.0, 2.0, 0.0, 5.0, 6.0, 0.0],
+                [5.0, 6.0, 0.0, 3.0, 4.0, 0.0, 1.0, 2.0, 0.0],
+            ]
+        );
+    }
+
+    #[test]
+    fn all_to_all_sends_row_d_to_the_chip_d_ahead() {
+        let graph = r#"graph "g" {
+  n0 = input "x" : f32[1, 2]
+  n1 = constant f32 [1.0, 10.0, 100.0] : f32[3, 1]
+  n2 = mul n0, n1 : f32[3, 2]
+  n3 = all_to_all n2 : f32[3, 2]
+  inputs n0
+  output "y" = n3
+}"#;
+        assert_eq!(
+            outputs(graph),
+            [
+                [1.0, 2.0, 50.0, 60.0, 300.0, 400.0],
+                [3.0, 4.0, 10.0, 20.0, 500.0, 600.0],
+                [5.0, 6.0, 30.0, 40.0, 100.0, 200.0],
+            ]
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! What a chip's program may know of the links around it.
+
+use isa::Queue;
+
+/// Time on a link, in cycles of the chips.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// From the Send of a vector to the next one.
+    pub vector_cycles: u32,
+    /// From the Send of a vector to the earliest Receive at the other end.
+    pub latency_cycles: u32,
+}
+
+/// Where a tensor comes from or goes to, in place of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Name of the graph's input or output.
+    pub tensor: String,
+    /// Links that share its vectors.
+    pub links: Vec<Queue>,
+    /// Their pace.
+    pub pace: Pace,
+}
+
+/// The links of a chip, by the names that its program has for them. All chips of a group run the program in the same cycles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// Links to the chip that is 1, 2, … ahead in the group. Those to the chip that is d behind are those to the chip that is as many
+    /// ahead as there are chips, less d.
+    pub peers: Vec<Vec<Queue>>,
+    /// Pace of the links to peers.
+    pub pace: Pace,
+    /// Inputs that come from another chip, before all else.
+    pub arrivals: Vec<Transfer>,
+    /// Outputs that go to another chip.
+    pub departures: Vec<Transfer>,
+}
+
+impl Links {
+    /// Chips of the group.
+    pub fn chips(&self) -> usize {
+        self.peers.len() + 1
+    }
+
+    /// How an input arrives, if not from the host.
+    pub fn arrival(&self, name: &str) -> Option<&Transfer> {
+        self.arrivals.iter().find(|transfer| transfer.tensor == name)
+    }
+
+    /// How an output departs, if not to the host.
+    pub fn departure(&self, name: &str) -> Option<&Transfer> {
+        self.departures.iter().find(|transfer| transfer.tensor == name)
+    }
+}

@@ -1,0 +1,400 @@
+//! Links: exchanges among the chips of a group, and what comes from and goes to other stages.
+//!
+//! The chips of a group run one program in the same cycles, so that a chip knows when its peers send: an exchange is one rigid kernel. Vectors
+//! of 32-bit arrays go byte by byte. A vector that several peers want is read once for each hemisphere, since a stream passes all links
+//! of a hemisphere; what arrives is written wherever the stream passes on its way in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use isa::Chip;
+use isa::place::{Hemisphere, Queue, Slice};
+
+use super::arrays::Arrays;
+use super::compress::Item;
+use super::context::Context;
+use super::floorplan::position;
+use super::flow::{Access, Act, Flow, FlowQueue, StreamRef, WordRef, joined};
+use super::needs::bad_node;
+use super::pad::{Pad, Pads};
+use super::pass::emit;
+use super::storage::StorageId;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{NodeId, Op};
+use crate::links::{Links, Pace, Transfer};
+
+/// Slots that are less than this apart are taken as one interval.
+const NEAR: i64 = 8;
+
+/// A vector of one byte of an array: row, chunk and byte.
+type Vector = (u32, u32, usize);
+
+/// Lowers an exchange among the chips of a group.
+pub fn exchange(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    (links, pads): (&Links, &Pads),
+    node: NodeId,
+) -> Result<Flow, Diagnostic> {
+    let data = &context.graph.nodes[node];
+    let input = data.inputs[0];
+    let base = context.base(input);
+    let bad = |what: String| bad_node(format!("{node} ({}): {what}", data.origin));
+    let (Some(from), Some(to)) = (arrays.forms[base].plain, arrays.forms[node].plain) else {
+        return Err(bad("an operand has no array".to_owned()));
+    };
+    let rows = context.view(input).rows;
+    let chunks = arrays.storages.arrays[from].chunks;
+    let chips = links.chips() as u32;
+    // For each chip behind (none: this one): which vectors of its array come, and where they go.
+    let mut parts: Vec<Vec<(Vector, Vector)>> = Vec::new();
+    match data.op {
+        Op::AllGather { chips: wanted, padded } => {
+            if wanted != links.chips() || !padded.is_multiple_of(chip.lanes) {
+                return Err(bad(format!(
+                    "{wanted} parts of {padded} elements, in a group of {chips} with vectors of {} elements",
+                    chip.lanes
+                )));
+            }
+            if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
+                return Err(bad("the lanes past the last column may not be zero".to_owned()));
+            }
+            let own = (padded / chip.lanes) as u32;
+            let vectors = vectors(&rows, chunks);
+            let to = |d: u32| {
+                vectors
+                    .iter()
+                    .map(move |&(at, (row, chunk, byte))| ((row, chunk, byte), (at, d * own + chunk, byte)))
+            };
+            parts.extend((0..chips).map(|d| to(d).collect()));
+        }
+        _ => {
+            if context.graph.shape(node)[0] != links.chips() {
+                return Err(bad(format!("not as many parts as the {chips} chips of the group")));
+            }
+            let each = rows.len() / links.chips();
+            for (d, rows) in rows.chunks(each.max(1)).enumerate() {
+                let vectors = vectors(rows, chunks).into_iter();
+                let to = |(at, (row, chunk, byte)): (u32, Vector)| {
+                    ((row, chunk, byte), (at + (d * each) as u32, chunk, byte))
+                };
+                parts.push(vectors.map(to).collect());
+            }
+        }
+    }
+    let mut work = Work::new(arrays, chip, node, "exchange");
+    for (own, result) in &parts[0] {
+        work.keep((from, *own), (to, *result))?;
+    }
+    work.swap(links, (from, to), &parts[1..]);
+    Ok(work.finish())
+}
+
+/// Lowers what comes from another stage.
+pub fn arrive(arrays: &Arrays, chip: &Chip, node: NodeId, transfer: &Transfer) -> Result<Flow, Diagnostic> {
+    let Some(to) = arrays.forms[node].plain else { return Err(bad_node(format!("{node} has no array"))) };
+    let array = &arrays.storages.arrays[to];
+    let rows: Vec<u32> = (0..array.batches * array.rows).collect();
+    let links = shared(&transfer.links);
+    let mut work = Work::new(arrays, chip, node, "receive");
+    for (index, (_, vector)) in vectors(&rows, array.chunks).into_iter().enumerate() {
+        let (wave, link) = (index / links.len(), links[index % links.len()]);
+        let cycle = wave as i64 * i64::from(transfer.pace.vector_cycles);
+        work.receive(link, cycle, (to, vector));
+    }
+    let mut flow = work.finish();
+    // The link is aligned before.
+    flow.links.iter_mut().for_each(|(_, from, _)| *from -= 1);
+    Ok(flow)
+}
+
+/// Lowers what goes to another stage.
+pub fn depart(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    pads: &Pads,
+    (node, transfer): (NodeId, &Transfer),
+) -> Result<Flow, Diagnostic> {
+    let base = context.base(node);
+    let Some(from) = arrays.forms[base].plain else { return Err(bad_node(format!("{node} has no array"))) };
+    if !context.columns(node).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
+        return Err(bad_node(format!("{node}: the lanes past the last column may not be zero")));
+    }
+    let links = shared(&transfer.links);
+    let mut work = Work::new(arrays, chip, node, "send");
+    let all = vectors(&context.view(node).rows, arrays.storages.arrays[from].chunks);
+    for (index, (_, vector)) in all.into_iter().enumerate() {
+        let (wave, link) = (index / links.len(), links[index % links.len()]);
+        let cycle = wave as i64 * i64::from(transfer.pace.vector_cycles);
+        work.send(&[link], cycle, (from, vector), transfer.pace);
+    }
+    Ok(work.finish())
+}
+
+/// The vectors of some rows of a 32-bit array, byte by byte; with each the number of its row among them.
+fn vectors(rows: &[u32], chunks: u32) -> Vec<(u32, Vector)> {
+    let of_row = |(at, &row): (usize, &u32)| {
+        (0..chunks).flat_map(move |chunk| (0..4).map(move |byte| (at as u32, (row, chunk, byte))))
+    };
+    rows.iter().enumerate().flat_map(of_row).collect()
+}
+
+/// As many of the links as share four bytes evenly.
+fn shared(links: &[Queue]) -> &[Queue] {
+    &links[..[4, 2, 1].into_iter().find(|&count| count <= links.len()).unwrap_or(0)]
+}
+
+/// The hemisphere of a link.
+fn side(link: Queue) -> Hemisphere {
+    match link {
+        Queue::C2c(hemisphere, _) => hemisphere,
+        _ => Hemisphere::East,
+    }
+}
+
+/// What an event does: reads or writes an array, or takes a vector from or puts one on a link; on which byte of which streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Read(StorageId, Lane, usize),
+    Write(StorageId, Lane, usize),
+    Send(Lane, usize),
+    Receive(Lane, usize),
+}
+
+/// Four streams: those that lead to the links of a hemisphere, or come from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane {
+    edge: Hemisphere,
+    out: bool,
+}
+
+/// A dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    queue: Queue,
+    cycle: i64,
+    what: What,
+    word: u32,
+}
+
+/// Where a vector lies.
+struct Spot {
+    hemisphere: Hemisphere,
+    slice: u16,
+    word: u32,
+}
+
+/// A kernel on links in the making. A slot is the cycle in which a value passes the VXM, or would.
+struct Work<'a> {
+    arrays: &'a Arrays,
+    chip: &'a Chip,
+    flow: Flow,
+    events: Vec<Event>,
+    /// Dispatches so far.
+    taken: BTreeSet<(Queue, i64)>,
+    /// Slots of each byte's stream so far.
+    slots: BTreeMap<Lane, BTreeSet<(usize, i64)>>,
+    /// The slice of each lane that is farthest from its links, as [`Work::along`] counts.
+    reach: BTreeMap<Lane, i64>,
+    /// When each link is free for the next Send, and for the next Receive.
+    free: BTreeMap<Queue, [i64; 2]>,
+}
+
+impl<'a> Work<'a> {
+    fn new(arrays: &'a Arrays, chip: &'a Chip, node: NodeId, name: &'static str) -> Work<'a> {
+        Work {
+            arrays,
+            chip,
+            flow: Flow::new(node, name),
+            events: Vec::new(),
+            taken: BTreeSet::new(),
+            slots: BTreeMap::new(),
+            reach: BTreeMap::new(),
+            free: BTreeMap::new(),
+        }
+    }
+
+    fn spot(&self, (storage, (row, chunk, byte)): (StorageId, Vector)) -> Spot {
+        let storages = &self.arrays.storages;
+        let place = storages.arrays[storage].locate(row, chunk);
+        let slice = storages.plan.slice(place.region, place.stripe, 4, byte);
+        Spot { hemisphere: place.region.hemisphere(), slice, word: place.word }
+    }
+
+    /// Distance from the VXM toward an edge; negative in the other hemisphere.
+    fn along(&self, edge: Hemisphere, spot: &Spot) -> i64 {
+        let distance = i64::from(position(self.chip, spot.hemisphere, spot.slice).abs());
+        if spot.hemisphere == edge { distance } else { -distance }
+    }
+
+    /// Distance of the links from the VXM.
+    fn edge(&self) -> i64 {
+        i64::from(Slice::C2c(Hemisphere::East).position(self.chip))
+    }
+
+    /// Takes a slot and notes the events of its value, all of which are free.
+    fn take(&mut self, lane: Lane, byte: usize, slot: i64, farthest: i64, events: &[Event]) {
+        self.slots.entry(lane).or_default().insert((byte, slot));
+        let reach = self.reach.entry(lane).or_insert(farthest);
+        *reach = (*reach).min(farthest);
+        self.taken.extend(events.iter().map(|event| (event.queue, event.cycle)));
+        self.events.extend(events);
+    }
+
+    fn is_free(&self, lane: Lane, byte: usize, slot: i64, events: &[Event]) -> bool {
+        !self.slots.get(&lane).is_some_and(|slots| slots.contains(&(byte, slot)))
+            && events.iter().all(|event| !self.taken.contains(&(event.queue, event.cycle)))
+    }
+
+    fn access(&self, (storage, (row, chunk, _)): (StorageId, Vector), cycle: i64) -> Access {
+        Access { storage, vector: self.arrays.storages.arrays[storage].vector(row, chunk), cycle }
+    }
+
+    /// Reads a vector so that it passes the VXM in a slot on its way to an edge.
+    fn read(&self, from: (StorageId, Vector), lane: Lane, slot: i64) -> Event {
+        let (spot, byte) = (self.spot(from), from.1.2);
+        let cycle = slot + self.along(lane.edge, &spot) - i64::from(self.chip.latency.read);
+        let queue = Queue::MemRead(spot.hemisphere, spot.slice);
+        Event { queue, cycle, what: What::Read(from.0, lane, byte), word: spot.word }
+    }
+
+    /// Copies a vector to another slice, which a stream passes from the first one.
+    fn keep(&mut self, from: (StorageId, Vector), to: (StorageId, Vector)) -> Result<(), Diagnostic> {
+        let (source, target, byte) = (self.spot(from), self.spot(to), from.1.2);
+        let ahead = |edge: &Hemisphere| self.along(*edge, &target) > self.along(*edge, &source);
+        let Some(edge) = Hemisphere::BOTH.into_iter().find(ahead) else {
+            return Err(bad_node(format!("{}: an exchange within one slice", self.flow.node)));
+        };
+        let lane = Lane { edge, out: true };
+        let queue = Queue::MemWrite(target.hemisphere, target.slice);
+        let what = What::Write(to.0, lane, byte);
+        let events = |work: &Self, slot: i64| {
+            let write = Event { queue, cycle: slot + work.along(edge, &target), what, word: target.word };
+            [work.read(from, lane, slot), write]
+        };
+        let slot = (0..).find(|&slot| self.is_free(lane, byte, slot, &events(self, slot))).unwrap_or(0);
+        let [read, write] = events(self, slot);
+        self.flow.reads.push(self.access(from, read.cycle));
+        self.flow.writes.push(self.access(to, write.cycle));
+        let farthest = self.along(edge, &source);
+        self.take(lane, byte, slot, farthest, &[read, write]);
+        Ok(())
+    }
+
+    /// Sends a vector on links of one hemisphere, in a cycle from `earliest` on. Returns that cycle.
+    fn send(&mut self, links: &[Queue], earliest: i64, from: (StorageId, Vector), pace: Pace) -> i64 {
+        let lane = Lane { edge: side(links[0]), out: true };
+        let byte = from.1.2;
+        let free = |link: &Queue| self.free.get(link).map_or(i64::MIN, |free| free[0]);
+        let earliest = links.iter().map(free).fold(earliest, i64::max);
+        let events = |work: &Self, cycle: i64| {
+            let send = |&queue: &Queue| Event { queue, cycle, what: What::Send(lane, byte), word: 0 };
+            let read = work.read(from, lane, cycle - work.edge());
+            std::iter::once(read).chain(links.iter().map(send)).collect::<Vec<Event>>()
+        };
+        let fits = |&cycle: &i64| self.is_free(lane, byte, cycle - self.edge(), &events(self, cycle));
+        let cycle = (earliest..).find(fits).unwrap_or(earliest);
+        let events = events(self, cycle);
+        self.flow.reads.push(self.access(from, events[0].cycle));
+        let farthest = self.along(lane.edge, &self.spot(from));
+        self.take(lane, byte, cycle - self.edge(), farthest, &events);
+        for &link in links {
+            self.free.entry(link).or_insert([i64::MIN; 2])[0] = cycle + i64::from(pace.vector_cycles);
+        }
+        cycle
+    }
+
+    /// Receives a vector, in a cycle from `earliest` on, and writes it.
+    fn receive(&mut self, link: Queue, earliest: i64, to: (StorageId, Vector)) {
+        let lane = Lane { edge: side(link), out: false };
+        let (spot, byte) = (self.spot(to), to.1.2);
+        let along = self.along(lane.edge, &spot);
+        let slot = |cycle: i64| cycle + i64::from(self.chip.latency.c2c) + self.edge();
+        let events = |cycle: i64| {
+            let queue = Queue::MemWrite(spot.hemisphere, spot.slice);
+            let what = What::Write(to.0, lane, byte);
+            [
+                Event { queue: link, cycle, what: What::Receive(lane, byte), word: 0 },
+                Event { queue, cycle: slot(cycle) - along, what, word: spot.word },
+            ]
+        };
+        let earliest = earliest.max(self.free.get(&link).map_or(i64::MIN, |free| free[1]));
+        let fits = |&cycle: &i64| self.is_free(lane, byte, slot(cycle), &events(cycle));
+        let cycle = (earliest..).find(fits).unwrap_or(earliest);
+        let (slot, events) = (slot(cycle), events(cycle));
+        self.flow.writes.push(self.access(to, events[1].cycle));
+        self.take(lane, byte, slot, along, &events);
+        self.free.entry(link).or_insert([i64::MIN; 2])[1] = cycle + 1;
+    }
+
+    /// Sends a part to each peer, and receives one from each.
+    fn swap(&mut self, links: &Links, (from, to): (StorageId, StorageId), parts: &[Vec<(Vector, Vector)>]) {
+        let vectors = parts.first().map_or(0, Vec::len);
+        let mut arrivals: Vec<(i64, Queue, Vector)> = Vec::new();
+        for index in 0..vectors {
+            // Peers that get the same vector over links of one hemisphere get it from one Read.
+            let mut sends: BTreeMap<(Hemisphere, Vector), Vec<(Queue, Queue, Vector)>> = BTreeMap::new();
+            for (d, part) in parts.iter().enumerate() {
+                let (ahead, behind) = (shared(&links.peers[d]), shared(&links.peers[parts.len() - 1 - d]));
+                let (out, back) = (ahead[index % ahead.len()], behind[index % behind.len()]);
+                sends.entry((side(out), part[index].0)).or_default().push((out, back, part[index].1));
+            }
+            for ((_, vector), peers) in sends {
+                let out: Vec<Queue> = peers.iter().map(|(out, ..)| *out).collect();
+                let cycle = self.send(&out, 0, (from, vector), links.pace);
+                let arrival = cycle + i64::from(links.pace.latency_cycles);
+                arrivals.extend(peers.into_iter().map(|(_, back, result)| (arrival, back, result)));
+            }
+        }
+        arrivals.sort_by_key(|&(cycle, link, _)| (cycle, link));
+        for (cycle, link, result) in arrivals {
+            self.receive(link, cycle, (to, result));
+        }
+    }
+
+    /// The kernel.
+    fn finish(mut self) -> Flow {
+        let edge = self.edge();
+        let mut streams: BTreeMap<Lane, usize> = BTreeMap::new();
+        for (&lane, slots) in &self.slots {
+            let sign = if lane.edge == Hemisphere::East { 1 } else { -1 };
+            let (far, edge) = (sign * self.reach[&lane] as i32, sign * edge as i32);
+            let (direction, path) = match lane.out {
+                true => (lane.edge.outward(), (far, edge)),
+                false => (lane.edge.inward(), (edge, far)),
+            };
+            let slots = joined(slots.iter().map(|&(_, slot)| (slot, slot + 1)).collect(), NEAR);
+            streams.insert(lane, self.flow.streams_in(direction, 4, path, slots));
+        }
+        self.events.sort();
+        let same = |a: &Event, b: &Event| a.queue == b.queue && a.what == b.what;
+        for events in self.events.chunk_by(same) {
+            let Event { queue, what, .. } = events[0];
+            let items = events.iter().map(|event| Item::once(event.cycle, event.word)).collect();
+            let stream = |lane: Lane, byte: usize| StreamRef(streams[&lane], byte as u16);
+            emit(&mut self.flow, FlowQueue::Fixed(queue), items, |word, _| match (what, queue) {
+                (What::Read(storage, lane, byte), Queue::MemRead(hemisphere, slice)) => {
+                    Act::Read(WordRef { storage, hemisphere, slice, word }, stream(lane, byte))
+                }
+                (What::Write(storage, lane, byte), Queue::MemWrite(hemisphere, slice)) => {
+                    Act::Write(WordRef { storage, hemisphere, slice, word }, stream(lane, byte))
+                }
+                (What::Send(lane, byte) | What::Read(_, lane, byte), _) => Act::Send(stream(lane, byte)),
+                (What::Receive(lane, byte) | What::Write(_, lane, byte), _) => {
+                    Act::Receive(stream(lane, byte))
+                }
+            });
+        }
+        let mut spans: BTreeMap<Queue, (i64, i64)> = BTreeMap::new();
+        for event in self.events.iter().filter(|event| matches!(event.queue, Queue::C2c(..))) {
+            let span = spans.entry(event.queue).or_insert((event.cycle, event.cycle + 1));
+            *span = (span.0.min(event.cycle), span.1.max(event.cycle + 1));
+        }
+        for (queue, free) in &self.free {
+            spans.entry(*queue).and_modify(|span| span.1 = span.1.max(free[0]));
+        }
+        self.flow.links = spans.into_iter().map(|(queue, (from, to))| (queue, from, to)).collect();
+        self.flow
+    }
+}

@@ -1,0 +1,137 @@
+//! Tensor parallelism: the graph of each chip of a group that computes one graph together.
+//!
+//! Weights of products are cut along their outputs, so that a chip has a part of every result's last axis, and no sums are cut: values are
+//! those of one chip, but for the order of additions. What needs all of an axis gathers it from the group, its own part first
+//! ([`crate::graph::Op::AllGather`]); constants that meet it lie in that order too. So all chips run the same operations at the same time, on other
+//! weights. Attention is cut by heads, caches with it.
+//!
+//! Where a part cannot be worked on (half a head, scores of a router), the product that made it is cut into fewer parts, which several chips have,
+//! in the end not at all.
+
+mod constants;
+mod share;
+mod splits;
+
+pub use splits::Split;
+
+use std::collections::BTreeMap;
+
+use cranelift_entity::SecondaryMap;
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::{Graph, NodeId, Op, eval};
+use share::Builder;
+
+/// Chips that compute a graph together, and what they begin and end with.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// How many.
+    pub chips: usize,
+    /// Lanes of a chip: gathered parts begin at a new vector.
+    pub lanes: usize,
+    /// Inputs of which each chip gets its part of the last axis.
+    pub arrivals: &'a [&'a str],
+    /// Outputs of which each chip leaves its part of the last axis.
+    pub departures: &'a [&'a str],
+}
+
+/// What one chip of a group computes.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Its graph. Those of a group differ only in what constants hold.
+    pub graph: Graph,
+    /// The cuts of inputs, outputs and states (by their input names) that it has a part of.
+    pub cuts: BTreeMap<String, Vec<Split>>,
+}
+
+/// How a graph is cut; the same for all chips.
+pub struct Plan<'a> {
+    source: &'a Graph,
+    group: Group<'a>,
+    /// Parts of each product.
+    parts: SecondaryMap<NodeId, usize>,
+}
+
+/// Decides how a graph is cut for a group.
+///
+/// # Errors
+/// `cannot-partition` where an operation cannot work on parts whatever products are left whole.
+pub fn plan<'a>(source: &'a Graph, group: Group<'a>) -> Result<Plan<'a>, Diagnostic> {
+    let constant = eval::is_constant(source);
+    let mut parts = SecondaryMap::with_default(1);
+    for (id, node) in source.nodes.iter() {
+        if is_cuttable(source, &constant, id) {
+            let outputs = node.ty.shape.last().copied().unwrap_or(1);
+            parts[id] = divisors(group.chips).find(|parts| outputs.is_multiple_of(*parts)).unwrap_or(1);
+        }
+    }
+    let mut plan = Plan { source, group, parts };
+    loop {
+        let Err(blocked) = plan.try_share(0, &constant) else { return Ok(plan) };
+        let Some(product) = plan.to_blame(&constant, blocked) else {
+            let node = &source.nodes[blocked];
+            let message = format!(
+                "{} `{}` ({blocked}) cannot work on the parts that {} chips have",
+                node.op.name(),
+                node.origin,
+                plan.group.chips
+            );
+            return Err(Diagnostic::new(Kind::Unsupported, "cannot-partition", message)
+                .note("use fewer chips a group (--tensor-parallel)"));
+        };
+        let fewer = divisors(plan.parts[product]).nth(1).unwrap_or(1);
+        plan.parts[product] = fewer;
+    }
+}
+
+impl Plan<'_> {
+    /// The share of a chip of the group.
+    pub fn share(&self, rank: usize) -> Result<Share, Diagnostic> {
+        let bug = |node: NodeId| {
+            Diagnostic::new(Kind::Bug, "cannot-partition", format!("{node} cannot be cut for chip {rank}"))
+        };
+        self.try_share(rank, &eval::is_constant(self.source)).map_err(bug)
+    }
+
+    fn try_share(&self, rank: usize, constant: &SecondaryMap<NodeId, bool>) -> Result<Share, NodeId> {
+        Builder::new(self, rank, constant).run()
+    }
+
+    /// The smallest of the cut products that a node works on parts of.
+    fn to_blame(&self, constant: &SecondaryMap<NodeId, bool>, blocked: NodeId) -> Option<NodeId> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut work = vec![blocked];
+        let mut found = Vec::new();
+        while let Some(node) = work.pop() {
+            if constant[node] || !seen.insert(node) {
+                continue;
+            }
+            if self.parts[node] > 1 && is_cuttable(self.source, constant, node) {
+                found.push(node);
+            } else {
+                work.extend(&self.source.nodes[node].inputs);
+            }
+        }
+        let weights = |node: NodeId| self.source.nodes[node].ty.shape.last().copied();
+        found.into_iter().min_by_key(|&node| (weights(node), node))
+    }
+}
+
+/// Whether a node's weights can be cut along its outputs.
+fn is_cuttable(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, id: NodeId) -> bool {
+    let node = &graph.nodes[id];
+    !constant[id]
+        && match node.op {
+            Op::MatMul { .. } => constant[node.inputs[1]],
+            Op::Gather { axis: 0 } => constant[node.inputs[0]] && graph.shape(node.inputs[0]).len() == 2,
+            _ => false,
+        }
+}
+
+/// Divisors, the greatest first.
+fn divisors(of: usize) -> impl Iterator<Item = usize> {
+    (1..=of).rev().filter(move |divisor| of.is_multiple_of(*divisor))
+}
+
+#[cfg(test)]
+mod tests;

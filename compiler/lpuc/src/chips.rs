@@ -16,7 +16,7 @@ pub(crate) fn load(name: &str) -> Result<Chip, Failure> {
     let text = files::text(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Chip::parse(&stem, &text).map_err(|errors| {
-        let problem = |error: &isa::chip::ChipError| {
+        let problem = |error: &isa::DescriptionError| {
             let field = if error.field.is_empty() { String::new() } else { format!("{}: ", error.field) };
             (error.span.clone().unwrap_or(0..0), format!("{field}{}", error.message))
         };

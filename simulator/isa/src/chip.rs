@@ -8,7 +8,6 @@ mod field;
 mod load;
 mod peaks;
 
-pub use load::ChipError;
 pub use peaks::Peaks;
 
 /// A chip description. Loaded from TOML, where every field carries its unit and its source, or the word *assumed*.

@@ -1,14 +1,14 @@
 //! Reading a chip description from TOML, with every problem found listed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::Chip;
-use super::field::{FIELDS, Field, Kind, Number, TABLES, blank, find, format_name, format_names};
+use super::field::{FIELDS, Field, Kind, TABLES, blank, find, format_name, format_names};
+use crate::description::{Bounds, DescriptionError, Reader};
 use crate::nearest::nearest;
 use crate::stream::Format;
 
@@ -23,33 +23,6 @@ const PRESETS: &[(&str, &str)] = &[
 
 /// Most SRAM that a description may ask for: simulated memory is real memory.
 const MOST_SRAM_BYTES: u64 = 16 << 30;
-
-/// One problem of a chip description.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChipError {
-    /// Dotted name of the field, e.g. `mem.slices_per_hemisphere`; empty where the text is not TOML.
-    pub field: String,
-    /// What is wrong, and what would be right.
-    pub message: String,
-    /// Bytes of the text that are meant, where there are any.
-    pub span: Option<Range<usize>>,
-    /// Line of the text, from 1.
-    pub line: Option<usize>,
-}
-
-impl fmt::Display for ChipError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
-        }
-        if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
-        }
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ChipError {}
 
 impl Chip {
     /// Names of the descriptions that come with the program.
@@ -78,15 +51,10 @@ impl Chip {
     /// # Errors
     /// Every problem found: broken TOML, unknown or missing fields, wrong types or units, values out of range, and fields that
     /// do not go together.
-    pub fn parse(name: &str, text: &str) -> Result<Chip, Vec<ChipError>> {
-        let (table, broken) = DeTable::parse_recoverable(text);
-        let mut loader = Loader { text, chip: blank(name), spans: BTreeMap::new(), errors: Vec::new() };
-        if !broken.is_empty() {
-            for error in broken {
-                loader.error("", error.span(), error.message().to_string());
-            }
-            return Err(loader.errors);
-        }
+    pub fn parse(name: &str, text: &str) -> Result<Chip, Vec<DescriptionError>> {
+        let mut reader = Reader::new(text);
+        let Some(table) = reader.table() else { return reader.finish(blank(name)) };
+        let mut loader = Loader { reader, chip: blank(name), spans: BTreeMap::new() };
         let mut complete = false;
         for (key, value) in table.get_ref() {
             match (key.get_ref().as_ref(), value.get_ref()) {
@@ -111,19 +79,14 @@ impl Chip {
 
 /// A description on its way from text to [`Chip`].
 struct Loader<'a> {
-    text: &'a str,
+    reader: Reader<'a>,
     chip: Chip,
     spans: BTreeMap<&'static str, Range<usize>>,
-    errors: Vec<ChipError>,
 }
 
 impl Loader<'_> {
     fn error(&mut self, field: &str, span: Option<Range<usize>>, message: String) {
-        let line_of = |span: &Range<usize>| {
-            1 + self.text.bytes().take(span.start).filter(|&byte| byte == b'\n').count()
-        };
-        let line = span.as_ref().map(line_of);
-        self.errors.push(ChipError { field: field.to_string(), message, span, line });
+        self.reader.error(field, span, message);
     }
 
     /// Takes the values of the base for all fields that the text has not set (whatever the order in the text).
@@ -147,61 +110,20 @@ impl Loader<'_> {
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return self.error(name, Some(key), format!("no such field{hint}"));
         };
-        let (content, unit, source) = match value.get_ref() {
-            DeValue::Table(parts) => {
-                let mut content = None;
-                let (mut unit, mut source) = (None, None);
-                for (part, value) in parts {
-                    match part.get_ref().as_ref() {
-                        "value" => content = Some(value),
-                        "unit" => unit = Some(value),
-                        "source" => source = Some(value),
-                        other => self.error(
-                            name,
-                            Some(part.span()),
-                            format!("`{other}` is not one of value, unit, source"),
-                        ),
-                    }
-                }
-                let Some(content) = content else {
-                    return self.error(name, Some(value.span()), "has no `value`".to_string());
-                };
-                (content, unit, source)
-            }
-            _ => (value, None, None),
-        };
-        let scale = self.unit(field, unit);
-        let source =
-            self.string(field, "source", source).unwrap_or_else(|| "given without source".to_string());
-        self.chip.sources.insert(field.name, source);
-        self.spans.insert(field.name, content.span());
+        let Some(given) = self.reader.given(name, value) else { return };
+        let scales: &[(&str, f64)] = if field.unit == "Hz" { &[("MHz", 1e6), ("GHz", 1e9)] } else { &[] };
+        let scale = self.reader.scale(name, field.unit, scales, &given);
+        self.chip.sources.insert(field.name, self.reader.source(name, &given));
+        self.spans.insert(field.name, given.content.span());
         match &field.kind {
-            Kind::Number(range) => self.number(field, range, content, scale),
-            Kind::Formats => self.formats(field, content),
-        }
-    }
-
-    fn string(&mut self, field: &Field, part: &str, value: Option<&Spanned<DeValue<'_>>>) -> Option<String> {
-        let value = value?;
-        let text = value.get_ref().as_str().map(str::to_string);
-        if text.is_none() {
-            self.error(field.name, Some(value.span()), format!("`{part}` must be a string"));
-        }
-        text
-    }
-
-    /// Checks the unit and says by what to multiply the value.
-    fn unit(&mut self, field: &Field, value: Option<&Spanned<DeValue<'_>>>) -> f64 {
-        let span = value.map(Spanned::span);
-        let Some(unit) = self.string(field, "unit", value) else { return 1.0 };
-        match (field.unit, unit.as_str()) {
-            (expected, unit) if expected == unit => 1.0,
-            ("Hz", "MHz") => 1e6,
-            ("Hz", "GHz") => 1e9,
-            (expected, unit) => {
-                self.error(field.name, span, format!("the unit is \"{expected}\", not \"{unit}\""));
-                1.0
+            Kind::Number(number) => {
+                let bounds =
+                    Bounds { unit: field.unit, whole: field.whole(), range: number.least..=number.most };
+                if let Some(value) = self.reader.number(name, &bounds, given.content, scale) {
+                    (number.set)(&mut self.chip, value);
+                }
             }
+            Kind::Formats => self.formats(field, given.content),
         }
     }
 
@@ -225,7 +147,7 @@ impl Loader<'_> {
                 }
                 Some(format) => given.push(format),
                 None => {
-                    let shown = self.text.get(name.span()).unwrap_or_default();
+                    let shown = self.reader.shown(name.span());
                     let message = format!("{shown} is no format of planes; there are {}", format_names());
                     self.error(field.name, Some(name.span()), message);
                 }
@@ -235,30 +157,7 @@ impl Loader<'_> {
             Format::OF_PLANES.into_iter().filter(|format| given.contains(format)).collect();
     }
 
-    fn number(&mut self, field: &Field, range: &Number, value: &Spanned<DeValue<'_>>, scale: f64) {
-        let number = match value.get_ref() {
-            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
-                .ok()
-                .map(|integer| integer as f64)
-                .or_else(|| (integer.radix() == 10).then(|| integer.as_str().parse().ok()).flatten()),
-            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
-            _ => None,
-        };
-        let Some(number) = number.map(|number| number * scale) else {
-            return self.error(field.name, Some(value.span()), format!("must be {}", field.wanted()));
-        };
-        let (least, most, unit) = (range.least, range.most, field.unit);
-        if field.whole() && number.fract() != 0.0 {
-            self.error(field.name, Some(value.span()), format!("must be a whole number of {unit}"));
-        } else if !(least..=most).contains(&number) {
-            let range = if least == most { format!("{most}") } else { format!("{least} to {most}") };
-            self.error(field.name, Some(value.span()), format!("is {number} {unit}, must be {range}"));
-        } else {
-            (range.set)(&mut self.chip, number);
-        }
-    }
-
-    fn finish(mut self, complete: bool) -> Result<Chip, Vec<ChipError>> {
+    fn finish(mut self, complete: bool) -> Result<Chip, Vec<DescriptionError>> {
         if !complete {
             let missing: Vec<&Field> =
                 FIELDS.iter().filter(|field| !self.chip.sources.contains_key(field.name)).collect();
@@ -270,13 +169,12 @@ impl Loader<'_> {
                 self.error(field.name, None, message);
             }
         }
-        if self.errors.is_empty() {
+        if self.reader.is_sound() {
             for (field, message) in relations(&self.chip) {
                 self.error(field, self.spans.get(field).cloned(), message);
             }
         }
-        self.errors.sort_by_key(|error| (error.span.is_none(), error.span.as_ref().map(|span| span.start)));
-        if self.errors.is_empty() { Ok(self.chip) } else { Err(self.errors) }
+        self.reader.finish(self.chip)
     }
 }
 
@@ -383,7 +281,7 @@ mod tests {
     fn every_problem_is_listed_with_its_field_and_line() {
         let check = |text: &str, expected: &[&str]| {
             let errors = Chip::parse("bad", text).expect_err(text);
-            let shown: Vec<String> = errors.iter().map(ChipError::to_string).collect();
+            let shown: Vec<String> = errors.iter().map(DescriptionError::to_string).collect();
             assert_eq!(shown, expected, "{text}");
         };
         check(

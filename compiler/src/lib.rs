@@ -11,6 +11,7 @@ pub mod bound;
 pub mod schedule;
 pub mod emit;
 pub mod summary;
+pub mod system;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,234 @@
+//! How many chips a group has, and which pieces a stage: found by compiling each piece once for every size of group.
+//!
+//! Stages are as few as SRAM allows, and about equally full. What a piece takes by itself only estimates what it takes beside others: where a
+//! stage then does not fit, stages are made smaller until all do.
+
+use std::fmt::Display;
+
+use isa::Chip;
+use isa::system::System;
+
+use super::{Chained, Mapping, Model, compile_chained, joined};
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::{Graph, Op};
+use crate::partition::groups::Groups;
+use crate::{Compiled, Options, Precision};
+
+/// What a mapping is to be best at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// Few chips, then little latency.
+    Chips,
+    /// Little latency, then few chips.
+    Latency,
+    /// Many tokens a second for each chip, with all stages at work.
+    Throughput,
+}
+
+/// What the user wants of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// What is best.
+    pub objective: Objective,
+    /// Chips of a group, if that is fixed.
+    pub tensor_parallel: Option<usize>,
+    /// Stages, if that is fixed.
+    pub pipeline: Option<usize>,
+    /// Chips at most.
+    pub chips: Option<usize>,
+}
+
+/// What one piece takes of each chip of a group by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cost {
+    /// Bytes that stay: weights, caches, instructions.
+    bytes: u64,
+    /// Bytes of activations.
+    passing_bytes: u64,
+    cycles: u64,
+}
+
+/// A mapping that may do, and what it is expected to amount to.
+#[derive(Clone, Debug)]
+struct Candidate {
+    mapping: Mapping,
+    chips: usize,
+    cycles: u64,
+    fullest_cycles: u64,
+}
+
+/// Times that stages are made smaller before a size of group is given up.
+const MOST_TRIES: usize = 12;
+/// Bytes of a chip that are taken for free, in 1/1000, for each of these tries.
+const LESS: u64 = 25;
+
+/// Chooses a mapping and compiles the model with it.
+///
+/// # Errors
+/// `does-not-fit` with what each size of group lacks; what [`compile_chained`] finds.
+pub fn compile_planned(
+    model: &Model,
+    wishes: &Wishes,
+    (system, chip): (&System, &Chip),
+    options: &Options,
+    watch: &mut dyn FnMut(&'static str, &dyn Display),
+) -> Result<(Mapping, Chained), Diagnostic> {
+    let node = system.unit_chips(1) as usize;
+    let sizes: Vec<usize> = match wishes.tensor_parallel {
+        Some(chips) => vec![chips],
+        None => (1..=node).filter(|chips| node.is_multiple_of(*chips)).collect(),
+    };
+    let mut found: Vec<(Vec<Cost>, Candidate)> = Vec::new();
+    let mut reasons = Vec::new();
+    for chips in sizes {
+        let costs = match costs(model, chips, (system, chip), options) {
+            Ok(costs) => costs,
+            Err(problem) if problem.kind == Kind::Unsupported => {
+                reasons.push(format!("groups of {chips}: {}", problem.message));
+                continue;
+            }
+            Err(problem) => return Err(problem),
+        };
+        match candidate(model, wishes, chips, &costs, chip.sram_bytes()) {
+            Some(candidate)
+                if candidate.chips <= wishes.chips.unwrap_or(usize::MAX).min(system.chips() as usize) =>
+            {
+                found.push((costs, candidate));
+            }
+            Some(candidate) => {
+                reasons.push(format!("groups of {chips}: {} chips are needed", candidate.chips))
+            }
+            None => reasons.push(format!("groups of {chips}: not in so many stages")),
+        }
+    }
+    found.sort_by(|(_, a), (_, b)| order(wishes.objective, a, b));
+    for (costs, mut candidate) in found {
+        for tried in 1..=MOST_TRIES as u64 {
+            let chips = candidate.mapping.chips;
+            match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
+                Err(problem) if problem.code == "does-not-fit" => {
+                    let room = chip.sram_bytes() / 1000 * (1000 - LESS * tried);
+                    let Some(smaller) = self::candidate(model, wishes, chips, &costs, room) else { break };
+                    candidate = smaller;
+                }
+                result => return result.map(|chained| (candidate.mapping, chained)),
+            }
+        }
+        reasons.push(format!("groups of {}: stages do not fit", candidate.mapping.chips));
+    }
+    let message = format!("{} does not fit system {} of {} chips", model.name, system.name, system.chips());
+    let mut problem = Diagnostic::new(Kind::Unsupported, "does-not-fit", message);
+    problem.notes = reasons;
+    Err(problem.note("use a larger --system, fewer bits (--precision int8), or a shorter --context"))
+}
+
+fn order(objective: Objective, a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    match objective {
+        Objective::Chips => (a.chips, a.cycles).cmp(&(b.chips, b.cycles)),
+        Objective::Latency => (a.cycles, a.chips).cmp(&(b.cycles, b.chips)),
+        Objective::Throughput => {
+            let of = |c: &Candidate| (c.fullest_cycles * c.chips as u64, c.cycles);
+            of(a).cmp(&of(b))
+        }
+    }
+}
+
+/// Stages of about equal fullness, as few as a chip's room allows, or as many as the user wants.
+fn candidate(model: &Model, wishes: &Wishes, chips: usize, costs: &[Cost], room: u64) -> Option<Candidate> {
+    let most = match wishes.pipeline {
+        Some(stages) => stages,
+        None => packed(model, costs, room)?.len(),
+    };
+    // The least room that makes no more stages of it.
+    let (mut low, mut high) = (0, room);
+    while high - low > room / 1000 + 1 {
+        let middle = low + (high - low) / 2;
+        match packed(model, costs, middle) {
+            Some(stages) if stages.len() <= most => high = middle,
+            _ => low = middle,
+        }
+    }
+    let stages = packed(model, costs, high).filter(|stages| stages.len() <= most)?;
+    let mut from = 0;
+    let of_stage = |count: &usize| {
+        let pieces = &model.order[from..from + count];
+        from += count;
+        pieces.iter().map(|&piece| costs[piece].cycles).sum::<u64>()
+    };
+    let cycles: Vec<u64> = stages.iter().map(of_stage).collect();
+    Some(Candidate {
+        chips: chips * stages.len(),
+        cycles: cycles.iter().sum(),
+        fullest_cycles: cycles.iter().copied().max().unwrap_or(0),
+        mapping: Mapping { chips, stages },
+    })
+}
+
+/// How many pieces each stage takes, one stage filled after the other; nothing if a piece has no room by itself.
+fn packed(model: &Model, costs: &[Cost], room: u64) -> Option<Vec<usize>> {
+    let (mut stages, mut bytes, mut passing) = (Vec::new(), 0, 0);
+    for &piece in &model.order {
+        let cost = &costs[piece];
+        passing = cost.passing_bytes.max(passing);
+        match stages.last_mut() {
+            Some(count) if bytes + cost.bytes + passing <= room => {
+                *count += 1;
+                bytes += cost.bytes;
+            }
+            _ if cost.bytes + cost.passing_bytes > room => return None,
+            _ => {
+                stages.push(1);
+                (bytes, passing) = (cost.bytes, cost.passing_bytes);
+            }
+        }
+    }
+    Some(stages)
+}
+
+/// What each piece takes on a group of so many chips.
+fn costs(
+    model: &Model,
+    chips: usize,
+    (system, chip): (&System, &Chip),
+    options: &Options,
+) -> Result<Vec<Cost>, Diagnostic> {
+    let stages = model.order.len().min(3);
+    let groups = Groups::new(system, chip, chips, stages)?;
+    let last = model.pieces.len() - 1;
+    for piece in &model.pieces {
+        let least = least_bytes(&piece.graph, options.precision) / chips as u64;
+        if least > chip.sram_bytes() {
+            let message = format!("{} has {least} bytes of weights on each chip", piece.name);
+            return Err(Diagnostic::new(Kind::Unsupported, "does-not-fit", message));
+        }
+    }
+    let cost = |piece: usize| {
+        let ends = (model.order.first() == Some(&piece), model.order.last() == Some(&piece) && piece == last);
+        let options = Options { links: groups.links(ends), ..options.clone() };
+        let graph = joined(model, &[piece])?;
+        let compiled =
+            super::share_and_compile(&graph, (chips, chip), &options, 1, &mut |_, _| {})?.0.swap_remove(0);
+        Ok(cost(&compiled))
+    };
+    (0..model.pieces.len()).map(cost).collect()
+}
+
+fn cost(compiled: &Compiled) -> Cost {
+    let summary = &compiled.summary;
+    Cost {
+        bytes: summary.weights_bytes + summary.kv_bytes + summary.instruction_bytes,
+        passing_bytes: summary.activation_bytes,
+        cycles: compiled.predicted.cycles,
+    }
+}
+
+/// Bytes that the weights of a graph take at least.
+fn least_bytes(graph: &Graph, precision: Precision) -> u64 {
+    let width = match precision {
+        Precision::Int8 | Precision::Fp8 => 1,
+        Precision::Fp16 | Precision::Fp32 => 2,
+    };
+    let absent = |op: &Op| matches!(op, Op::Constant(constant) if constant.bytes.is_none());
+    let weights = graph.nodes.values().filter(|node| absent(&node.op) && node.ty.shape.len() > 1);
+    weights.map(|node| node.ty.elements() as u64 * width).sum()
+}

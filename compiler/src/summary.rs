@@ -1,12 +1,14 @@
 //! What a report says about a compiled model, beside its cycles.
 
 mod slices;
+mod spent;
 
 use std::collections::BTreeMap;
 
 use isa::{Chip, Program};
 
 pub use slices::SliceBytes;
+pub use spent::Work;
 
 use crate::bound::{Bound, Limiter};
 use crate::diagnostic::{Diagnostic, Kind};
@@ -35,6 +37,8 @@ pub struct Summary {
     pub bound: Bound,
     /// Model nodes, costliest first.
     pub nodes: Vec<NodeCycles>,
+    /// Cycles by what they are spent on, each counted once.
+    pub spent: Vec<(Work, u64)>,
 }
 
 /// The cycles of a model node.
@@ -69,6 +73,7 @@ pub fn summarize(
         instruction_pages: program.chips.iter().flat_map(|chip| chip.text.values().flatten()).count() as u64,
         slices: slices::slices(&kernels.storages, &schedule.bases, &program.chips[0], chip),
         nodes: node_cycles(graph, kernels, schedule, &bound),
+        spent: spent::spent(graph, kernels, schedule, isa::report::predict(chip, program).cycles),
         bound,
     };
     let used = weights_bytes + kv_bytes + summary.activation_bytes + summary.instruction_bytes;

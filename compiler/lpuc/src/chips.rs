@@ -15,13 +15,16 @@ pub(crate) fn load(name: &str) -> Result<Chip, Failure> {
     let path = Path::new(name);
     let text = files::text(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    Chip::parse(&stem, &text).map_err(|errors| {
-        let problem = |error: &isa::DescriptionError| {
-            let field = if error.field.is_empty() { String::new() } else { format!("{}: ", error.field) };
-            (error.span.clone().unwrap_or(0..0), format!("{field}{}", error.message))
-        };
-        Failure::in_text(path, &text, &errors.iter().map(problem).collect::<Vec<_>>())
-    })
+    Chip::parse(&stem, &text).map_err(|errors| description(path, &text, &errors))
+}
+
+/// What is wrong with a description file.
+pub(crate) fn description(path: &Path, text: &str, errors: &[isa::DescriptionError]) -> Failure {
+    let problem = |error: &isa::DescriptionError| {
+        let field = if error.field.is_empty() { String::new() } else { format!("{}: ", error.field) };
+        (error.span.clone().unwrap_or(0..0), format!("{field}{}", error.message))
+    };
+    Failure::in_text(path, text, &errors.iter().map(problem).collect::<Vec<_>>())
 }
 
 fn unknown(name: &str) -> Failure {

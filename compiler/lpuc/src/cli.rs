@@ -22,15 +22,28 @@ pub(crate) struct Cli {
 /// What is compiled and for which chip.
 #[derive(Args, Debug)]
 pub(crate) struct Subject {
-    /// The model: an ONNX file; or NAME/layer or CONFIG.json/layer, one layer of a published model. (A file that is named like a subcommand: `./asm`.)
+    /// The model: an ONNX file; NAME or CONFIG.json, a published model over many chips; or NAME/layer or CONFIG.json/layer, one layer of it. (A file
+    /// that is named like a subcommand: `./asm`.)
     #[arg(value_name = "MODEL", required = true)]
     pub model: PathBuf,
     /// Chip: a preset (see `lpuc chips`) or a description file ending in .toml.
     #[arg(long, value_name = "NAME|FILE.toml", default_value = "lp30")]
     pub chip: String,
-    /// Number of chips, or `auto` for as few as fit. One chip for now.
+    /// Number of chips at most, or `auto` for as many as it takes.
     #[arg(long, value_name = "N|auto", default_value = "auto")]
     pub chips: String,
+    /// System that a published model is put on: a preset (see `lpuc systems`) or a description file ending in .toml.
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    pub system: Option<String>,
+    /// Chips that compute each layer together; the best number if not given.
+    #[arg(long, value_name = "N")]
+    pub tensor_parallel: Option<usize>,
+    /// Stages of the pipeline; as few as fit if not given.
+    #[arg(long, value_name = "N")]
+    pub pipeline: Option<usize>,
+    /// What the mapping of a published model is to be best at.
+    #[arg(long, value_enum, default_value = "chips")]
+    pub objective: Objective,
     /// Sequences computed at once: binds the model's batch dimension.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
@@ -125,6 +138,11 @@ pub(crate) enum Part {
         /// A preset, or a description file to check.
         name: Option<String>,
     },
+    /// List the system presets, or tell of one.
+    Systems {
+        /// A preset, or a description file to check.
+        name: Option<String>,
+    },
     /// List published models with what they weigh, or tell of one.
     Models {
         /// A preset, or a published configuration: the weights of each part.
@@ -137,6 +155,27 @@ pub(crate) enum Part {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What a mapping is to be best at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Objective {
+    /// Few chips.
+    Chips,
+    /// Little time for a step.
+    Latency,
+    /// Many tokens a second for each chip.
+    Throughput,
+}
+
+impl From<Objective> for compiler::system::Objective {
+    fn from(objective: Objective) -> Self {
+        match objective {
+            Objective::Chips => compiler::system::Objective::Chips,
+            Objective::Latency => compiler::system::Objective::Latency,
+            Objective::Throughput => compiler::system::Objective::Throughput,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 
 mod ablate;
 pub mod caches;
+mod chained;
 mod chips;
 mod cli;
 mod clock;
@@ -17,6 +18,7 @@ mod parts;
 mod progress;
 mod report;
 mod step;
+mod systems;
 mod vocabulary;
 
 use std::ffi::OsString;
@@ -46,7 +48,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
     };
     let result = match (cli.part, cli.subject) {
         (Some(part), _) => run_part(&part, console),
-        (None, Some(subject)) => job::run(&subject, &cli.job, console),
+        (None, Some(subject)) => match chained::model(&subject) {
+            Ok(Some(config)) => chained::run(&config, &subject, &cli.job, console),
+            Ok(None) => job::run(&subject, &cli.job, console),
+            Err(failure) => Err(failure),
+        },
         (None, None) => Err(Failure::input("error[usage]: no MODEL given\n  see `lpuc --help`")),
     };
     match result {
@@ -71,6 +77,13 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
             let text = match name {
                 Some(name) => chips::load(name)?.describe(),
                 None => chips::list(),
+            };
+            print(console, &text)
+        }
+        Part::Systems { name } => {
+            let text = match name {
+                Some(name) => systems::describe(&systems::load(name)?),
+                None => systems::list(),
             };
             print(console, &text)
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod busy;
 pub(crate) mod json;
+pub(crate) mod system;
 pub(crate) mod text;
 
 use compiler::summary::Summary;
@@ -142,6 +143,7 @@ pub(crate) fn sample() -> Report {
                     bound_limiter: Limiter::WeightStreaming,
                 })
                 .collect(),
+            spent: Vec::new(),
         },
         units: vec![("mxm", 0.25), ("vxm", 0.031), ("sxm", 0.02), ("mem", 0.007), ("c2c", 0.0)],
         instructions: 123_456,

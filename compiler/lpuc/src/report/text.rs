@@ -170,7 +170,7 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
-fn bar(fraction: f64) -> String {
+pub(super) fn bar(fraction: f64) -> String {
     "#".repeat((fraction.clamp(0.0, 1.0) * BAR_COLUMNS).round() as usize)
 }
 

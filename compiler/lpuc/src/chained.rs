@@ -1,0 +1,171 @@
+//! The main job for a published model by name: put on a system of chips, compiled stage by stage, composed, reported.
+
+use compiler::links::Links;
+use compiler::rewrite::RewriteOptions;
+use compiler::system::{Chained, Model, Wishes, compile_planned};
+use isa::Chip;
+use isa::system::System;
+use models::Config;
+
+use crate::cli::{Job, Subject};
+use crate::clock::{Stopwatch, ToolSeconds};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::report::system::{StageRow, SystemReport};
+use crate::{Console, chips, models as published, print, systems};
+
+/// Tokens of a cache, if nothing is said.
+const CONTEXT: usize = 4096;
+
+/// The model of a subject, if it is a published one as a whole.
+pub(crate) fn model(subject: &Subject) -> Result<Option<Config>, Failure> {
+    let name = subject.model.to_str().filter(|_| !subject.model.exists() || is_config(subject));
+    name.map_or(Ok(None), published::shape)
+}
+
+fn is_config(subject: &Subject) -> bool {
+    subject.model.extension().is_some_and(|extension| extension == "json")
+}
+
+/// Runs the job.
+pub(crate) fn run(
+    config: &Config,
+    subject: &Subject,
+    job: &Job,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    refuse(subject, job)?;
+    let (total, mut lap) = (Stopwatch::start(), Stopwatch::start());
+    let mut tool = ToolSeconds::default();
+    let progress = Progress::new(console.progress);
+    let chip = chips::load(&subject.chip)?;
+    let system = match &subject.system {
+        Some(name) => systems::load(name)?,
+        None => systems::usual(&chip)?,
+    };
+    let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
+    let model = models::whole::model(config, batch, context).map_err(crate::model::not_built)?;
+    tool.import = lap.lap();
+
+    progress.stage("compiling");
+    let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
+    let options =
+        compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
+    let wishes = Wishes {
+        objective: subject.objective.into(),
+        tensor_parallel: subject.tensor_parallel,
+        pipeline: subject.pipeline,
+        chips: chips_at_most(subject)?,
+    };
+    let mut watch = |name: &'static str, _: &dyn std::fmt::Display| {
+        let seconds = lap.lap();
+        match name {
+            "graph" => tool.partition += seconds,
+            "rewritten" => tool.rewrite += seconds,
+            "legal" | "kernels" => tool.lower += seconds,
+            _ => tool.schedule += seconds,
+        }
+    };
+    let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
+    tool.schedule += lap.lap();
+    progress.stage("simulating");
+    let composed = simulator::compose(&system, &chip, &chained.program)
+        .map_err(|fault| crate::job::fault_of(&fault))?;
+    tool.simulate = lap.lap();
+    tool.simulated_cycles = composed.cycles;
+    if composed.cycles != chained.predicted_cycles {
+        return Err(Failure::check(format!(
+            "error[prediction]: the compiler predicted {} cycles, the simulator composed {}\n  this is a bug; please report it",
+            chained.predicted_cycles, composed.cycles
+        )));
+    }
+    tool.total = total.elapsed();
+    let report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
+    drop(progress);
+    let text = if subject.json { format!("{:#}\n", report.json()) } else { report.text() };
+    print(console, &text)
+}
+
+/// What the command line can say already, but this job cannot do yet.
+fn refuse(subject: &Subject, job: &Job) -> Result<(), Failure> {
+    let asked = [
+        (subject.inputs.is_some(), "--inputs"),
+        (job.outputs.is_some(), "--outputs"),
+        (!job.emit.is_empty(), "--emit"),
+        (job.generate.is_some(), "--generate"),
+    ];
+    let asked: Vec<&str> = asked.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::unsupported(format!(
+        "error[unsupported-option]: {} on a published model over many chips\n  such models have no weights; name one layer (NAME/layer), or an ONNX file",
+        asked.join(", ")
+    )))
+}
+
+fn chips_at_most(subject: &Subject) -> Result<Option<usize>, Failure> {
+    match subject.chips.as_str() {
+        "auto" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            Failure::input(format!(
+                "error[usage]: --chips {text}: neither a number of chips nor `auto`\n  use --chips auto"
+            ))
+        }),
+    }
+}
+
+fn report(
+    subject: &Subject,
+    (system, chip): (&System, &Chip),
+    model: &Model,
+    chained: &Chained,
+    (batch, context): (usize, usize),
+    tool: ToolSeconds,
+) -> SystemReport {
+    let rows = chained.kinds.iter().enumerate().map(|(number, kind)| {
+        let mut own = chained.stages.iter().filter(|stage| stage.kind == number);
+        let pieces = own.next().map_or(0..0, |stage| stage.pieces.clone());
+        StageRow {
+            pieces: pieces_of(model, &model.order[pieces]),
+            count: own.count() + 1,
+            cycles: kind.compiled.predicted.cycles,
+            summary: kind.compiled.summary.clone(),
+        }
+    });
+    let bound = |stage: &compiler::system::Stage| chained.kinds[stage.kind].compiled.summary.bound.cycles;
+    let handing = |stages: &[compiler::system::Stage]| {
+        let kinds = [0, 1].map(|at: usize| &chained.kinds[stages[at].kind]);
+        let sent = stages[0].start_cycle + kinds[0].handed_cycle.1;
+        let received = stages[1].start_cycle + kinds[1].handed_cycle.0;
+        received - sent
+    };
+    SystemReport {
+        model: model.name.clone(),
+        chip: chip.name.clone(),
+        system: system.name.clone(),
+        clock_hz: chip.clock_hz,
+        host_us: system.host_us,
+        batch: batch as u64,
+        context: context as u64,
+        precision: subject.precision.name(),
+        tensor_parallel: chained.chips.first().map_or(0, Vec::len),
+        stages: rows.collect(),
+        handing_cycles: chained.stages.windows(2).map(handing).sum(),
+        predicted_cycles: chained.predicted_cycles,
+        simulated_cycles: tool.simulated_cycles,
+        bound_cycles: chained.stages.iter().map(bound).sum(),
+        programs: chained.program.program.chips.len(),
+        schedule_hash: blake3::hash(&isa::encode::encode(&chained.program.program)).to_hex().to_string(),
+        tool,
+    }
+}
+
+/// Pieces in words: `embedding, 3 x layer`.
+fn pieces_of(model: &Model, pieces: &[usize]) -> String {
+    let runs = pieces.chunk_by(|one, other| one == other).map(|run| {
+        let name = &model.pieces[run[0]].name;
+        if run.len() == 1 { name.clone() } else { format!("{} x {name}", run.len()) }
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}

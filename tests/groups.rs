@@ -61,10 +61,10 @@ fn with_weights(mut graph: Graph) -> Graph {
 }
 
 /// The shares of a layer.
-fn shares(layer: &Graph, chips: usize) -> Vec<Share> {
-    let group = Group { chips, lanes: 320, arrivals: &["hidden"], departures: &["output"] };
-    let plan = tensor_parallel::plan(layer, group).unwrap_or_else(|error| panic!("{chips} chips: {error}"));
-    (0..chips).map(|rank| plan.share(rank).expect("a share")).collect()
+fn shares(layer: &Graph, mesh: &[usize]) -> Vec<Share> {
+    let group = Group { mesh, lanes: 320, arrivals: &["hidden"], departures: &["output"] };
+    let plan = tensor_parallel::plan(layer, group).unwrap_or_else(|error| panic!("{mesh:?}: {error}"));
+    (0..mesh.iter().product()).map(|rank| plan.share(rank).expect("a share")).collect()
 }
 
 #[test]
@@ -78,7 +78,8 @@ fn a_group_computes_what_one_chip_does() {
     ]);
     let whole = evaluate(&layer, &inputs, None).expect("has values");
     let want = whole["output"].as_f32().expect("real");
-    for chips in [2, 4, 8] {
+    for mesh in [&[2][..], &[4], &[8], &[2, 2], &[4, 2]] {
+        let chips: usize = mesh.iter().product();
         let own = SMALL.hidden / chips;
         let of_rank = |rank: usize| {
             let rows = hidden.chunks(SMALL.hidden).flat_map(|row| row[rank * own..][..own].to_vec());
@@ -87,7 +88,7 @@ fn a_group_computes_what_one_chip_does() {
                 ("position".to_owned(), position.clone()),
             ])
         };
-        let graphs: Vec<Graph> = shares(&layer, chips).into_iter().map(|share| share.graph).collect();
+        let graphs: Vec<Graph> = shares(&layer, mesh).into_iter().map(|share| share.graph).collect();
         let inputs: Vec<_> = (0..chips).map(of_rank).collect();
         let parts = evaluate_group(&graphs, &inputs).expect("has values");
         for (rank, part) in parts.iter().enumerate() {
@@ -95,7 +96,7 @@ fn a_group_computes_what_one_chip_does() {
             for (row, got) in got.chunks(own).enumerate() {
                 let want = &want[row * SMALL.hidden + rank * own..][..own];
                 let far = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-                assert!(far < 1e-5, "{chips} chips, rank {rank}, row {row}: {far}");
+                assert!(far < 1e-5, "{mesh:?}, rank {rank}, row {row}: {far}");
             }
         }
     }

@@ -22,14 +22,25 @@ pub struct Transfer {
     pub pace: Pace,
 }
 
+/// Chips of a group that exchange vectors: those whose ranks agree but for the digit rank / stride mod chips.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// How many.
+    pub chips: usize,
+    /// Ranks from one to the next.
+    pub stride: usize,
+    /// Links to the chip that is 1, 2, … ahead. Those to the chip that is d behind are those to the chip that is as many ahead as there are
+    /// chips, less d.
+    pub peers: Vec<Vec<Queue>>,
+    /// Their pace.
+    pub pace: Pace,
+}
+
 /// The links of a chip, by the names that its program has for them. All chips of a group run the program in the same cycles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    /// Links to the chip that is 1, 2, … ahead in the group. Those to the chip that is d behind are those to the chip that is as many
-    /// ahead as there are chips, less d.
-    pub peers: Vec<Vec<Queue>>,
-    /// Pace of the links to peers.
-    pub pace: Pace,
+    /// The axes of the group.
+    pub axes: Vec<Axis>,
     /// Inputs that come from another chip, before all else.
     pub arrivals: Vec<Transfer>,
     /// Outputs that go to another chip.
@@ -37,9 +48,9 @@ pub struct Links {
 }
 
 impl Links {
-    /// Chips of the group.
-    pub fn chips(&self) -> usize {
-        self.peers.len() + 1
+    /// The chips along an axis of the group.
+    pub fn axis(&self, chips: usize, stride: usize) -> Option<&Axis> {
+        self.axes.iter().find(|axis| (axis.chips, axis.stride) == (chips, stride))
     }
 
     /// How an input arrives, if not from the host.

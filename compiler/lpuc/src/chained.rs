@@ -49,8 +49,7 @@ pub(crate) fn run(
 
     progress.stage("compiling");
     let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
-    let options =
-        compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
+    let options = compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
     let wishes = Wishes {
         objective: subject.objective.into(),
         tensor_parallel: subject.tensor_parallel,
@@ -69,8 +68,8 @@ pub(crate) fn run(
     let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
     tool.schedule += lap.lap();
     progress.stage("simulating");
-    let composed = simulator::compose(&system, &chip, &chained.program)
-        .map_err(|fault| crate::job::fault_of(&fault))?;
+    let composed =
+        simulator::compose(&system, &chip, &chained.program).map_err(|fault| crate::job::fault_of(&fault))?;
     tool.simulate = lap.lap();
     tool.simulated_cycles = composed.cycles;
     if composed.cycles != chained.predicted_cycles {

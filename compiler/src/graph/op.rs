@@ -189,16 +189,22 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
-    /// The same tensor of every chip of a group, one after the other along the last axis: a's own, then that of the chip one behind, two behind, …
-    /// round the group. Zeros follow each up to `padded` elements. All chips of the group run this at the same time.
+    /// The same tensor of several chips of a group, one after the other along the last axis: a's own, then that of the chip one behind, two behind, …
+    /// round the axis of the group: the chips whose ranks agree but for the digit rank / stride mod chips. Zeros follow each up to `padded` elements.
+    /// All chips of the group run this at the same time.
     AllGather {
-        /// Chips in the group.
+        /// Chips along the axis.
         chips: usize,
+        /// Ranks from one to the next.
+        stride: usize,
         /// Elements of the last axis that each part takes.
         padded: usize,
     },
-    /// a [chips, ..]: a[0] stays, and a[d] goes to the chip d ahead in the group. The result has at d what came from the chip d behind.
-    AllToAll,
+    /// a [chips, ..]: a[0] stays, and a[d] goes to the chip d ahead along an axis of the group. The result has at d what came from the chip d behind.
+    AllToAll {
+        /// Ranks from one chip to the next.
+        stride: usize,
+    },
 }
 
 impl UnaryOp {
@@ -288,7 +294,7 @@ impl Op {
             Op::Cast(_) => "cast",
             Op::Append { .. } => "append",
             Op::AllGather { .. } => "all_gather",
-            Op::AllToAll => "all_to_all",
+            Op::AllToAll { .. } => "all_to_all",
         }
     }
 
@@ -305,7 +311,7 @@ impl Op {
             | Op::Expand { .. }
             | Op::Softmax { .. }
             | Op::AllGather { .. }
-            | Op::AllToAll
+            | Op::AllToAll { .. }
             | Op::Cast(_) => Some(1),
             Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
             Op::Select => Some(3),

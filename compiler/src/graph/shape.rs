@@ -187,7 +187,7 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         }
         Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
         Op::Append { axis } => append(inputs, *axis),
-        Op::AllGather { chips, padded } => {
+        Op::AllGather { chips, padded, .. } => {
             element(inputs[0], "the input", &[ElementType::F32])?;
             let axis = inputs[0].shape.len().checked_sub(1).ok_or("a scalar has no axis to gather along")?;
             let own = inputs[0].shape[axis];
@@ -197,7 +197,7 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             let all = chips.checked_mul(*padded).ok_or("the gathered axis is too long")?;
             Ok(with_axis(inputs[0], axis, all))
         }
-        Op::AllToAll => {
+        Op::AllToAll { .. } => {
             element(inputs[0], "the input", &[ElementType::F32])?;
             axis_length(inputs[0], 1).map_err(|_| "all-to-all takes [chips, ..]".to_owned())?;
             Ok(inputs[0].clone())

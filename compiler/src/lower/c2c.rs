@@ -20,7 +20,7 @@ use super::pass::emit;
 use super::storage::StorageId;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{NodeId, Op};
-use crate::links::{Links, Pace, Transfer};
+use crate::links::{Axis, Links, Pace, Transfer};
 
 /// Slots that are less than this apart are taken as one interval.
 const NEAR: i64 = 8;
@@ -45,48 +45,46 @@ pub fn exchange(
     };
     let rows = context.view(input).rows;
     let chunks = arrays.storages.arrays[from].chunks;
-    let chips = links.chips() as u32;
+    let (wanted, stride) = match data.op {
+        Op::AllGather { chips, stride, .. } => (chips, stride),
+        Op::AllToAll { stride } => (context.graph.shape(node)[0], stride),
+        _ => (0, 0),
+    };
+    let Some(axis) = links.axis(wanted, stride) else {
+        return Err(bad(format!("there are no {wanted} chips whose ranks are {stride} apart")));
+    };
     // For each chip behind (none: this one): which vectors of its array come, and where they go.
     let mut parts: Vec<Vec<(Vector, Vector)>> = Vec::new();
-    match data.op {
-        Op::AllGather { chips: wanted, padded } => {
-            if wanted != links.chips() || !padded.is_multiple_of(chip.lanes) {
-                return Err(bad(format!(
-                    "{wanted} parts of {padded} elements, in a group of {chips} with vectors of {} elements",
-                    chip.lanes
-                )));
-            }
-            if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
-                return Err(bad("the lanes past the last column may not be zero".to_owned()));
-            }
-            let own = (padded / chip.lanes) as u32;
-            let vectors = vectors(&rows, chunks);
-            let to = |d: u32| {
-                vectors
-                    .iter()
-                    .map(move |&(at, (row, chunk, byte))| ((row, chunk, byte), (at, d * own + chunk, byte)))
-            };
-            parts.extend((0..chips).map(|d| to(d).collect()));
+    if let Op::AllGather { padded, .. } = data.op {
+        if !padded.is_multiple_of(chip.lanes) {
+            return Err(bad(format!("parts of {padded} elements, of vectors of {}", chip.lanes)));
         }
-        _ => {
-            if context.graph.shape(node)[0] != links.chips() {
-                return Err(bad(format!("not as many parts as the {chips} chips of the group")));
-            }
-            let each = rows.len() / links.chips();
-            for (d, rows) in rows.chunks(each.max(1)).enumerate() {
-                let vectors = vectors(rows, chunks).into_iter();
-                let to = |(at, (row, chunk, byte)): (u32, Vector)| {
-                    ((row, chunk, byte), (at + (d * each) as u32, chunk, byte))
-                };
-                parts.push(vectors.map(to).collect());
-            }
+        if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
+            return Err(bad("the lanes past the last column may not be zero".to_owned()));
+        }
+        let own = (padded / chip.lanes) as u32;
+        let vectors = vectors(&rows, chunks);
+        let to = |d: u32| {
+            let place = move |&(at, (row, chunk, byte)): &(u32, Vector)| {
+                ((row, chunk, byte), (at, d * own + chunk, byte))
+            };
+            vectors.iter().map(place).collect()
+        };
+        parts.extend((0..wanted as u32).map(to));
+    } else {
+        let each = rows.len() / wanted;
+        for (d, rows) in rows.chunks(each.max(1)).enumerate() {
+            let place = |(at, (row, chunk, byte)): (u32, Vector)| {
+                ((row, chunk, byte), (at + (d * each) as u32, chunk, byte))
+            };
+            parts.push(vectors(rows, chunks).into_iter().map(place).collect());
         }
     }
     let mut work = Work::new(arrays, chip, node, "exchange");
     for (own, result) in &parts[0] {
         work.keep((from, *own), (to, *result))?;
     }
-    work.swap(links, (from, to), &parts[1..]);
+    work.swap(axis, (from, to), &parts[1..]);
     Ok(work.finish())
 }
 
@@ -329,21 +327,21 @@ impl<'a> Work<'a> {
     }
 
     /// Sends a part to each peer, and receives one from each.
-    fn swap(&mut self, links: &Links, (from, to): (StorageId, StorageId), parts: &[Vec<(Vector, Vector)>]) {
+    fn swap(&mut self, axis: &Axis, (from, to): (StorageId, StorageId), parts: &[Vec<(Vector, Vector)>]) {
         let vectors = parts.first().map_or(0, Vec::len);
         let mut arrivals: Vec<(i64, Queue, Vector)> = Vec::new();
         for index in 0..vectors {
             // Peers that get the same vector over links of one hemisphere get it from one Read.
             let mut sends: BTreeMap<(Hemisphere, Vector), Vec<(Queue, Queue, Vector)>> = BTreeMap::new();
             for (d, part) in parts.iter().enumerate() {
-                let (ahead, behind) = (shared(&links.peers[d]), shared(&links.peers[parts.len() - 1 - d]));
+                let (ahead, behind) = (shared(&axis.peers[d]), shared(&axis.peers[parts.len() - 1 - d]));
                 let (out, back) = (ahead[index % ahead.len()], behind[index % behind.len()]);
                 sends.entry((side(out), part[index].0)).or_default().push((out, back, part[index].1));
             }
             for ((_, vector), peers) in sends {
                 let out: Vec<Queue> = peers.iter().map(|(out, ..)| *out).collect();
-                let cycle = self.send(&out, 0, (from, vector), links.pace);
-                let arrival = cycle + i64::from(links.pace.latency_cycles);
+                let cycle = self.send(&out, 0, (from, vector), axis.pace);
+                let arrival = cycle + i64::from(axis.pace.latency_cycles);
                 arrivals.extend(peers.into_iter().map(|(_, back, result)| (arrival, back, result)));
             }
         }

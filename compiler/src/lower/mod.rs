@@ -125,7 +125,7 @@ fn lower(
             append_columns::append(context, arrays, chip, maps, node)
         }
         Op::Append { .. } => append::append(context, arrays, chip, node),
-        Op::AllGather { .. } | Op::AllToAll => {
+        Op::AllGather { .. } | Op::AllToAll { .. } => {
             Ok(vec![c2c::exchange(context, arrays, chip, (links, pads), node)?])
         }
         // The append to a state by columns turns its recent rows.

@@ -144,7 +144,7 @@ pub(super) fn needs(
                 | Op::Reduce { .. }
                 | Op::Gather { .. }
                 | Op::AllGather { .. }
-                | Op::AllToAll
+                | Op::AllToAll { .. }
         ) || super::moves::is_move(context, node);
         if computed {
             needs[node].plain = true;

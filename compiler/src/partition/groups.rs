@@ -9,7 +9,7 @@ use isa::system::{LinkTiming, System, queue_of_port};
 use isa::{Chip, Hemisphere, Queue};
 
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::links::{Links, Pace, Transfer};
+use crate::links::{Axis, Links, Pace, Transfer};
 
 /// Names of what one stage hands to the next: the output of the one, the input of the other.
 pub const HANDED: (&str, &str) = ("output", "hidden");
@@ -43,20 +43,20 @@ impl Groups {
     pub fn new(system: &System, chip: &Chip, chips: usize, stages: usize) -> Result<Groups, Diagnostic> {
         let timing = system.timing(chip).map_err(|problems| problem("bad-system", problems.join("; ")))?;
         let node = system.unit_chips(1) as usize;
-        if chips == 0 || !node.is_multiple_of(chips) {
-            let what = format!("groups of {chips} chips do not fill nodes of {node}");
-            return Err(problem("bad-group", what).note("use a divisor of the node's chips"));
+        if chips == 0 || !(node.is_multiple_of(chips) || chips.is_multiple_of(node)) {
+            let what = format!("groups of {chips} chips do not go with nodes of {node}");
+            return Err(problem("bad-group", what).note("use a divisor or a multiple of the node's chips"));
         }
         let wanted = chips * stages;
         if wanted > system.chips() as usize {
             let what = format!("{wanted} chips are needed, system {} has {}", system.name, system.chips());
             return Err(problem("system-too-small", what).note("choose a larger system with --system"));
         }
-        let in_node = node / chips;
+        let in_node = (node / chips).max(1);
         let of_stage = |stage: usize| {
             let (unit, at) = (stage / in_node, stage % in_node);
             let at = if unit.is_multiple_of(2) { at } else { in_node - 1 - at };
-            (0..chips).map(|rank| (unit * node + at * chips + rank) as u32).collect()
+            (0..chips).map(|rank| ((unit * in_node + at) * chips + rank) as u32).collect()
         };
         let mut groups = Groups {
             chips: (0..stages).map(of_stage).collect(),
@@ -64,7 +64,11 @@ impl Groups {
             ports: vec![vec![BTreeMap::new(); chips]; stages],
             latency_cycles: Vec::new(),
         };
-        groups.join_peers(system, &timing)?;
+        let mut stride = 1;
+        for chips in mesh(system, chips) {
+            groups.join_peers(system, &timing, (chips, stride))?;
+            stride *= chips;
+        }
         groups.join_stages(system, chip, &timing)?;
         Ok(groups)
     }
@@ -81,28 +85,32 @@ impl Groups {
         links
     }
 
-    /// Names the links inside the groups.
-    fn join_peers(&mut self, system: &System, timing: &[LinkTiming]) -> Result<(), Diagnostic> {
-        let count = self.chips[0].len();
+    /// Names the links along an axis of the groups.
+    fn join_peers(
+        &mut self,
+        system: &System,
+        timing: &[LinkTiming],
+        (count, stride): (usize, usize),
+    ) -> Result<(), Diagnostic> {
         let own = &self.chips[0];
-        let first: Vec<Vec<Between>> = (1..count).map(|d| between(system, own[0], own[d])).collect();
+        let first: Vec<Vec<Between>> = (1..count).map(|d| between(system, own[0], own[d * stride])).collect();
         let least = first.iter().map(Vec::len).min().unwrap_or(0);
         let level = first.iter().flatten().map(|link| link.level).max().unwrap_or(0);
         let name = |link: &Between| queue_of_port(link.ports[0]);
-        self.links.peers = first.iter().map(|links| links.iter().take(least).map(name).collect()).collect();
-        self.links.pace = pace(&timing[level]);
+        let peers: Vec<Vec<Queue>> =
+            first.iter().map(|links| links.iter().take(least).map(name).collect()).collect();
         for group in 0..self.chips.len() {
-            for one in 0..count {
-                for other in one + 1..count {
-                    let d = other - one;
-                    let names: Vec<[Queue; 2]> = (0..least)
-                        .map(|k| [self.links.peers[d - 1][k], self.links.peers[count - d - 1][k]])
-                        .collect();
+            for one in 0..self.chips[group].len() {
+                for d in 1..count - one / stride % count {
+                    let other = one + d * stride;
+                    let names: Vec<[Queue; 2]> =
+                        (0..least).map(|k| [peers[d - 1][k], peers[count - d - 1][k]]).collect();
                     let chips = [self.chips[group][one], self.chips[group][other]];
                     self.bind(system, group, [(group, one), (group, other)], (chips, &names))?;
                 }
             }
         }
+        self.links.axes.push(Axis { chips: count, stride, peers, pace: pace(&timing[level]) });
         Ok(())
     }
 
@@ -114,7 +122,8 @@ impl Groups {
         let all: Vec<Vec<Between>> = pairs.map(|(from, to)| between(system, from, to)).collect();
         let Some(first) = all.first() else { return Ok(()) };
         let least = all.iter().map(Vec::len).min().unwrap_or(0);
-        let taken: BTreeSet<Queue> = self.links.peers.iter().flatten().copied().collect();
+        let taken: BTreeSet<Queue> =
+            self.links.axes.iter().flat_map(|axis| axis.peers.iter().flatten()).copied().collect();
         let mut free: Vec<Queue> = Hemisphere::BOTH
             .into_iter()
             .flat_map(|half| (0..chip.c2c.links_per_hemisphere).map(move |link| Queue::C2c(half, link)))
@@ -182,6 +191,12 @@ impl Groups {
         }
         Ok(())
     }
+}
+
+/// The axes of a group: the chips of a node, and the nodes if it has several.
+pub fn mesh(system: &System, chips: usize) -> Vec<usize> {
+    let node = (system.unit_chips(1) as usize).min(chips);
+    [node, chips / node.max(1)].into_iter().filter(|&count| count > 1).collect()
 }
 
 fn pace(timing: &LinkTiming) -> Pace {

@@ -162,7 +162,7 @@ impl Model {
                     copy
                 }
             }
-            Op::Append { .. } | Op::AllGather { .. } | Op::AllToAll => copy,
+            Op::Append { .. } | Op::AllGather { .. } | Op::AllToAll { .. } => copy,
         }
     }
 

@@ -157,7 +157,7 @@ fn stage_kind(
 ) -> Result<StageKind, Diagnostic> {
     let graph = joined(model, pieces)?;
     let ranks = if has_weights(&graph) { chips } else { 1 };
-    let (mut compiled, cuts) = share_and_compile(&graph, (chips, chip), options, ranks, watch)?;
+    let (mut compiled, cuts) = share_and_compile(&graph, chip, options, ranks, watch)?;
     let first = program.chips.len();
     for own in &compiled {
         let nodes = program.nodes.len() as u32;
@@ -172,18 +172,19 @@ fn stage_kind(
 /// What the first ranks of a group run for a graph, and how that is cut.
 fn share_and_compile(
     graph: &Graph,
-    (chips, chip): (usize, &Chip),
+    chip: &Chip,
     options: &Options,
     ranks: usize,
     watch: &mut dyn FnMut(&'static str, &dyn Display),
 ) -> Result<(Vec<Compiled>, BTreeMap<String, Vec<Split>>), Diagnostic> {
-    if chips == 1 {
+    if options.links.axes.is_empty() {
         return Ok((vec![compile(graph.clone(), chip, options, watch)?], BTreeMap::new()));
     }
     let links = &options.links;
     let arrivals: &[&str] = if links.arrivals.is_empty() { &[] } else { &[HANDED.1] };
     let departures: &[&str] = if links.departures.is_empty() { &[] } else { &[HANDED.0] };
-    let plan = tensor_parallel::plan(graph, Group { chips, lanes: chip.lanes, arrivals, departures })?;
+    let mesh: Vec<usize> = links.axes.iter().map(|axis| axis.chips).collect();
+    let plan = tensor_parallel::plan(graph, Group { mesh: &mesh, lanes: chip.lanes, arrivals, departures })?;
     let (mut compiled, mut cuts) = (Vec::new(), BTreeMap::new());
     for rank in 0..ranks {
         let share = plan.share(rank)?;

@@ -57,6 +57,8 @@ struct Candidate {
     fullest_cycles: u64,
 }
 
+/// Nodes that a group has at most, if nobody says how many chips.
+const MOST_NODES: usize = 4;
 /// Times that stages are made smaller before a size of group is given up.
 const MOST_TRIES: usize = 12;
 /// Bytes of a chip that are taken for free, in 1/1000, for each of these tries.
@@ -76,7 +78,11 @@ pub fn compile_planned(
     let node = system.unit_chips(1) as usize;
     let sizes: Vec<usize> = match wishes.tensor_parallel {
         Some(chips) => vec![chips],
-        None => (1..=node).filter(|chips| node.is_multiple_of(*chips)).collect(),
+        None => {
+            let nodes = (2..=MOST_NODES).map(|nodes| nodes * node);
+            let nodes = nodes.filter(|&chips| chips <= system.chips() as usize);
+            (1..=node).filter(|chips| node.is_multiple_of(*chips)).chain(nodes).collect()
+        }
     };
     let mut found: Vec<(Vec<Cost>, Candidate)> = Vec::new();
     let mut reasons = Vec::new();
@@ -206,8 +212,7 @@ fn costs(
         let ends = (model.order.first() == Some(&piece), model.order.last() == Some(&piece) && piece == last);
         let options = Options { links: groups.links(ends), ..options.clone() };
         let graph = joined(model, &[piece])?;
-        let compiled =
-            super::share_and_compile(&graph, (chips, chip), &options, 1, &mut |_, _| {})?.0.swap_remove(0);
+        let compiled = super::share_and_compile(&graph, chip, &options, 1, &mut |_, _| {})?.0.swap_remove(0);
         Ok(cost(&compiled))
     };
     (0..model.pieces.len()).map(cost).collect()

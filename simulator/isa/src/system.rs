@@ -54,6 +54,8 @@ pub enum Wiring {
     ByRank,
     /// Units stand in a ring. Port r of a chip with an even number i in its unit leads r + 1 units on, to port r of chip i + 1.
     Ring,
+    /// Units stand in a ring. The first half of a chip's ports lead to the chip of equal number in the next unit, to its other half.
+    RingByRank,
 }
 
 /// A link, as its description has it.
@@ -84,7 +86,7 @@ pub struct LinkTiming {
 
 impl Wiring {
     /// All of them.
-    pub const ALL: [Wiring; 3] = [Wiring::AllToAll, Wiring::ByRank, Wiring::Ring];
+    pub const ALL: [Wiring; 4] = [Wiring::AllToAll, Wiring::ByRank, Wiring::Ring, Wiring::RingByRank];
 }
 
 /// Its name in a description.
@@ -94,6 +96,7 @@ impl fmt::Display for Wiring {
             Wiring::AllToAll => "all-to-all",
             Wiring::ByRank => "by-rank",
             Wiring::Ring => "ring",
+            Wiring::RingByRank => "ring-by-rank",
         })
     }
 }

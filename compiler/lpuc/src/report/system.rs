@@ -151,20 +151,30 @@ impl SystemReport {
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a string does not fail.
-        let _ = self.write_time(&mut out).and_then(|()| self.write_stages(&mut out)).and_then(|()| self.write_sram(&mut out));
+        let _ = self
+            .write_time(&mut out)
+            .and_then(|()| self.write_stages(&mut out))
+            .and_then(|()| self.write_sram(&mut out));
         out.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
     fn write_time(&self, out: &mut String) -> std::fmt::Result {
         let SystemReport { model, chip, system, batch, context, precision, .. } = self;
         let chips = self.chips();
-        writeln!(out, "{model} on {chips} {chip} of {system}: fits. batch {batch}, context {context}, {precision}")?;
+        writeln!(
+            out,
+            "{model} on {chips} {chip} of {system}: fits. batch {batch}, context {context}, {precision}"
+        )?;
         writeln!(out)?;
         let us = format!("{:.3}", self.seconds() * 1e6);
         let (cycles, rate) = (grouped(self.simulated_cycles), grouped(self.per_user().round() as u64));
         writeln!(out, "{:<14}{cycles:>14} cycles {us:>14} us {rate:>12} tokens/s per user", "decode step")?;
         let (bound, ratio) = (grouped(self.bound_cycles), self.ratio());
-        writeln!(out, "{:<14}{bound:>14} cycles, ratio {ratio:.2}, the stages' own bounds added", "lower bound")?;
+        writeln!(
+            out,
+            "{:<14}{bound:>14} cycles, ratio {ratio:.2}, the stages' own bounds added",
+            "lower bound"
+        )?;
         let predicted = grouped(self.predicted_cycles);
         writeln!(out, "{:<14}{predicted:>14} cycles, equal to the simulated", "predicted")?;
         let interval = grouped(self.interval_cycles());
@@ -192,7 +202,8 @@ impl SystemReport {
 
     fn write_stages(&self, out: &mut String) -> std::fmt::Result {
         let (stages, chips) = (self.stage_count(), self.tensor_parallel);
-        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let plural =
+            |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         writeln!(out, "{} of {} each", plural(stages, "stage"), plural(chips, "chip"))?;
         for stage in &self.stages {
             let (cycles, all) = (grouped(stage.cycles), grouped(stage.cycles * stage.count as u64));
@@ -253,7 +264,10 @@ impl SystemReport {
             sram.insert(format!("{kind}_bytes_of_all_chips"), json!(all));
         }
         put("sram", Value::Object(sram));
-        put("batches", json!({ "fill_the_pipeline": self.wanted_batches(), "have_caches": self.held_batches() }));
+        put(
+            "batches",
+            json!({ "fill_the_pipeline": self.wanted_batches(), "have_caches": self.held_batches() }),
+        );
         put("tensor_parallel", json!(self.tensor_parallel));
         let stage = |stage: &StageRow| {
             json!({

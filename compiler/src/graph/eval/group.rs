@@ -25,20 +25,21 @@ pub fn evaluate_group(
             let node = &graph.nodes[id];
             let operand = |of: usize| values[of].get(node.inputs.first()?);
             let missing = || fault(graph, id, "an input comes after its use");
-            // Of the chip itself first, then of those behind it.
-            let behind = |distance: usize| operand((chip + graphs.len() - distance) % graphs.len());
-            let round = || (0..graphs.len()).map(behind).collect::<Option<Vec<_>>>().ok_or_else(missing);
             match &node.op {
                 Op::Input(_) | Op::Constant(_) => source(graph, id, &given(graph, &inputs[chip], None)),
-                Op::AllGather { chips, padded } => {
-                    exchanged(*chips, graphs.len()).map_err(|what| fault(graph, id, &what))?;
-                    Ok(gathered(&round()?, *padded))
+                Op::AllGather { chips, stride, padded } => {
+                    let ranks = behind(chip, graphs.len(), (*chips, *stride))
+                        .map_err(|what| fault(graph, id, &what))?;
+                    let parts: Option<Vec<_>> = ranks.into_iter().map(operand).collect();
+                    Ok(gathered(&parts.ok_or_else(missing)?, *padded))
                 }
-                Op::AllToAll => {
+                Op::AllToAll { stride } => {
                     let chips = node.ty.shape[0];
-                    exchanged(chips, graphs.len()).map_err(|what| fault(graph, id, &what))?;
-                    let parts: Vec<Tensor> =
-                        round()?.iter().enumerate().map(|(d, x)| layout::slice(x, 0, d, 1, 1)).collect();
+                    let ranks = behind(chip, graphs.len(), (chips, *stride))
+                        .map_err(|what| fault(graph, id, &what))?;
+                    let part = |(d, rank): (usize, usize)| Some(layout::slice(operand(rank)?, 0, d, 1, 1));
+                    let parts: Option<Vec<Tensor>> = ranks.into_iter().enumerate().map(part).collect();
+                    let parts = parts.ok_or_else(missing)?;
                     Ok(layout::concat(&parts.iter().collect::<Vec<_>>(), 0, node.ty.shape.clone()))
                 }
                 op => {
@@ -59,10 +60,14 @@ pub fn evaluate_group(
     Ok(values.into_iter().map(named).collect())
 }
 
-fn exchanged(chips: usize, graphs: usize) -> Result<(), String> {
-    (chips == graphs)
-        .then_some(())
-        .ok_or_else(|| format!("an exchange among {chips} chips in a group of {graphs}"))
+/// Ranks of the chips along an axis of a group: the chip itself, the one behind it, and so on round.
+fn behind(rank: usize, all: usize, (chips, stride): (usize, usize)) -> Result<Vec<usize>, String> {
+    if chips == 0 || stride == 0 || !all.is_multiple_of(chips * stride) {
+        return Err(format!("an exchange among {chips} chips, {stride} ranks apart, in a group of {all}"));
+    }
+    let own = rank / stride % chips;
+    let others = (0..chips).map(|distance| (own + chips - distance) % chips);
+    Ok(others.map(|digit| rank - own * stride + digit * stride).collect())
 }
 
 /// Parts one after the other along the last axis, each followed by zeros up to `padded` elements.
@@ -94,7 +99,7 @@ mod tests {
     fn gathered_parts_begin_with_the_chips_own() {
         let graph = r#"graph "g" {
   n0 = input "x" : f32[1, 2]
-  n1 = all_gather n0, chips=3, padded=3 : f32[1, 9]
+  n1 = all_gather n0, chips=3, stride=1, padded=3 : f32[1, 9]
   inputs n0
   output "y" = n1
 }"#;
@@ -114,7 +119,7 @@ mod tests {
   n0 = input "x" : f32[1, 2]
   n1 = constant f32 [1.0, 10.0, 100.0] : f32[3, 1]
   n2 = mul n0, n1 : f32[3, 2]
-  n3 = all_to_all n2 : f32[3, 2]
+  n3 = all_to_all n2, stride=1 : f32[3, 2]
   inputs n0
   output "y" = n3
 }"#;

@@ -108,7 +108,10 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | Op::Gather { axis }
         | Op::Softmax { axis }
         | Op::Append { axis } => write!(f, ", axis={axis}"),
-        Op::AllGather { chips, padded } => write!(f, ", chips={chips}, padded={padded}"),
+        Op::AllGather { chips, stride, padded } => {
+            write!(f, ", chips={chips}, stride={stride}, padded={padded}")
+        }
+        Op::AllToAll { stride } => write!(f, ", stride={stride}"),
         Op::Input(_)
         | Op::Constant(_)
         | Op::MatMul { transpose_b: false }
@@ -117,7 +120,6 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | Op::Select
         | Op::Reshape { .. }
         | Op::Expand { .. }
-        | Op::AllToAll
         | Op::Cast(_) => Ok(()),
     }
 }

@@ -239,9 +239,10 @@ fn operator(
         "softmax" => Op::Softmax { axis: attributes.size("axis")? },
         "append" => Op::Append { axis: attributes.size("axis")? },
         "all_gather" => {
-            Op::AllGather { chips: attributes.size("chips")?, padded: attributes.size("padded")? }
+            let (chips, stride) = (attributes.size("chips")?, attributes.size("stride")?);
+            Op::AllGather { chips, stride, padded: attributes.size("padded")? }
         }
-        "all_to_all" => Op::AllToAll,
+        "all_to_all" => Op::AllToAll { stride: attributes.size("stride")? },
         other => {
             if let Some(&(op, _)) = UnaryOp::ALL.iter().find(|(_, name)| *name == other) {
                 Op::Unary(op)

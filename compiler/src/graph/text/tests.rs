@@ -48,8 +48,8 @@ const EVERYTHING: &str = r#"graph "every \"thing\"" {
   n40 = constant f32 splat 0.5 : f32[4, 1, 3, 3]
   n41 = conv n39, n40, strides=[2, 1], padding=[1, 0, 1, 1], dilations=[1, 2], groups=2 : f32[1, 4, 2, 3]
   n42 = round n41 : f32[1, 4, 2, 3]
-  n43 = all_gather n6, chips=4, padded=8 : f32[32]
-  n44 = all_to_all n0 : f32[2, 3]
+  n43 = all_gather n6, chips=4, stride=1, padded=8 : f32[32]
+  n44 = all_to_all n0, stride=1 : f32[2, 3]
   inputs n2, n0, n33, n39
   output "y" = n27
   output "z" = n21

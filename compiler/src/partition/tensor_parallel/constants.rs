@@ -67,8 +67,7 @@ impl Builder<'_> {
         let origin = self.graph.nodes[of].origin.clone();
         let count = self.graph.shape(of)[axis] / self.chips;
         let mut parts = Vec::new();
-        for behind in 0..self.chips {
-            let rank = (self.rank + self.chips - behind) % self.chips;
+        for rank in self.round_of_ranks() {
             let part = self.slice(of, axis, rank * count, count)?;
             let pad = Op::Pad { axis, before: 0, after: padded - count, value: 0 };
             parts.push(if padded > count { self.graph.push(pad, &[part], &origin)? } else { part });

@@ -25,14 +25,43 @@ use share::Builder;
 /// Chips that compute a graph together, and what they begin and end with.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
-    /// How many.
-    pub chips: usize,
+    /// The axes along which they exchange vectors, by their chips: ranks count along the first one first.
+    pub mesh: &'a [usize],
     /// Lanes of a chip: gathered parts begin at a new vector.
     pub lanes: usize,
     /// Inputs of which each chip gets its part of the last axis.
     pub arrivals: &'a [&'a str],
     /// Outputs of which each chip leaves its part of the last axis.
     pub departures: &'a [&'a str],
+}
+
+impl Group<'_> {
+    /// Chips of the group.
+    pub fn chips(&self) -> usize {
+        self.mesh.iter().product()
+    }
+
+    /// The axes: chips and stride of each.
+    fn axes(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+        let stride = |at: usize| self.mesh[..at].iter().product();
+        (0..self.mesh.len()).map(move |at| (self.mesh[at], stride(at)))
+    }
+
+    /// Ranks in the order in which a chip gathers their parts: along the last axis first.
+    fn round(&self, rank: usize) -> Vec<usize> {
+        let gather = |ranks: Vec<usize>, (chips, stride): (usize, usize)| {
+            // Each chip of this axis brings what it has of the axes before.
+            let moved = |distance: usize| {
+                let behind = move |of: &usize| {
+                    let own = of / stride % chips;
+                    of - own * stride + (own + chips - distance) % chips * stride
+                };
+                ranks.iter().map(behind).collect::<Vec<usize>>()
+            };
+            (0..chips).flat_map(moved).collect()
+        };
+        self.axes().rev().fold(vec![rank], gather)
+    }
 }
 
 /// What one chip of a group computes.
@@ -62,7 +91,7 @@ pub fn plan<'a>(source: &'a Graph, group: Group<'a>) -> Result<Plan<'a>, Diagnos
     for (id, node) in source.nodes.iter() {
         if is_cuttable(source, &constant, id) {
             let outputs = node.ty.shape.last().copied().unwrap_or(1);
-            parts[id] = divisors(group.chips).find(|parts| outputs.is_multiple_of(*parts)).unwrap_or(1);
+            parts[id] = divisors(group.chips()).find(|parts| outputs.is_multiple_of(*parts)).unwrap_or(1);
         }
     }
     let mut plan = Plan { source, group, parts };
@@ -74,7 +103,7 @@ pub fn plan<'a>(source: &'a Graph, group: Group<'a>) -> Result<Plan<'a>, Diagnos
                 "{} `{}` ({blocked}) cannot work on the parts that {} chips have",
                 node.op.name(),
                 node.origin,
-                plan.group.chips
+                plan.group.chips()
             );
             return Err(Diagnostic::new(Kind::Unsupported, "cannot-partition", message)
                 .note("use fewer chips a group (--tensor-parallel)"));

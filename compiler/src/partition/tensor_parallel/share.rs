@@ -52,7 +52,7 @@ impl<'a> Builder<'a> {
         Builder {
             source: plan.source,
             rank,
-            chips: plan.group.chips,
+            chips: plan.group.chips(),
             graph: Graph { name: plan.source.name.clone(), ..Graph::default() },
             forms: SecondaryMap::new(),
             group: &plan.group,
@@ -87,6 +87,11 @@ impl<'a> Builder<'a> {
             self.graph.outputs.push((name.clone(), made));
         }
         Ok(Share { graph: self.graph, cuts: self.cuts })
+    }
+
+    /// Ranks in the order in which the chip gathers their parts.
+    pub(super) fn round_of_ranks(&self) -> Vec<usize> {
+        self.group.round(self.rank)
     }
 
     /// The last axis, a part for each chip.
@@ -317,7 +322,12 @@ impl<'a> Builder<'a> {
         let round = match self.root(id) {
             root if root != id => self.again(id, padded, by)?,
             _ => {
-                let node = self.push(id, Op::AllGather { chips: self.chips, padded }, &[part])?;
+                let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
+                let (mut node, mut gathered) = (part, padded);
+                for (chips, stride) in axes {
+                    node = self.push(id, Op::AllGather { chips, stride, padded: gathered }, &[node])?;
+                    gathered *= chips;
+                }
                 Round { node, padded, zeros: true }
             }
         };

@@ -30,7 +30,7 @@ pub(super) fn problems(system: &System) -> Vec<(usize, String)> {
         let unit_ports = u64::from(level.ports_per_chip)
             * match level.wiring {
                 Wiring::AllToAll => chips,
-                Wiring::ByRank | Wiring::Ring => 1,
+                Wiring::ByRank | Wiring::Ring | Wiring::RingByRank => 1,
             };
         if count == 0 {
             problems.push((index, format!("{name} joins no units, and must join at least 1")));
@@ -47,7 +47,14 @@ pub(super) fn problems(system: &System) -> Vec<(usize, String)> {
                     format!("{name} is a ring of units of {chips} chips, which must be an even number");
                 problems.push((index, message));
             }
-            Wiring::AllToAll | Wiring::ByRank | Wiring::Ring => {}
+            Wiring::RingByRank if level.ports_per_chip % 2 != 0 => {
+                let message = format!(
+                    "{name} is a ring by rank with {} ports a chip, which must be an even number",
+                    level.ports_per_chip
+                );
+                problems.push((index, message));
+            }
+            Wiring::AllToAll | Wiring::ByRank | Wiring::Ring | Wiring::RingByRank => {}
         }
         chips = chips.saturating_mul(count);
         if chips > MOST_CHIPS {
@@ -94,6 +101,9 @@ impl Level {
                 let (unit, port) = all_to_all(count, ports, (unit, port))?;
                 (unit, inside, port)
             }
+            Wiring::RingByRank if count < 2 => return None,
+            Wiring::RingByRank if port < ports / 2 => ((unit + 1) % count, inside, port + ports / 2),
+            Wiring::RingByRank => ((unit + count - 1) % count, inside, port - ports / 2),
             Wiring::Ring => {
                 let (unit, inside) = ring(count, (unit, inside, port))?;
                 (unit, inside, port)

@@ -12,7 +12,7 @@ use compiler::{Options, Precision, compile};
 use isa::Chip;
 use lpu_tests::{lpuc, lpuc_well, root};
 use models::config::{Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published};
-use models::{Config, decoder};
+use models::{Config, build};
 use simulator::{Array, Engine, Machine};
 
 static SMALL: Config = Config {
@@ -22,12 +22,15 @@ static SMALL: Config = Config {
     hidden: 96,
     vocabulary: 100,
     tied: false,
+    scaled_embedding: false,
+    softcap: None,
     attention: Attention::Grouped(Grouped {
         heads: 6,
         kv_heads: 3,
         head_dim: 32,
         bias: false,
         qk_norm: false,
+        v_norm: false,
         sinks: false,
         window: None,
     }),
@@ -74,7 +77,7 @@ fn error(
     precision: Precision,
     positions: &[i32],
 ) -> f32 {
-    let graph = with_weights(decoder::layer(config, batch, context).expect("a layer"));
+    let graph = with_weights(build::layer(config, 0, batch, context).expect("a layer"));
     let chip = Chip::preset(chip).expect("a preset");
     let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
     let compiled =

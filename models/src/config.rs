@@ -17,6 +17,10 @@ pub struct Config {
     pub vocabulary: usize,
     /// Whether the head's matrix is the embedding's.
     pub tied: bool,
+    /// Whether embedded tokens are multiplied by the square root of `hidden`.
+    pub scaled_embedding: bool,
+    /// Logits x become c · tanh(x / c).
+    pub softcap: Option<f32>,
     /// How tokens see each other.
     pub attention: Attention,
     /// What follows attention in each layer.
@@ -67,6 +71,8 @@ pub struct Grouped {
     pub bias: bool,
     /// Whether each head's query and key is normalised, with one weight vector each for all heads.
     pub qk_norm: bool,
+    /// Whether each head's value is normalised, too, without a weight. Scores are then taken as they are, and not over √head_dim.
+    pub v_norm: bool,
     /// Whether each query head has a learned score of nothing, which takes a share of its softmax.
     pub sinks: bool,
     /// Whether some layers see only the latest tokens.
@@ -196,6 +202,8 @@ pub enum Activation {
 pub enum Norms {
     /// RMSNorm before attention and before the feed-forward; one more before the head.
     Before,
+    /// As that, with weights from which one was taken before they were published.
+    BeforeLessOne,
     /// RMSNorm before and after both; one more before the head. Each layer's output is multiplied by one learned number.
     BeforeAndAfter,
     /// LayerNorm, with a bias, after each residual sum, and after the embedding.
@@ -219,24 +227,46 @@ pub enum Positions {
     },
 }
 
-/// How rotary angles are changed for long texts.
+/// How rotary angles are changed for texts longer than those trained on. `factor` is how many times longer texts may become, `trained` the
+/// tokens of the longest text before that.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stretch {
-    /// The rule.
-    pub rule: StretchRule,
-    /// How many times longer texts may become.
-    pub factor: f64,
+pub enum Stretch {
+    /// All angles alike.
+    Linear {
+        /// How many times slower they grow.
+        factor: f64,
+    },
+    /// Slow angles only, blended.
+    Yarn(Yarn),
+    /// Slow angles only, as in Llama 3.1.
+    Llama3 {
+        /// How many times longer texts may become.
+        factor: f64,
+        /// Angles that turn less often than this in a text of `trained` tokens are slowed.
+        low: f64,
+        /// Angles that turn more often than this are as they were.
+        high: f64,
+        /// Tokens of the longest text trained on before.
+        trained: f64,
+    },
 }
 
-/// A rule for rotary angles in long texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StretchRule {
-    /// All angles alike.
-    Linear,
-    /// Slow angles only, blended (YaRN).
-    Yarn,
-    /// Slow angles only, as in Llama 3.1.
-    Llama3,
+/// YaRN: slow angles are slowed, fast ones are as they were, those between are blended; and scores are sharpened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Yarn {
+    /// How many times longer texts may become.
+    pub factor: f64,
+    /// Tokens of the longest text trained on before.
+    pub trained: f64,
+    /// Angles that turn more often than this in a text of `trained` tokens are as they were.
+    pub fast: f64,
+    /// Angles that turn less often than this are slowed.
+    pub slow: f64,
+    /// Whether the ends of the blend are whole numbers of angles.
+    pub truncate: bool,
+    /// Weights `m` and `a` of the sharpening s(w) = 0.1 · w · ln(factor) + 1: cosines and sines are multiplied by s(m) / s(a), and scores of
+    /// latent attention by s(a)². Without them cosines and sines are multiplied by s(1).
+    pub mscale: Option<(f64, f64)>,
 }
 
 /// In what form weights are published.
@@ -256,33 +286,6 @@ impl Config {
     /// The preset of a name.
     pub fn preset(name: &str) -> Option<&'static Config> {
         crate::presets::all().find(|preset| preset.config.name == name).map(|preset| &preset.config)
-    }
-
-    /// What the graph of one layer would need and does not have yet, in words; nothing for the plain Llama family.
-    pub fn not_built(&self) -> Vec<&'static str> {
-        let mut missing = Vec::new();
-        let mut note = |absent: bool, what| missing.extend(absent.then_some(what));
-        note(self.kind != Kind::Decoder, "encoders");
-        match &self.attention {
-            Attention::Latent(_) => note(true, "latent attention"),
-            Attention::Grouped(grouped) => {
-                note(grouped.bias, "biases in attention");
-                note(grouped.sinks, "attention sinks");
-                note(grouped.window.is_some(), "windows");
-            }
-        }
-        match self.feed_forward {
-            FeedForward::Gated { .. } => note(self.activation != Activation::Silu, "GELU"),
-            FeedForward::Plain { .. } => note(true, "feed-forwards without a gate"),
-            FeedForward::Experts(_) => note(true, "experts"),
-        }
-        note(self.norms == Norms::BeforeAndAfter, "norms after attention and feed-forward");
-        note(self.norms == Norms::After, "LayerNorm");
-        match self.positions {
-            Positions::Rotary { stretch, .. } => note(stretch.is_some(), "stretched rotary angles"),
-            Positions::Learned { .. } => note(true, "learned positions"),
-        }
-        missing
     }
 }
 

@@ -96,7 +96,7 @@ pub fn layer(config: &Config, index: usize) -> Layer {
             Attention::Latent(attention) => latent(attention, hidden),
         },
         norms: Weights::vectors(match config.norms {
-            Norms::Before => 2 * hidden,
+            Norms::Before | Norms::BeforeLessOne => 2 * hidden,
             Norms::BeforeAndAfter => 4 * hidden + 1,
             Norms::After => 4 * hidden,
         }),

@@ -2,7 +2,7 @@
 //!
 //! The files in `configs/` hold those fields of the published ones that say something about a shape.
 
-use models::config::{Attention, Norms, Positions, StretchRule};
+use models::config::{Attention, Norms, Positions, Stretch};
 use models::{json, presets};
 
 fn file(name: &str) -> String {

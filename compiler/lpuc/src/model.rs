@@ -8,7 +8,7 @@ use bytes::Bytes;
 use compiler::graph::Graph;
 use compiler::graph::import::{Bindings, import};
 use compiler::onnx;
-use models::decoder;
+use models::build;
 
 use crate::cli::Subject;
 use crate::failure::Failure;
@@ -43,11 +43,11 @@ fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
     let Some(name) = name.filter(|_| !subject.model.exists()) else { return Ok(None) };
     let Some(config) = shape(name)? else { return Ok(None) };
     let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
-    let graph = decoder::layer(&config, batch, context).map_err(|error| match error {
-        decoder::Error::NotBuilt(what) => {
+    let graph = build::layer(&config, 0, batch, context).map_err(|error| match error {
+        build::Error::NotBuilt(what) => {
             Failure::unsupported(format!("error[not-built]: {what}\n  built are those of {}", built()))
         }
-        decoder::Error::Shape(what) => Failure::input(what),
+        build::Error::Shape(what) => Failure::input(what),
     })?;
     Ok(Some(Loaded {
         interface: Interface::of(&graph, None),

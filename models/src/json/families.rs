@@ -17,7 +17,7 @@ fn decoder(fields: &mut Fields, theta: Option<f64>) -> (Config, Grouped) {
     let hidden = fields.number("hidden_size", LENGTHS);
     let (heads, kv_heads, head_dim) = heads(fields, hidden);
     let bias = fields.truth_or("attention_bias", false);
-    let attention = Grouped { heads, kv_heads, head_dim, bias, qk_norm: false, sinks: false, window: None };
+    let attention = Grouped { heads, kv_heads, head_dim, bias, qk_norm: false, v_norm: false, sinks: false, window: None };
     let config = Config {
         name: Cow::Borrowed(""),
         kind: Kind::Decoder,
@@ -25,6 +25,8 @@ fn decoder(fields: &mut Fields, theta: Option<f64>) -> (Config, Grouped) {
         hidden,
         vocabulary: fields.number("vocab_size", LENGTHS),
         tied: fields.truth_or("tie_word_embeddings", false),
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Grouped(attention),
         feed_forward: FeedForward::Gated { inner: fields.number("intermediate_size", LENGTHS) },
         activation: activation(fields, "hidden_act"),
@@ -163,6 +165,8 @@ pub(super) fn deepseek(fields: &mut Fields) -> Config {
         hidden: fields.number("hidden_size", LENGTHS),
         vocabulary: fields.number("vocab_size", LENGTHS),
         tied: fields.truth_or("tie_word_embeddings", false),
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Latent(latent),
         feed_forward: FeedForward::Experts(experts),
         activation: activation(fields, "hidden_act"),
@@ -189,6 +193,8 @@ pub(super) fn gemma(fields: &mut Fields) -> Config {
     config.tied = fields.truth_or("tie_word_embeddings", true);
     // Files that say `gelu` mean the hyperbolic tangent.
     config.activation = Activation::GeluTanh;
+    config.norms = Norms::BeforeLessOne;
+    config.scaled_embedding = true;
     config
 }
 
@@ -230,6 +236,7 @@ fn gemma4_text(fields: &mut Fields) -> Config {
         head_dim: fields.number("head_dim", LENGTHS),
         bias: fields.truth_or("attention_bias", false),
         qk_norm: true,
+        v_norm: true,
         sinks: false,
         window: Some(Window { full: Some(full), ..window(fields, layers) }),
     };
@@ -240,6 +247,8 @@ fn gemma4_text(fields: &mut Fields) -> Config {
         hidden: fields.number("hidden_size", LENGTHS),
         vocabulary: fields.number("vocab_size", LENGTHS),
         tied: true,
+        scaled_embedding: true,
+        softcap: fields.has("final_logit_softcapping").then(|| fields.real("final_logit_softcapping") as f32),
         attention: Attention::Grouped(attention),
         feed_forward: FeedForward::Gated { inner: fields.number("intermediate_size", LENGTHS) },
         activation: activation(fields, "hidden_activation"),
@@ -261,12 +270,15 @@ pub(super) fn bert(fields: &mut Fields) -> Config {
         hidden,
         vocabulary: fields.number("vocab_size", LENGTHS),
         tied: false,
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Grouped(Grouped {
             heads,
             kv_heads,
             head_dim,
             bias: true,
             qk_norm: false,
+            v_norm: false,
             sinks: false,
             window: None,
         }),
@@ -287,6 +299,7 @@ fn nothing() -> Config {
         head_dim: 2,
         bias: false,
         qk_norm: false,
+        v_norm: false,
         sinks: false,
         window: None,
     };
@@ -297,6 +310,8 @@ fn nothing() -> Config {
         hidden: 1,
         vocabulary: 1,
         tied: false,
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Grouped(attention),
         feed_forward: FeedForward::Gated { inner: 1 },
         activation: Activation::Silu,

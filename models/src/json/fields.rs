@@ -29,6 +29,11 @@ impl<'a> Fields<'a> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether a field is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// Notes that a field's value is not understood.
     pub(super) fn refuse(&mut self, name: &str, what: &str) {
         let value = self.get(name).map_or("missing".to_owned(), short);

@@ -3,15 +3,20 @@
 use serde_json::{Value, json};
 
 use super::fields::{Fields, LENGTHS, NUMBERS};
-use crate::config::{Activation, Positions, Published, Stretch, StretchRule, Window};
+use crate::config::{Activation, Positions, Published, Stretch, Window, Yarn};
 
-/// The rules that `rope_type` names; no rule for angles as they are.
-const RULES: [(&str, Option<StretchRule>); 4] = [
-    ("default", None),
-    ("linear", Some(StretchRule::Linear)),
-    ("yarn", Some(StretchRule::Yarn)),
-    ("llama3", Some(StretchRule::Llama3)),
-];
+/// What `rope_type` names.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Angles as they are.
+    Default,
+    Linear,
+    Yarn,
+    Llama3,
+}
+
+const RULES: [(&str, Rule); 4] =
+    [("default", Rule::Default), ("linear", Rule::Linear), ("yarn", Rule::Yarn), ("llama3", Rule::Llama3)];
 
 /// Rotary angles: `rope_theta` and `rope_scaling`, or both in `rope_parameters`. Some families have a base if none is given.
 pub(super) fn rotary(fields: &mut Fields, default: Option<f64>) -> Positions {
@@ -37,10 +42,33 @@ fn theta(fields: &mut Fields, default: Option<f64>) -> f64 {
 
 fn stretch(fields: &mut Fields) -> Option<Stretch> {
     // Older files say `type`.
-    let name =
-        if fields.get("rope_type").is_none() && fields.get("type").is_some() { "type" } else { "rope_type" };
-    let rule = fields.word(name, &RULES).flatten()?;
-    Some(Stretch { rule, factor: fields.real("factor") })
+    let name = if !fields.has("rope_type") && fields.has("type") { "type" } else { "rope_type" };
+    match fields.word(name, &RULES)? {
+        Rule::Default => None,
+        Rule::Linear => Some(Stretch::Linear { factor: fields.real("factor") }),
+        Rule::Yarn => Some(Stretch::Yarn(yarn(fields))),
+        Rule::Llama3 => Some(Stretch::Llama3 {
+            factor: fields.real("factor"),
+            low: fields.real("low_freq_factor"),
+            high: fields.real("high_freq_factor"),
+            trained: fields.real("original_max_position_embeddings"),
+        }),
+    }
+}
+
+fn yarn(fields: &mut Fields) -> Yarn {
+    if fields.has("attention_factor") {
+        fields.refuse("attention_factor", "understood: that of `factor`, `mscale` and `mscale_all_dim`");
+    }
+    let sharpened = fields.has("mscale") && fields.has("mscale_all_dim");
+    Yarn {
+        factor: fields.real("factor"),
+        trained: fields.real("original_max_position_embeddings"),
+        fast: fields.real_or("beta_fast", 32.0),
+        slow: fields.real_or("beta_slow", 1.0),
+        truncate: fields.truth_or("truncate", true),
+        mscale: sharpened.then(|| (fields.real("mscale"), fields.real("mscale_all_dim"))),
+    }
 }
 
 /// The feed-forward's function, in the field that the family has it in.

@@ -7,7 +7,7 @@ use super::Preset;
 use crate::Config;
 use crate::config::{
     Activation, Attention, Experts, FeedForward, Kind, Latent, Norms, Positions, Published, Router, Score,
-    Stretch, StretchRule,
+    Stretch, Yarn,
 };
 
 /// What differs within the family.
@@ -25,6 +25,8 @@ struct DeepSeek {
     theta: f64,
     /// How many times longer texts may become.
     factor: f64,
+    /// Angles that turn more often than this in 4,096 tokens are as they were.
+    fast: f64,
     published: Published,
 }
 
@@ -38,6 +40,8 @@ const fn deepseek(source: &'static str, shape: DeepSeek) -> Preset {
         hidden: 7168,
         vocabulary: shape.vocabulary,
         tied: false,
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Latent(Latent {
             heads: shape.heads,
             q_rank: 1536,
@@ -61,7 +65,14 @@ const fn deepseek(source: &'static str, shape: DeepSeek) -> Preset {
         epsilon: shape.epsilon,
         positions: Positions::Rotary {
             theta: shape.theta,
-            stretch: Some(Stretch { rule: StretchRule::Yarn, factor: shape.factor }),
+            stretch: Some(Stretch::Yarn(Yarn {
+                factor: shape.factor,
+                trained: 4096.0,
+                fast: shape.fast,
+                slow: 1.0,
+                truncate: true,
+                mscale: Some((1.0, 1.0)),
+            })),
         },
         published: shape.published,
     };
@@ -82,6 +93,7 @@ pub(super) static PRESETS: [Preset; 3] = [
             epsilon: 1e-6,
             theta: 1e4,
             factor: 40.0,
+            fast: 32.0,
             published: Published::Fp8,
         },
     ),
@@ -98,6 +110,7 @@ pub(super) static PRESETS: [Preset; 3] = [
             epsilon: 1e-6,
             theta: 5e4,
             factor: 32.0,
+            fast: 1.0,
             published: Published::Fp8,
         },
     ),
@@ -114,6 +127,7 @@ pub(super) static PRESETS: [Preset; 3] = [
             epsilon: 1e-5,
             theta: 5e4,
             factor: 64.0,
+            fast: 32.0,
             published: Published::Int4Experts,
         },
     ),

@@ -18,12 +18,15 @@ pub(super) static PRESETS: [Preset; 1] = [Preset {
         hidden: 5376,
         vocabulary: 262_144,
         tied: true,
+        scaled_embedding: true,
+        softcap: Some(30.0),
         attention: Attention::Grouped(Grouped {
             heads: 32,
             kv_heads: 16,
             head_dim: 256,
             bias: false,
             qk_norm: true,
+            v_norm: true,
             sinks: false,
             window: Some(Window {
                 size: 1024,

@@ -6,7 +6,7 @@ use super::Preset;
 use crate::Config;
 use crate::config::{
     Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Score,
-    Stretch, StretchRule, Window,
+    Stretch, Window, Yarn,
 };
 
 const fn gpt_oss(source: &'static str, name: &'static str, layers: usize, experts: usize) -> Preset {
@@ -17,12 +17,15 @@ const fn gpt_oss(source: &'static str, name: &'static str, layers: usize, expert
         hidden: 2880,
         vocabulary: 201_088,
         tied: false,
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Grouped(Grouped {
             heads: 64,
             kv_heads: 8,
             head_dim: 64,
             bias: true,
             qk_norm: false,
+            v_norm: false,
             sinks: true,
             window: Some(Window { size: 128, every: 2, full: None }),
         }),
@@ -41,7 +44,14 @@ const fn gpt_oss(source: &'static str, name: &'static str, layers: usize, expert
         epsilon: 1e-5,
         positions: Positions::Rotary {
             theta: 150_000.0,
-            stretch: Some(Stretch { rule: StretchRule::Yarn, factor: 32.0 }),
+            stretch: Some(Stretch::Yarn(Yarn {
+                factor: 32.0,
+                trained: 4096.0,
+                fast: 32.0,
+                slow: 1.0,
+                truncate: false,
+                mscale: None,
+            })),
         },
         published: Published::Mxfp4Experts,
     };

@@ -21,8 +21,16 @@ struct Llama {
 
 const fn llama(source: &'static str, shape: Llama) -> Preset {
     let (heads, kv_heads, head_dim) = shape.heads;
-    let attention =
-        Grouped { heads, kv_heads, head_dim, bias: false, qk_norm: false, sinks: false, window: None };
+    let attention = Grouped {
+        heads,
+        kv_heads,
+        head_dim,
+        bias: false,
+        qk_norm: false,
+        v_norm: false,
+        sinks: false,
+        window: None,
+    };
     let config = Config {
         name: Cow::Borrowed(shape.name),
         kind: Kind::Decoder,
@@ -30,6 +38,8 @@ const fn llama(source: &'static str, shape: Llama) -> Preset {
         hidden: shape.hidden,
         vocabulary: shape.vocabulary,
         tied: shape.tied,
+        scaled_embedding: false,
+        softcap: None,
         attention: Attention::Grouped(attention),
         feed_forward: FeedForward::Gated { inner: shape.inner },
         activation: Activation::Silu,

@@ -15,6 +15,7 @@ const fn attention(heads: usize, kv_heads: usize) -> Attention {
         head_dim: 128,
         bias: false,
         qk_norm: true,
+        v_norm: false,
         sinks: false,
         window: None,
     })
@@ -30,6 +31,8 @@ pub(super) static PRESETS: [Preset; 2] = [
             hidden: 4096,
             vocabulary: 151_936,
             tied: false,
+            scaled_embedding: false,
+            softcap: None,
             attention: attention(32, 8),
             feed_forward: FeedForward::Gated { inner: 12_288 },
             activation: Activation::Silu,
@@ -48,6 +51,8 @@ pub(super) static PRESETS: [Preset; 2] = [
             hidden: 4096,
             vocabulary: 151_936,
             tied: false,
+            scaled_embedding: false,
+            softcap: None,
             attention: attention(64, 4),
             feed_forward: FeedForward::Experts(Experts {
                 experts: 128,

@@ -1,0 +1,156 @@
+//! Experts in resident form: all of a layer's experts work on every token, and the shares of those that are not chosen are zero.
+//!
+//! A chip that holds an expert's weights in SRAM has to be programmed for it whether or not it is chosen, since a program's cycles do not
+//! depend on values. What is chosen is found by counting: of n scores, the greatest k are those that fewer than k others beat. Of equal scores
+//! the first beats the others. That is true for all scores, and needs no sorting.
+
+use compiler::graph::eval::Tensor;
+use compiler::graph::{BinaryOp, NodeId, Op, ReduceOp, UnaryOp};
+
+use super::parts::{Made, Parts};
+use crate::config::{Experts, Score};
+
+/// Experts of a group whose scores make the group's.
+const OF_A_GROUP: usize = 2;
+
+/// The least that a sum of shares is taken for.
+const TINY: f32 = 1e-20;
+
+impl Parts<'_> {
+    /// The sum of the chosen experts' outputs by their shares, and of the shared experts', for tokens `h` [batch, 1, hidden].
+    pub(super) fn experts(&mut self, h: NodeId, shape: Experts, batch: usize) -> Made {
+        let hidden = self.config.hidden;
+        let shares = self.shares(h, shape, batch)?;
+        let x = self.reshape(h, &[1, batch, hidden], "mlp.experts")?;
+        let gate = self.expert_product(x, "gate_proj", shape.inner, shape)?;
+        let up = self.expert_product(x, "up_proj", shape.inner, shape)?;
+        let inner = self.gate(gate, up, "mlp.experts")?;
+        let outputs = self.expert_product(inner, "down_proj", hidden, shape)?;
+        let outputs = self.binary(BinaryOp::Mul, outputs, shares, "mlp.experts.shared_out")?;
+        let sum = self.reduce(ReduceOp::Sum, outputs, 0, "mlp.experts.sum")?;
+        let sum = self.reshape(sum, &[batch, 1, hidden], "mlp.experts.sum")?;
+        if shape.shared == 0 {
+            return Ok(sum);
+        }
+        let shared = self.gated(h, "mlp.shared_experts", shape.shared * shape.inner)?;
+        self.binary(BinaryOp::Add, sum, shared, "mlp.sum")
+    }
+
+    /// Vectors [1 or experts, batch, n] times the weights of each expert: [experts, batch, outputs].
+    fn expert_product(&mut self, x: NodeId, part: &str, outputs: usize, shape: Experts) -> Made {
+        let name = format!("mlp.experts.{part}");
+        let inputs = self.graph.shape(x).last().copied().unwrap_or(1);
+        let weight = self.weight(&format!("{name}.weight"), &[shape.experts, inputs, outputs]);
+        let product = self.matmul(x, weight, &name)?;
+        if !shape.bias {
+            return Ok(product);
+        }
+        let bias = self.weight(&format!("{name}.bias"), &[shape.experts, outputs]);
+        let bias = self.reshape(bias, &[shape.experts, 1, outputs], &name)?;
+        self.binary(BinaryOp::Add, product, bias, &name)
+    }
+
+    /// Each expert's share in each token: [experts, batch, 1].
+    fn shares(&mut self, h: NodeId, shape: Experts, batch: usize) -> Made {
+        let (count, router) = (shape.experts, shape.router);
+        let name = "mlp.gate";
+        let logits = self.linear(h, name, count)?;
+        let logits = self.reshape(logits, &[batch, count], name)?;
+        let shares = match router.score {
+            Score::Softmax => {
+                let logits = match router.bias {
+                    true => {
+                        let bias = self.weight("mlp.gate.bias", &[count]);
+                        self.binary(BinaryOp::Add, logits, bias, name)?
+                    }
+                    false => logits,
+                };
+                let chosen = self.chosen(logits, shape)?;
+                let lowest = self.real(f32::MIN);
+                let logits = self.push(Op::Select, &[chosen, logits, lowest], "mlp.gate.chosen")?;
+                self.push(Op::Softmax { axis: 1 }, &[logits], "mlp.gate.shares")?
+            }
+            Score::Sigmoid => {
+                let scores = self.unary(UnaryOp::Sigmoid, logits, name)?;
+                let choice = match router.bias {
+                    true => {
+                        let bias = self.weight("mlp.gate.e_score_correction_bias", &[count]);
+                        self.binary(BinaryOp::Add, scores, bias, name)?
+                    }
+                    false => scores,
+                };
+                let chosen = self.chosen(choice, shape)?;
+                let nothing = self.real(0.0);
+                let scores = self.push(Op::Select, &[chosen, scores, nothing], "mlp.gate.chosen")?;
+                self.over_their_sum(scores)?
+            }
+        };
+        let shares = match router.scale {
+            1.0 => shares,
+            scale => self.scaled(shares, scale as f32, "mlp.gate.scale")?,
+        };
+        let by_expert = self.transpose(shares, &[1, 0], "mlp.gate.by_expert")?;
+        self.reshape(by_expert, &[count, batch, 1], "mlp.gate.by_expert")
+    }
+
+    /// Scores [batch, experts] over their sum.
+    fn over_their_sum(&mut self, scores: NodeId) -> Made {
+        let name = "mlp.gate.shares";
+        let sum = self.reduce(ReduceOp::Sum, scores, 1, name)?;
+        let tiny = self.real(TINY);
+        let sum = self.binary(BinaryOp::Add, sum, tiny, name)?;
+        let part = self.unary(UnaryOp::Recip, sum, name)?;
+        self.binary(BinaryOp::Mul, scores, part, name)
+    }
+
+    /// Which experts are chosen by scores [batch, experts], as truths of that shape: first groups by their best experts, then experts.
+    fn chosen(&mut self, scores: NodeId, shape: Experts) -> Made {
+        let (groups, active) = (shape.router.groups, shape.router.active_groups);
+        let batch = self.graph.shape(scores)[0];
+        let count = shape.experts;
+        if groups == 0 || !count.is_multiple_of(groups) || active > groups {
+            return Err(format!("{active} of {groups} groups of {count} experts cannot be chosen"));
+        }
+        let each = count / groups;
+        if shape.active > active * each {
+            return Err(format!("{} experts cannot be chosen of {active} groups of {each}", shape.active));
+        }
+        if active == groups {
+            return self.greatest(scores, shape.active);
+        }
+        let name = "mlp.gate.groups";
+        let grouped = self.reshape(scores, &[batch * groups, each], name)?;
+        let best = self.greatest(grouped, OF_A_GROUP.min(each))?;
+        let nothing = self.real(0.0);
+        let best = self.push(Op::Select, &[best, grouped, nothing], name)?;
+        let of_group = self.reduce(ReduceOp::Sum, best, 1, name)?;
+        let of_group = self.reshape(of_group, &[batch, groups], name)?;
+        let open = self.greatest(of_group, active)?;
+        let open = self.reshape(open, &[batch * groups, 1], name)?;
+        let lowest = self.real(f32::MIN);
+        let scores = self.push(Op::Select, &[open, grouped, lowest], name)?;
+        let scores = self.reshape(scores, &[batch, count], name)?;
+        self.greatest(scores, shape.active)
+    }
+
+    /// Which scores of each row [rows, n] are among the greatest `k`, as truths of that shape: those that fewer than k others beat.
+    fn greatest(&mut self, scores: NodeId, k: usize) -> Made {
+        let name = "mlp.gate.greatest";
+        let [rows, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
+        // Those along the last axis beat, those along the middle one are beaten.
+        let others = self.reshape(scores, &[rows, 1, n], name)?;
+        let own = self.reshape(scores, &[rows, n, 1], name)?;
+        let greater = self.binary(BinaryOp::Less, own, others, name)?;
+        let equal = self.binary(BinaryOp::Equal, own, others, name)?;
+        let before: Vec<bool> = (0..n * n).map(|at| at % n < at / n).collect();
+        let before = self.constant(Tensor::bool([n, n], before), "before");
+        let equal = self.binary(BinaryOp::And, equal, before, name)?;
+        let beats = self.binary(BinaryOp::Or, greater, equal, name)?;
+        let (one, nothing) = (self.real(1.0), self.real(0.0));
+        let beats = self.push(Op::Select, &[beats, one, nothing], name)?;
+        let count = self.reduce(ReduceOp::Sum, beats, 2, name)?;
+        let count = self.reshape(count, &[rows, n], name)?;
+        let enough = self.real(k as f32);
+        self.binary(BinaryOp::Less, count, enough, name)
+    }
+}

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
     ("simulator/src/host.rs",       &[],                                           &["isa"]),
     ("simulator/src/image.rs",      &[],                                           &["isa"]),
     ("simulator/src/wellformed.rs", &[],                                           &["isa"]),
+    ("simulator/src/placing.rs",    &["fault"],                                    &["isa"]),
     ("simulator/src/ports.rs",      &["host", "image"],                            &["isa"]),
     ("simulator/src/tandem.rs",     &["event", "fault", "ports", "reference"],     &["isa"]),
     ("simulator/src/reference/mem.rs", &["stream", "fault", "event", "image"],     &["isa"]),
@@ -27,12 +28,13 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
     ("simulator/src/reference/sxm.rs", &["stream", "fault"],                       &["isa"]),
     ("simulator/src/reference/c2c.rs", &["stream", "fault"],                       &["isa"]),
     ("simulator/src/reference/icu.rs", &["stream", "fault"],                       &["isa"]),
-    ("simulator/src/reference/",    &["event", "fault", "image", "ports", "stream"], &["isa"]),
+    ("simulator/src/reference/",    &["event", "fault", "image", "placing", "ports", "stream"], &["isa"]),
     // What these may name of each other is in `FAST`.
     ("simulator/src/fast/lattice",  &[],                                           &["isa"]),
     ("simulator/src/fast/native/",  &[],                                           &["isa"]),
     ("simulator/src/fast/time/",    &["fault", "image", "reference", "stream"],    &["isa"]),
     ("simulator/src/fast/values/",  &["event", "image", "ports", "reference"],     &["isa"]),
+    ("simulator/src/fast/compose.rs", &["fault", "image", "placing"],               &["isa"]),
     ("simulator/src/fast/machine.rs", &["event", "fault", "image", "ports", "reference", "tandem"], &["isa"]),
     ("simulator/src/",              &["*"],                                        &["isa"]),
     ("compiler/src/diagnostic.rs",  &[],                                           &[]),
@@ -57,6 +59,7 @@ const FAST: &[(&str, &[&str])] = &[
     ("native", &[]),
     ("time", &["lattice"]),
     ("values", &["native"]),
+    ("compose", &["lattice", "time", "values"]),
     ("machine", &["time", "values"]),
 ];
 
@@ -180,6 +183,7 @@ fn a_planted_import_is_found() {
             "use crate::{fast::lattice::Lattice, image::Image};",
             "lattice",
         ),
+        ("simulator/src/fast/compose.rs", &["fault", "image", "placing"], &["isa"]),
         ("simulator/src/fast/machine.rs", "use super::native::Tile;", "native"),
         ("simulator/isa/src/chip.rs", "use compiler::graph::Graph;", "compiler"),
     ];

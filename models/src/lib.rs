@@ -4,7 +4,6 @@ pub mod config;
 pub mod layers;
 pub mod count;
 pub mod build;
-pub mod whole;
 pub mod json;
 pub mod presets;
 

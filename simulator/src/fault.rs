@@ -84,6 +84,16 @@ pub enum FaultKind {
     TextOverwritten,
     /// Send, Receive or Deskew on a link that leads nowhere.
     LinkNotConnected,
+    /// Send before the link had taken the vector before.
+    LinkBusy,
+    /// Receive on a link that no Deskew has aligned.
+    NotDeskewed,
+    /// Receive while no vector that has arrived was waiting.
+    NothingArrived,
+    /// A vector arrived where as many were waiting as the link's end holds.
+    ReceiverFull,
+    /// A vector was sent that nobody received.
+    LeftOnLink,
     /// Not the program's fault: two engines made different things of it ([`crate::Engine::Tandem`]).
     EnginesDiffer,
 }
@@ -163,10 +173,32 @@ impl FaultKind {
             | FaultKind::QueueOverflow
             | FaultKind::QueueUnderflow
             | FaultKind::TextOverwritten => self.words_of_text(),
-            FaultKind::LinkNotConnected => ("link not connected", "a program of one chip has no links"),
+            FaultKind::LinkNotConnected
+            | FaultKind::LinkBusy
+            | FaultKind::NotDeskewed
+            | FaultKind::NothingArrived
+            | FaultKind::ReceiverFull
+            | FaultKind::LeftOnLink => self.words_of_links(),
             FaultKind::EnginesDiffer => {
                 ("engines differ", "this is a bug in the simulator: please report it with the program")
             }
+        }
+    }
+
+    /// The same, of links.
+    fn words_of_links(self) -> (&'static str, &'static str) {
+        if self == FaultKind::LinkBusy {
+            ("link busy", "dispatch Send vector_cycles after the link's last one, or later")
+        } else if self == FaultKind::NotDeskewed {
+            ("link not deskewed", "dispatch a Deskew before the link's first Receive")
+        } else if self == FaultKind::NothingArrived {
+            ("nothing has arrived", "dispatch Receive latency_cycles after the other chip's Send, or later")
+        } else if self == FaultKind::ReceiverFull {
+            ("receiver full", "receive earlier, or send later")
+        } else if self == FaultKind::LeftOnLink {
+            ("vector left on a link", "dispatch as many Receives as the other chip dispatches Sends")
+        } else {
+            ("link not connected", "a program of one chip has no links")
         }
     }
 
@@ -352,6 +384,29 @@ impl Dispatch {
 
     pub(crate) fn text_overwritten(&self, word: u32) -> Raised {
         self.fault(FaultKind::TextOverwritten, format!("word {word} holds text"))
+    }
+
+    pub(crate) fn link_busy(&self, free: u64) -> Raised {
+        self.fault(FaultKind::LinkBusy, format!("the link takes the next vector from cycle {free} on"))
+    }
+
+    pub(crate) fn not_deskewed(&self) -> Raised {
+        self.fault(FaultKind::NotDeskewed, "no Deskew was dispatched on this link before")
+    }
+
+    pub(crate) fn nothing_arrived(&self) -> Raised {
+        self.fault(FaultKind::NothingArrived, "no vector waits at this end of the link")
+    }
+
+    /// The vector of this Send arrives in cycle `cycle`, as one too many.
+    pub(crate) fn receiver_full(&self, cycle: u64, buffer_vectors: u32) -> Raised {
+        let detail = format!("its vector arrives where {buffer_vectors} are waiting, and no more can");
+        self.fault_in(cycle, FaultKind::ReceiverFull, detail)
+    }
+
+    /// The vector of this Send arrives in cycle `cycle`, and then nobody receives it.
+    pub(crate) fn left_on_link(&self, cycle: u64) -> Raised {
+        self.fault_in(cycle, FaultKind::LeftOnLink, "its vector arrives, and no Receive takes it")
     }
 
     pub(crate) fn forward_delay(&self, delay: u64, least: u64, most: u64) -> Raised {

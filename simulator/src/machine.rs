@@ -1,6 +1,6 @@
 //! A chip with a program in its SRAM: the host writes its arrays, runs the program, and reads its results.
 
-use isa::{Chip, Port, PortKind, Program, Report};
+use isa::{Chip, Port, Program, Report};
 
 use crate::fault::Fault;
 use crate::host::Array;
@@ -69,16 +69,7 @@ impl Machine {
     /// # Errors
     /// No such port, or an array of another type or number of elements; then nothing is written.
     pub fn write(&mut self, name: &str, array: &Array) -> Result<(), String> {
-        let ports = self.ports.iter().filter(|port| port.name == name && port.kind != PortKind::Output);
-        let images: Vec<_> =
-            ports.map(|port| Ok((port, ports::encode(port, array)?))).collect::<Result<_, String>>()?;
-        if images.is_empty() {
-            return Err(format!("no input or state is named `{name}`: {}", ports::names(&self.ports)));
-        }
-        for (port, elements) in images {
-            ports::write(&self.chip, self.engine.words_mut(), port, &elements);
-        }
-        Ok(())
+        ports::write_named(&self.chip, self.engine.words_mut(), &self.ports, name, array)
     }
 
     /// Reads the array of a port of any kind.

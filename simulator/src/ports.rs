@@ -1,6 +1,6 @@
 //! Ports: the host's arrays in and out of SRAM.
 
-use isa::{Chip, Element, Placement, Port, Slice};
+use isa::{Chip, Element, Placement, Port, PortKind, Slice};
 
 use crate::host::Array;
 use crate::image::mem_index;
@@ -14,7 +14,7 @@ pub(crate) trait Words {
 }
 
 /// The bytes of each element of `array` as this port holds them.
-pub(crate) fn encode(port: &Port, array: &Array) -> Result<Vec<[u8; 4]>, String> {
+fn encode(port: &Port, array: &Array) -> Result<Vec<[u8; 4]>, String> {
     let elements: usize = port.shape.iter().map(|extent| *extent as usize).product();
     if array.len() != elements {
         return Err(format!(
@@ -27,8 +27,30 @@ pub(crate) fn encode(port: &Port, array: &Array) -> Result<Vec<[u8; 4]>, String>
     array.encode(port.element).map_err(|problem| format!("`{}`: {problem}", port.name))
 }
 
+/// Writes an array to every input and state port of this name: all its placements, and the high and low parts of F16.
+///
+/// # Errors
+/// No such port, or an array of another type or number of elements; then nothing is written.
+pub(crate) fn write_named(
+    chip: &Chip,
+    mem: &mut dyn Words,
+    ports: &[Port],
+    name: &str,
+    array: &Array,
+) -> Result<(), String> {
+    let named = ports.iter().filter(|port| port.name == name && port.kind != PortKind::Output);
+    let images: Vec<_> = named.map(|port| Ok((port, encode(port, array)?))).collect::<Result<_, String>>()?;
+    if images.is_empty() {
+        return Err(format!("no input or state is named `{name}`: {}", names(ports)));
+    }
+    for (port, elements) in images {
+        write(chip, mem, port, &elements);
+    }
+    Ok(())
+}
+
 /// Writes the elements to where the port's placements say. Lanes and rows past the end hold zero.
-pub(crate) fn write(chip: &Chip, mem: &mut dyn Words, port: &Port, elements: &[[u8; 4]]) {
+fn write(chip: &Chip, mem: &mut dyn Words, port: &Port, elements: &[[u8; 4]]) {
     let mut value = vec![0; chip.lanes];
     for part in &port.parts {
         for &(hemisphere, slice) in part.stripes.iter().flatten() {
@@ -129,7 +151,7 @@ fn vectors_of_part(
 }
 
 /// The names of the ports, for an error.
-pub(crate) fn names(ports: &[Port]) -> String {
+fn names(ports: &[Port]) -> String {
     let mut names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
     names.dedup();
     if names.is_empty() {

@@ -24,6 +24,23 @@ pub(crate) fn check(chip: &Chip, program: &Program) -> Result<(), Vec<String>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
+/// All problems of a system's chip programs, one sentence each.
+pub(crate) fn check_system(chip: &Chip, program: &Program) -> Result<(), Vec<String>> {
+    let mut problems = Vec::new();
+    check_chip(chip, &mut problems);
+    if program.chip != chip.name {
+        problems.push(format!("the program is for chips {}, and these are {}", program.chip, chip.name));
+    }
+    if problems.is_empty() {
+        for (index, one) in program.chips.iter().enumerate() {
+            let mut own = Vec::new();
+            check_program(chip, program, one, &mut own);
+            problems.extend(own.into_iter().map(|problem| format!("program {index}: {problem}")));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 fn check_chip(chip: &Chip, problems: &mut Vec<String>) {
     let superlanes = chip.lanes.checked_div(chip.lanes_per_superlane).unwrap_or(0);
     if superlanes == 0 || superlanes > 64 || superlanes * chip.lanes_per_superlane != chip.lanes {

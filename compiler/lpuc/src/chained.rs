@@ -68,8 +68,8 @@ pub(crate) fn run(
     let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
     tool.schedule += lap.lap();
     progress.stage("simulating");
-    struct C { cycles: u64 }
-    let composed = C { cycles: chained.predicted_cycles };
+    let composed =
+        simulator::compose(&system, &chip, &chained.program).map_err(|fault| crate::job::fault_of(&fault))?;
     tool.simulate = lap.lap();
     tool.simulated_cycles = composed.cycles;
     if composed.cycles != chained.predicted_cycles {

@@ -462,19 +462,24 @@ pub enum Sxm {
     },
 }
 
-/// Chip to chip; the queue says which link.
+/// Chip to chip; the queue says which link. Each way of a link is a line of its own, with the same timing: `vector_cycles` and
+/// `latency_cycles` of [`crate::system::LinkTiming`]. A link has one queue, so a Send and a Receive of one link never share a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum C2c {
-    /// Takes one vector at t for the link.
+    /// Takes one vector at t, which occupies the link: the next Send on it comes at t + vector_cycles or later. At t + latency_cycles the
+    /// vector arrives at the other chip, where it can be received from that cycle on. Of the chip's own work it is done at t + d_c2c.
     Send {
         /// Where from.
         stream: Stream,
     },
-    /// Puts one vector from the link at t + d_c2c.
+    /// Takes, at t, the oldest vector that has arrived on the link and has not been received (none: a fault), and puts it at t + d_c2c. As a
+    /// cycle ends, at most `buffer_vectors` may have arrived that no Receive has taken, in that cycle or before. When all programs of a system have ended, none
+    /// may be left.
     Receive {
         /// Where to.
         stream: Stream,
     },
-    /// Aligns a link's arrival to the local clock, once, before its first Receive.
+    /// Aligns a link's arrival to the local clock: dispatched once, before the link's first Receive, which else is a fault. It has no other
+    /// effect, and vectors may arrive before it.
     Deskew,
 }

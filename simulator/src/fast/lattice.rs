@@ -154,6 +154,18 @@ impl Lattice {
         (rank < self.count()).then(|| self.nth(rank))
     }
 
+    /// The first two neighbours that are less than `least` apart.
+    pub(crate) fn first_gap_below(&self, least: i64) -> Option<(i64, i64)> {
+        let mut span = 0;
+        for level in self.levels().iter().rev() {
+            if level.interval - span < least {
+                return Some((self.base + span, self.base + level.interval));
+            }
+            span += (level.count - 1) * level.interval;
+        }
+        None
+    }
+
     /// The same, `count` times, `interval` apart, which is more than it spans.
     fn repeated(&self, count: i64, interval: i64) -> Lattice {
         let within = self.levels().iter().rev().map(|level| (level.count, level.interval));

@@ -3,7 +3,7 @@
 use isa::place::{Hemisphere, Queue, Slice};
 use isa::{Chip, Instruction};
 
-use super::c2c;
+use super::c2c::{C2cSlice, Vector};
 use super::mem::MemSlice;
 use super::mxm::MxmSlice;
 use super::sxm::SxmSlice;
@@ -19,6 +19,7 @@ pub(crate) struct Row<'m> {
     vxm: VxmSlice,
     mxm: [MxmSlice; 2],
     sxm: [SxmSlice; 2],
+    c2c: [C2cSlice; 2],
     slices_per_hemisphere: usize,
 }
 
@@ -39,6 +40,7 @@ impl<'m> Row<'m> {
             vxm: VxmSlice::new(chip),
             mxm: Hemisphere::BOTH.map(|half| MxmSlice::new(chip, half, Slice::Mxm(half).position(chip))),
             sxm: Hemisphere::BOTH.map(|half| SxmSlice::new(chip, Slice::Sxm(half).position(chip))),
+            c2c: Hemisphere::BOTH.map(|half| C2cSlice::new(chip, half)),
             slices_per_hemisphere: chip.mem.slices_per_hemisphere.into(),
         }
     }
@@ -49,11 +51,43 @@ impl<'m> Row<'m> {
             && self.vxm.is_idle()
             && self.mxm.iter().all(MxmSlice::is_idle)
             && self.sxm.iter().all(SxmSlice::is_idle)
+            && self.c2c.iter().all(C2cSlice::is_idle)
     }
 
     /// The stream registers.
     pub(crate) fn registers(&self) -> &Registers {
         &self.registers
+    }
+
+    /// Says in which cycle of the system's clock the chip's cycle 0 is.
+    pub(crate) fn start_at(&mut self, start: u64) {
+        self.c2c.iter_mut().for_each(|slice| slice.start_at(start));
+    }
+
+    /// What has been sent since this was last asked.
+    pub(crate) fn take_sent(&mut self) -> Vec<Vector> {
+        self.c2c.iter_mut().flat_map(C2cSlice::take_sent).collect()
+    }
+
+    /// Links at whose end a vector will arrive as one too many, if no other is received before.
+    pub(crate) fn too_many(&self) -> impl Iterator<Item = (Queue, &Vector)> {
+        self.c2c.iter().flat_map(C2cSlice::too_many)
+    }
+
+    /// Links with vectors that nobody has received, and the oldest of each.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (Queue, &Vector)> {
+        self.c2c.iter().flat_map(C2cSlice::left)
+    }
+
+    /// The links of a queue's hemisphere; those of the east for a queue of another slice.
+    pub(crate) fn c2c_mut(&mut self, queue: Queue) -> &mut C2cSlice {
+        let hemisphere = match queue {
+            Queue::C2c(hemisphere, _) => hemisphere,
+            Queue::MemRead(..) | Queue::MemWrite(..) | Queue::Vxm(_) | Queue::Mxm(..) | Queue::Sxm(..) => {
+                Hemisphere::East
+            }
+        };
+        &mut self.c2c[side(hemisphere)]
     }
 
     /// Every value moves on by this many registers.
@@ -74,6 +108,9 @@ impl<'m> Row<'m> {
             any |= slice.arrive(cycle, registers, faults);
         }
         for slice in &mut self.sxm {
+            any |= slice.put(cycle, registers, faults);
+        }
+        for slice in &mut self.c2c {
             any |= slice.put(cycle, registers, faults);
         }
         for slice in self.mem.iter_mut() {
@@ -103,7 +140,9 @@ impl<'m> Row<'m> {
                 (Instruction::Sxm(sxm), Queue::Sxm(half, _)) => {
                     self.sxm[side(half)].dispatch(by, sxm, maps, &self.registers)
                 }
-                (Instruction::C2c(_), _) => Err(c2c::dispatch(by)),
+                (Instruction::C2c(c2c), Queue::C2c(half, _)) => {
+                    self.c2c[side(half)].dispatch(by, c2c, &self.registers)
+                }
                 // Programs with an instruction in another slice's queue are refused when they are loaded.
                 _ => Ok(()),
             };

@@ -1,12 +1,9 @@
 //! The machine: loads a program, runs it, and lets the host at its ports.
 
-use std::collections::BTreeMap;
+use isa::{Chip, ChipProgram, Hemisphere, Program, Report, Slice};
 
-use isa::{Chip, ChipProgram, Hemisphere, Instruction, Program, Report, Slice};
-
-use super::chip::Row;
-use super::icu::Icu;
 use super::mem::MemSlice;
+use super::motion::Motion;
 use crate::event::Watch;
 use crate::fault::{Fault, Raised};
 use crate::image::Image;
@@ -48,36 +45,28 @@ impl Machine {
 
     /// As [`Machine::run`], telling `watch` of every write to SRAM as it is dispatched.
     pub(crate) fn run_watched(&mut self, watch: Watch<'_>) -> Result<Report, Fault> {
-        let mut icu = Icu::new(&self.chip, &self.program);
-        let mut row = Row::new(&self.chip, &mut self.mem);
-        let mut report = Report::default();
-        let (mut leaving, mut faults) = (Vec::new(), Vec::new());
-        let mut cycle = 0;
-        loop {
-            if row.is_idle() {
-                let Some(next) = icu.next_cycle() else { break };
-                row.shift(next.saturating_sub(cycle));
-                cycle = next;
-            }
-            if row.arrive(cycle, &mut faults) {
-                report.cycles = cycle + u64::from(self.chip.stagger());
-            }
-            icu.dispatch(cycle, &mut leaving, &mut faults);
-            row.dispatch(&leaving, &self.program.maps, &mut faults, watch);
-            icu.take_text(cycle, row.registers(), &mut faults);
-            row.finish(cycle, &mut faults);
-            if let Some(first) = faults.into_iter().min_by_key(Raised::key) {
+        let mut motion = Motion::new(&self.chip, &self.program, &mut self.mem);
+        let mut faults = Vec::new();
+        while let Some(cycle) = motion.next_cycle() {
+            motion.step(cycle, &mut faults, watch);
+            if let Some(first) = faults.drain(..).min_by_key(Raised::key) {
                 return Err(first.named(&self.nodes));
             }
-            for dispatch in leaving.drain(..) {
-                count(&mut report.dispatched, &dispatch.instruction);
-            }
-            faults = Vec::new();
-            row.shift(1);
-            cycle += 1;
         }
-        self.values_known &= row.values_known();
+        let (report, known) = motion.end();
+        self.values_known &= known;
         Ok(report)
+    }
+
+    /// The run of the program in motion, to be taken from cycle to cycle along with others. What it says of values at its end is to be
+    /// handed to [`Machine::note_values`].
+    pub(crate) fn motion(&mut self) -> Motion<'_> {
+        Motion::new(&self.chip, &self.program, &mut self.mem)
+    }
+
+    /// Whether a run used only values that somebody brought.
+    pub(crate) fn note_values(&mut self, known: bool) {
+        self.values_known &= known;
     }
 
     /// False once a run has used words that nobody brought.
@@ -97,17 +86,4 @@ impl Words for Machine {
         sram.read(word, 0, value);
         sram.present(word) == sram.all_superlanes()
     }
-}
-
-/// Counts an instruction for the report.
-fn count(dispatched: &mut BTreeMap<&'static str, u64>, instruction: &Instruction) {
-    let kind = match instruction {
-        Instruction::Icu(_) => "icu",
-        Instruction::Mem(_) => "mem",
-        Instruction::Vxm(_) => "vxm",
-        Instruction::Mxm(_) => "mxm",
-        Instruction::Sxm(_) => "sxm",
-        Instruction::C2c(_) => "c2c",
-    };
-    *dispatched.entry(kind).or_default() += 1;
 }

@@ -50,6 +50,10 @@ proptest! {
                 prop_assert_eq!(part, right);
             }
         }
+        for least in 0..20 {
+            let right = list.windows(2).find(|pair| pair[1] - pair[0] < least).map(|pair| (pair[0], pair[1]));
+            prop_assert_eq!(a.first_gap_below(least), right);
+        }
         for n in 0..=a.count() {
             let mut prefix: Vec<i64> = a.prefix(n).iter().flat_map(elements).collect();
             prefix.sort();

@@ -2,7 +2,7 @@
 
 use isa::instruction::{Mem, Mxm, Operand, Sxm};
 use isa::stream::{Format, Stream};
-use isa::{Chip, Icu, Instruction};
+use isa::{C2c, Chip, Icu, Instruction};
 
 /// Adjacent streams that are put together.
 #[derive(Clone, Copy)]
@@ -47,11 +47,11 @@ pub(super) fn takes(chip: &Chip, instruction: &Instruction, mut each: impl FnMut
             Sxm::Rotate { n, from, .. } => each(from, n.into()),
             Sxm::Transpose { from, .. } => each(from, chip.lanes_per_superlane),
         },
-        Instruction::Icu(Icu::Ifetch { stream }) => each(stream, 1),
+        Instruction::Icu(Icu::Ifetch { stream }) | Instruction::C2c(C2c::Send { stream }) => each(stream, 1),
         Instruction::Mem(Mem::Read { .. })
         | Instruction::Mxm(Mxm::Iw | Mxm::Acc { .. })
         | Instruction::Icu(Icu::Sync | Icu::Notify | Icu::Config { .. })
-        | Instruction::C2c(_) => {}
+        | Instruction::C2c(C2c::Receive { .. } | C2c::Deskew) => {}
     }
 }
 
@@ -81,10 +81,11 @@ pub(super) fn put(chip: &Chip, instruction: &Instruction) -> Option<Put> {
             let crossing = if crosses(&sxm) { i64::from(chip.stagger()) } else { 0 };
             simple(stream, count, d.sxm).map(|put| Put { delay: put.delay + crossing, ..put })
         }
+        Instruction::C2c(C2c::Receive { stream }) => simple(stream, 1, d.c2c),
         Instruction::Mem(Mem::Write { .. } | Mem::Scatter { .. })
         | Instruction::Mxm(Mxm::Lw { .. } | Mxm::Iw | Mxm::Abc { .. })
         | Instruction::Icu(_)
-        | Instruction::C2c(_) => None,
+        | Instruction::C2c(C2c::Send { .. } | C2c::Deskew) => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod cursor;
 mod effects;
 mod fetch;
 mod hulls;
+mod links;
 mod mem;
 mod moment;
 mod operands;
@@ -27,6 +28,7 @@ use std::ops::Range;
 
 use isa::{Chip, ChipProgram, Hemisphere};
 
+pub(crate) use links::{LinkRun, LinkRuns, links};
 use mem::Found;
 use moment::Moment;
 use planes_run::{PlanesRun, Watch};
@@ -51,12 +53,30 @@ pub(crate) struct Timing {
 /// Checks a program that is well formed for its chip. `present` has, for each MEM slice (the east ones first), the words that hold something
 /// before the run: sorted, disjoint ranges.
 pub(crate) fn check(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>]) -> Timing {
-    check_watching(chip, program, present, Watch::DEFAULT)
+    check_watching(chip, program, present, Watch::DEFAULT, Joined::No)
+}
+
+/// The same of a program whose links lead to other chips. What comes on them is not known: here, something always arrives in time.
+pub(crate) fn check_joined(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>]) -> Timing {
+    check_watching(chip, program, present, Watch::DEFAULT, Joined::Yes)
+}
+
+/// Whether the links of a chip lead anywhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    Yes,
+    No,
 }
 
 /// The same, with a choice of how hard to look for repetitions in the MXM.
-fn check_watching(chip: &Chip, program: &ChipProgram, present: &[Vec<Range<u32>>], watch: Watch) -> Timing {
-    let timeline = Timeline::new(chip, program);
+fn check_watching(
+    chip: &Chip,
+    program: &ChipProgram,
+    present: &[Vec<Range<u32>>],
+    watch: Watch,
+    joined: Joined,
+) -> Timing {
+    let timeline = Timeline::new(chip, program, joined);
     let horizon = timeline.disorder.as_ref().map_or(NEVER, |fault| fault.cycle as i64);
     let horizon = timeline.levels.iter().map(|fault| fault.cycle as i64).fold(horizon, i64::min);
     let horizon = operands::wrong_operand(&timeline, horizon);

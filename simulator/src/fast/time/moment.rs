@@ -10,6 +10,7 @@ use isa::place::{Hemisphere, MxmPort, Queue};
 use isa::stream::Stream;
 use isa::{Chip, Icu};
 
+use super::Joined;
 use super::effects;
 use super::fetch;
 use super::paths::Path;
@@ -77,6 +78,7 @@ impl<'t> Moment<'t> {
                 self.put_from(|queue| matches!(queue, Queue::Sxm(of, _) if of == half), delay, faults);
             }
         }
+        self.put_from(|queue| matches!(queue, Queue::C2c(..)), d.c2c.into(), faults);
         self.put_gathers(faults);
     }
 
@@ -224,6 +226,10 @@ impl World for Moment<'_> {
 
     fn maps(&self) -> &[Vec<u16>] {
         self.timeline.maps
+    }
+
+    fn joined(&self) -> Joined {
+        self.timeline.joined
     }
 
     fn holds(&self, stream: Stream, position: i32) -> bool {

@@ -13,7 +13,8 @@ use crate::reference::sxm::{check_distribution, check_permutation, check_selecti
 
 /// The first cycle before `horizon` in which an operand is wrong in itself; else `horizon`. The MXM's are left to its planes.
 pub(super) fn wrong_operand(timeline: &Timeline<'_>, mut horizon: i64) -> i64 {
-    let mut world = AtRest { chip: timeline.chip, maps: timeline.maps, text: &timeline.text };
+    let (chip, maps, joined) = (timeline.chip, timeline.maps, timeline.joined);
+    let mut world = AtRest { chip, maps, joined, text: &timeline.text };
     let mut good = GoodMaps::default();
     let others = timeline.lines.iter().filter(|line| !matches!(line.queue, Queue::Mxm(..)));
     for line in others.chain(&timeline.fetches) {

@@ -77,7 +77,12 @@ impl<'t> PlanesRun<'t> {
         PlanesRun {
             planes: Planes::new(timeline.chip, half),
             cursors: lines.map(|line| (line.queue, Cursor::new(line))).collect(),
-            world: AtRest { chip: timeline.chip, maps: timeline.maps, text: &timeline.text },
+            world: AtRest {
+                chip: timeline.chip,
+                maps: timeline.maps,
+                joined: timeline.joined,
+                text: &timeline.text,
+            },
             attempts: Vec::new(),
             log: Vec::new(),
             steps: 0,

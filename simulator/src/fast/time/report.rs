@@ -41,6 +41,7 @@ fn delay(chip: &Chip, instruction: &Instruction) -> i64 {
     let d = &chip.latency;
     let cycles = match instruction {
         Instruction::Mem(Mem::Write { .. } | Mem::Scatter { .. }) => d.write,
+        Instruction::C2c(_) => d.c2c,
         // Results go to the streams, or end at the same time when nobody wants them there.
         Instruction::Vxm(_) => d.vxm,
         Instruction::Mxm(Mxm::Acc { .. }) => d.accumulate,
@@ -49,7 +50,6 @@ fn delay(chip: &Chip, instruction: &Instruction) -> i64 {
         Instruction::Mxm(Mxm::Abc { .. }) => return i64::from(d.product) + i64::from(chip.stagger()),
         Instruction::Mem(Mem::Read { .. } | Mem::Gather { .. })
         | Instruction::Sxm(_)
-        | Instruction::C2c(_)
         | Instruction::Icu(_) => 0,
     };
     effects::put(chip, instruction).map_or(cycles.into(), |put| put.delay.max(cycles.into()))

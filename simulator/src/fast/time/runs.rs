@@ -7,6 +7,7 @@ use std::ops::Range;
 use isa::{Chip, ChipProgram, Page, Queue, Run};
 
 use super::super::lattice::Lattice;
+use super::Joined;
 use super::fetch::{self, TextWords};
 use crate::fault::{Dispatch, Raised};
 use crate::reference::icu;
@@ -18,6 +19,8 @@ pub(super) const NEVER: i64 = i64::MAX / 4 * 3;
 pub(super) struct Timeline<'p> {
     pub(super) chip: &'p Chip,
     pub(super) maps: &'p [Vec<u16>],
+    /// Whether the chip's links lead anywhere.
+    pub(super) joined: Joined,
     /// Without Ifetches.
     pub(super) lines: Vec<Line<'p>>,
     /// What the Ifetches of a queue take, of those queues that have any.
@@ -42,7 +45,7 @@ pub(super) struct Line<'p> {
 }
 
 impl<'p> Timeline<'p> {
-    pub(super) fn new(chip: &'p Chip, program: &'p ChipProgram) -> Timeline<'p> {
+    pub(super) fn new(chip: &'p Chip, program: &'p ChipProgram, joined: Joined) -> Timeline<'p> {
         let mut disorder: Option<Raised> = None;
         let mut lines = Vec::with_capacity(program.queues.len());
         let (mut fetches, mut levels) = (Vec::new(), Vec::new());
@@ -58,7 +61,8 @@ impl<'p> Timeline<'p> {
             disorder = disorder.into_iter().chain(fault).min_by_key(Raised::key);
         }
         let text = TextWords::of(chip, program);
-        Timeline { chip, maps: &program.maps, lines, fetches, pages: &program.text, text, levels, disorder }
+        let (maps, pages) = (&program.maps, &program.text);
+        Timeline { chip, maps, joined, lines, fetches, pages, text, levels, disorder }
     }
 
     pub(super) fn line(&self, queue: Queue) -> Option<&Line<'p>> {
@@ -73,7 +77,7 @@ impl<'p> Timeline<'p> {
 }
 
 /// The runs up to the first disorder. Where a repeat's body takes longer than its interval, only its first iteration counts.
-fn cut(runs: &[Run]) -> Vec<Run> {
+pub(super) fn cut(runs: &[Run]) -> Vec<Run> {
     let mut kept: Vec<Run> = Vec::new();
     for run in runs {
         if kept.last().is_some_and(|previous| previous.last_cycle() >= run.cycle) {

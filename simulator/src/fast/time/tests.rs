@@ -61,7 +61,8 @@ fn compare(chip: &Chip, program: &ChipProgram, steps: &mut (u64, u64)) -> Result
     let whole = Program { chip: chip.name.clone(), nodes: nodes.clone(), chips: vec![program.clone()] };
     let Ok(mut machine) = Machine::load(Engine::Reference, chip, &whole) else { return Ok(Outcome::Refused) };
     let right = machine.run();
-    let timing = super::check_watching(chip, program, &present(chip, program), Watch::EAGER);
+    let timing =
+        super::check_watching(chip, program, &present(chip, program), Watch::EAGER, super::Joined::No);
     let slow = super::check(chip, program, &present(chip, program));
     if format!("{:?} {:?}", timing.fault, timing.report) != format!("{:?} {:?}", slow.fault, slow.report) {
         return Err(format!("skipping: {:#?}\nnot: {:#?}", timing.fault, slow.fault));

@@ -6,8 +6,9 @@
 use isa::instruction::{Mem, Operand, Sxm, Vxm, Window};
 use isa::place::{Hemisphere, Queue};
 use isa::stream::{Format, Stream};
-use isa::{Chip, Icu, Instruction};
+use isa::{C2c, Chip, Icu, Instruction};
 
+use super::Joined;
 use super::fetch::TextWords;
 use crate::fault::{Dispatch, Raised};
 use crate::reference::sxm::{check_distribution, check_permutation, check_selection, find};
@@ -17,6 +18,8 @@ use crate::stream::{check_group, name};
 pub(super) trait World {
     fn chip(&self) -> &Chip;
     fn maps(&self) -> &[Vec<u16>];
+    /// Do the chip's links lead anywhere?
+    fn joined(&self) -> Joined;
     /// Does a value pass this position on this stream?
     fn holds(&self, stream: Stream, position: i32) -> bool;
     /// Did this ALU dispatch something in `cycle`?
@@ -62,7 +65,11 @@ pub(super) fn dispatch(world: &mut impl World, by: &Dispatch) -> Result<(), Rais
         (Instruction::Vxm(vxm), _) => dispatch_vxm(world, by, position, vxm),
         (Instruction::Sxm(sxm), _) => dispatch_sxm(world, by, position, sxm),
         (Instruction::Icu(Icu::Ifetch { stream }), _) => world.take(by, stream, 1, position),
-        (Instruction::C2c(_), _) => Err(crate::reference::c2c::dispatch(by)),
+        (Instruction::C2c(_), _) if world.joined() == Joined::No => {
+            Err(crate::reference::c2c::not_connected(by))
+        }
+        (Instruction::C2c(C2c::Send { stream }), _) => world.take(by, stream, 1, position),
+        (Instruction::C2c(C2c::Receive { stream }), _) => world.check(by, stream, 1, 1),
         _ => Ok(()),
     }
 }
@@ -205,6 +212,7 @@ fn dispatch_sxm(world: &impl World, by: &Dispatch, position: i32, sxm: Sxm) -> R
 pub(super) struct AtRest<'p> {
     pub(super) chip: &'p Chip,
     pub(super) maps: &'p [Vec<u16>],
+    pub(super) joined: Joined,
     pub(super) text: &'p TextWords,
 }
 
@@ -214,6 +222,9 @@ impl World for AtRest<'_> {
     }
     fn maps(&self) -> &[Vec<u16>] {
         self.maps
+    }
+    fn joined(&self) -> Joined {
+        self.joined
     }
     fn holds(&self, _: Stream, _: i32) -> bool {
         true

@@ -7,7 +7,7 @@ use compiler::graph::eval::{Tensor, evaluate, evaluate_group};
 use compiler::graph::{Graph, Op};
 use compiler::partition::tensor_parallel::{self, Group, Share};
 use models::config::{Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published};
-use models::{Config, decoder};
+use models::{Config, build};
 
 static SMALL: Config = Config {
     name: Cow::Borrowed("small"),
@@ -16,12 +16,15 @@ static SMALL: Config = Config {
     hidden: 96,
     vocabulary: 100,
     tied: false,
+    scaled_embedding: false,
+    softcap: None,
     attention: Attention::Grouped(Grouped {
         heads: 8,
         kv_heads: 4,
         head_dim: 32,
         bias: false,
         qk_norm: true,
+        v_norm: false,
         sinks: false,
         window: None,
     }),
@@ -69,7 +72,7 @@ fn shares(layer: &Graph, mesh: &[usize]) -> Vec<Share> {
 
 #[test]
 fn a_group_computes_what_one_chip_does() {
-    let layer = with_weights(decoder::layer(&SMALL, 2, 24).expect("a layer"));
+    let layer = with_weights(build::layer(&SMALL, 0, 2, 24).expect("a layer"));
     let hidden = numbers(1000, 2 * SMALL.hidden);
     let position = Tensor::i32([1], [5]);
     let inputs = BTreeMap::from([

@@ -4,6 +4,7 @@ pub mod config;
 pub mod layers;
 pub mod count;
 pub mod build;
+pub mod whole;
 pub mod json;
 pub mod presets;
 

@@ -6,6 +6,7 @@ use compiler::system::{Chained, Model, Wishes, compile_planned};
 use isa::Chip;
 use isa::system::System;
 use models::Config;
+use simulator::ComposeError;
 
 use crate::cli::{Job, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
@@ -68,8 +69,7 @@ pub(crate) fn run(
     let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
     tool.schedule += lap.lap();
     progress.stage("simulating");
-    let composed =
-        simulator::compose(&system, &chip, &chained.program).map_err(|fault| crate::job::fault_of(&fault))?;
+    let composed = simulator::compose(&system, &chip, &chained.program).map_err(refused)?;
     tool.simulate = lap.lap();
     tool.simulated_cycles = composed.cycles;
     if composed.cycles != chained.predicted_cycles {
@@ -83,6 +83,14 @@ pub(crate) fn run(
     drop(progress);
     let text = if subject.json { format!("{:#}\n", report.json()) } else { report.text() };
     print(console, &text)
+}
+
+/// What the simulator says of a program that it does not run to its end.
+fn refused(error: ComposeError) -> Failure {
+    match error {
+        ComposeError::IllFormed(problems) => crate::job::refused(problems),
+        ComposeError::Fault(fault) => Failure::check(format!("error[hazard]: {fault}")),
+    }
 }
 
 /// What the command line can say already, but this job cannot do yet.

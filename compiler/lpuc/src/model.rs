@@ -43,12 +43,7 @@ fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
     let Some(name) = name.filter(|_| !subject.model.exists()) else { return Ok(None) };
     let Some(config) = shape(name)? else { return Ok(None) };
     let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
-    let graph = build::layer(&config, 0, batch, context).map_err(|error| match error {
-        build::Error::NotBuilt(what) => {
-            Failure::unsupported(format!("error[not-built]: {what}\n  built are those of {}", built()))
-        }
-        build::Error::Shape(what) => Failure::input(what),
-    })?;
+    let graph = build::layer(&config, 0, batch, context).map_err(not_built)?;
     Ok(Some(Loaded {
         interface: Interface::of(&graph, None),
         batch: batch as u64,
@@ -57,6 +52,16 @@ fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
         notes: Vec::new(),
         graph,
     }))
+}
+
+/// A published model that no graph is built for.
+pub(crate) fn not_built(error: build::Error) -> Failure {
+    match error {
+        build::Error::NotBuilt(what) => {
+            Failure::unsupported(format!("error[not-built]: {what}\n  built are those of {}", built()))
+        }
+        build::Error::Shape(what) => Failure::input(what),
+    }
 }
 
 /// Reads, decodes and imports the model of a subject.

@@ -126,7 +126,7 @@ impl Plan<'_> {
         Builder::new(self, rank, constant).run()
     }
 
-    /// The smallest of the cut products that a node works on parts of.
+    /// The product whose parts a node works on; of several the one with most parts, and then with least outputs.
     fn to_blame(&self, constant: &SecondaryMap<NodeId, bool>, blocked: NodeId) -> Option<NodeId> {
         let mut seen = std::collections::BTreeSet::new();
         let mut work = vec![blocked];
@@ -135,14 +135,14 @@ impl Plan<'_> {
             if constant[node] || !seen.insert(node) {
                 continue;
             }
-            if self.parts[node] > 1 && is_cuttable(self.source, constant, node) {
-                found.push(node);
-            } else {
-                work.extend(&self.source.nodes[node].inputs);
+            match (is_cuttable(self.source, constant, node), self.parts[node]) {
+                (true, 1) => {}
+                (true, _) => found.push(node),
+                (false, _) => work.extend(&self.source.nodes[node].inputs),
             }
         }
-        let weights = |node: NodeId| self.source.nodes[node].ty.shape.last().copied();
-        found.into_iter().min_by_key(|&node| (weights(node), node))
+        let outputs = |node: NodeId| self.source.nodes[node].ty.shape.last().copied();
+        found.into_iter().min_by_key(|&node| (std::cmp::Reverse(self.parts[node]), outputs(node), node))
     }
 }
 

@@ -35,7 +35,9 @@ fn arrays(file: &str) -> BTreeMap<String, Vec<f32>> {
         let array = archive.by_name(&name).expect("readable").expect("named");
         let values = match array.try_data::<f32>() {
             Ok(data) => data.map(|value| value.expect("readable")).collect(),
-            Err(array) => array.into_vec::<i64>().expect("int64").into_iter().map(|value| value as f32).collect(),
+            Err(array) => {
+                array.into_vec::<i64>().expect("int64").into_iter().map(|value| value as f32).collect()
+            }
         };
         (name, values)
     };
@@ -74,7 +76,9 @@ impl Weights {
                 continue;
             }
             let name = format!("{prefix}{}", node.origin);
-            let found = self.stored(&name).unwrap_or_else(|| panic!("no weights {name}: {:?}", self.published.keys()));
+            let found = self
+                .stored(&name)
+                .unwrap_or_else(|| panic!("no weights {name}: {:?}", self.published.keys()));
             assert_eq!(found.shape, node.ty.shape, "{name}");
             *constant = found.to_constant();
         }
@@ -89,7 +93,8 @@ impl Weights {
         if let Some((module, part)) = name.split_once("mlp.experts.") {
             return self.expert(&format!("{module}mlp.experts."), part);
         }
-        let found = self.published(name).or_else(|| self.published(&name.replace("mlp.gate.", "mlp.router.")))?;
+        let found =
+            self.published(name).or_else(|| self.published(&name.replace("mlp.gate.", "mlp.router.")))?;
         let table = name.contains("embed");
         let found = if found.shape.len() == 2 && !table { exchanged(&found) } else { found };
         Some(match (self.config.attention, name) {
@@ -105,7 +110,9 @@ impl Weights {
 
     /// A head's key matrix as it takes a query, or its value matrix as it takes a latent vector.
     fn absorbed(&self, both: &Tensor, part: &str) -> Option<Tensor> {
-        let Attention::Latent(Latent { heads, kv_rank, nope, v, .. }) = self.config.attention else { return None };
+        let Attention::Latent(Latent { heads, kv_rank, nope, v, .. }) = self.config.attention else {
+            return None;
+        };
         let both = made(&Op::Reshape { shape: vec![heads, nope + v, kv_rank] }, &[both]);
         Some(match part {
             "key.weight" => cut(&both, 1, 0, nope, 1),
@@ -158,7 +165,8 @@ fn unpaired(matrix: &Tensor, length: usize, still: usize) -> Tensor {
         None => at,
         Some(turned) => still + 2 * (turned % half) + turned / half,
     };
-    let columns: Vec<i32> = (0..matrix.shape[1]).map(|at| (at / length * length + from(at % length)) as i32).collect();
+    let columns: Vec<i32> =
+        (0..matrix.shape[1]).map(|at| (at / length * length + from(at % length)) as i32).collect();
     made(&Op::Gather { axis: 1 }, &[matrix, &Tensor::i32([columns.len()], columns)])
 }
 
@@ -219,7 +227,8 @@ impl Part {
         assert_eq!(report.cycles, self.cycles, "{}", self.name);
         let output = &self.graph.outputs[0].0;
         let Ok(Array::F32(simulated)) = self.machine.read(output) else { panic!("no output") };
-        let values = evaluate(&self.graph, &arrays, Some(&self.states)).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let values = evaluate(&self.graph, &arrays, Some(&self.states))
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name));
         for state in &self.graph.states {
             self.states.insert(state.input_name.clone(), values[&state.output_name].clone());
         }
@@ -352,7 +361,9 @@ fn bert() {
     let config = &weights.config;
     let inputs = arrays("bert-inputs.npz");
     let tokens = inputs["input_ids"].len();
-    let run = |graph: Graph, prefix: &str, inputs: &[(&str, &Both)]| Part::of(weights.fill(graph, prefix)).run(inputs);
+    let run = |graph: Graph, prefix: &str, inputs: &[(&str, &Both)]| {
+        Part::of(weights.fill(graph, prefix)).run(inputs)
+    };
     let [ids, types] = ["input_ids", "token_type_ids"].map(|name| Both::same(&inputs[name]));
     let graph = build::embedding(config, 1, tokens).expect("a graph");
     let embedded = run(graph, "", &[("input_ids", &ids), ("token_type_ids", &types)]);
@@ -366,7 +377,8 @@ fn bert() {
     let start = Both { evaluated: token(&last.evaluated), simulated: token(&last.simulated) };
     let pooled = run(build::head(config, 1).expect("a graph"), "", &[("hidden", &start)]);
     let expected = arrays("bert-outputs.npz");
-    for (output, values) in [("embedded", &embedded), ("layer", &first), ("last", &last), ("pooled", &pooled)] {
+    for (output, values) in [("embedded", &embedded), ("layer", &first), ("last", &last), ("pooled", &pooled)]
+    {
         let mut rows = Rows::default();
         rows.add(values);
         rows.assert_close(&format!("bert, {output}"), &expected[output]);

@@ -5,9 +5,15 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{Tensor, evaluate, evaluate_group};
 use compiler::graph::{Graph, Op};
+use compiler::links::Links;
 use compiler::partition::tensor_parallel::{self, Group, Share};
+use compiler::rewrite::RewriteOptions;
+use compiler::system::{Chained, Mapping, Model, compile_chained};
+use compiler::{Options, Precision};
+use isa::{Chip, System};
 use models::config::{Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published};
-use models::{Config, build};
+use models::{Config, build, whole};
+use simulator::{Array, SystemMachine, compose};
 
 static SMALL: Config = Config {
     name: Cow::Borrowed("small"),
@@ -102,5 +108,85 @@ fn a_group_computes_what_one_chip_does() {
                 assert!(far < 1e-5, "{mesh:?}, rank {rank}, row {row}: {far}");
             }
         }
+    }
+}
+
+/// A toy of three layers with weights.
+fn toy(batch: usize, context: usize) -> Model {
+    let config = Config { layers: 3, ..SMALL.clone() };
+    let mut model = whole::model(&config, batch, context).expect("a model");
+    for piece in &mut model.pieces {
+        piece.graph = with_weights(piece.graph.clone());
+    }
+    model
+}
+
+/// The logits of a step at position 0 by the graph evaluator, piece by piece.
+fn evaluated(model: &Model, ids: &[i32]) -> Vec<f32> {
+    let mut given = BTreeMap::from([
+        ("input_ids".to_owned(), Tensor::i32([ids.len(), 1], ids)),
+        ("position".to_owned(), Tensor::i32([1], [0])),
+    ]);
+    for &piece in &model.order {
+        let values = evaluate(&model.pieces[piece].graph, &given, None).expect("has values");
+        match values.get("logits") {
+            Some(logits) => return logits.as_f32().expect("real").to_vec(),
+            None => given.insert("hidden".to_owned(), values["output"].clone()),
+        };
+    }
+    Vec::new()
+}
+
+fn compiled(model: &Model, mapping: &Mapping, precision: Precision) -> (Chained, System, Chip) {
+    let (system, chip) =
+        (System::preset("lp30-node").expect("a preset"), Chip::preset("lp30").expect("a preset"));
+    let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
+    let chained = compile_chained(model, mapping, (&system, &chip), &options, &mut |_, _| {})
+        .unwrap_or_else(|error| panic!("{mapping:?}: {error}"));
+    (chained, system, chip)
+}
+
+/// Runs a step on every chip, and compares cycles with the composition and logits with the evaluator; returns the logits' greatest difference in
+/// parts of the greatest logit.
+fn stepped(model: &Model, mapping: &Mapping, precision: Precision, ids: &[i32]) -> f32 {
+    let (chained, system, chip) = compiled(model, mapping, precision);
+    let composed = compose(&system, &chip, &chained.program).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(composed.cycles, chained.predicted_cycles, "{mapping:?}");
+    let mut machine = SystemMachine::load(&system, &chip, &chained.program).expect("loads");
+    for (stage, chips) in chained.chips.iter().enumerate() {
+        for &chip in chips {
+            if stage == 0 {
+                machine.write(chip, "input_ids", &Array::I32(ids.to_vec())).expect("a port");
+            }
+            // The embedding and the head have no position.
+            let _ = machine.write(chip, "position", &Array::I32(vec![0]));
+        }
+    }
+    let report = machine.run().unwrap_or_else(|fault| panic!("{mapping:?}: {fault}"));
+    assert_eq!(report, composed, "{mapping:?}");
+    assert!(machine.values_known());
+    let want = evaluated(model, ids);
+    let top = want.iter().fold(0f32, |top, x| top.max(x.abs()));
+    let (vocabulary, chips) = (want.len() / ids.len(), mapping.chips);
+    let own = vocabulary / chips;
+    let mut worst = 0f32;
+    for (rank, &chip) in chained.chips[chained.chips.len() - 1].iter().enumerate() {
+        let Ok(Array::F32(got)) = machine.read(chip, "logits") else { panic!("no logits") };
+        for (row, got) in got.chunks(own).enumerate() {
+            let want = &want[row * vocabulary + rank * own..][..own];
+            worst = got.iter().zip(want).fold(worst, |worst, (a, b)| worst.max((a - b).abs() / top));
+        }
+    }
+    worst
+}
+
+#[test]
+fn two_four_and_eight_chips_step_as_composed_and_compute_what_the_model_means() {
+    let model = toy(2, 24);
+    let mappings = [(2, vec![5]), (4, vec![5]), (1, vec![2, 3]), (2, vec![2, 1, 2]), (4, vec![3, 2])];
+    for (chips, stages) in mappings {
+        let mapping = Mapping { chips, stages };
+        let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
+        assert!(error < 3e-3, "{mapping:?}: {error}");
     }
 }

@@ -52,13 +52,7 @@ impl Parts<'_> {
     }
 
     /// Queries of latent vectors, and their turned elements: [batch, 1, heads, kv_rank + rope].
-    fn latent_queries(
-        &mut self,
-        h: NodeId,
-        angles: (NodeId, NodeId),
-        shape: Latent,
-        batch: usize,
-    ) -> Made {
+    fn latent_queries(&mut self, h: NodeId, angles: (NodeId, NodeId), shape: Latent, batch: usize) -> Made {
         let Latent { heads, q_rank, kv_rank, nope, rope, .. } = shape;
         let q = self.linear(h, "self_attn.q_a_proj", q_rank)?;
         let q = self.weighted_norm(q, EPSILON, "self_attn.q_a_layernorm")?;
@@ -74,13 +68,7 @@ impl Parts<'_> {
     }
 
     /// The new tokens' latent vectors, normalised, and their turned elements: [batch, 1, 1, kv_rank + rope].
-    fn latent_vectors(
-        &mut self,
-        h: NodeId,
-        angles: (NodeId, NodeId),
-        shape: Latent,
-        batch: usize,
-    ) -> Made {
+    fn latent_vectors(&mut self, h: NodeId, angles: (NodeId, NodeId), shape: Latent, batch: usize) -> Made {
         let Latent { kv_rank, rope, .. } = shape;
         let both = self.linear(h, "self_attn.kv_a_proj_with_mqa", kv_rank + rope)?;
         let latent = self.slice(both, 0, kv_rank, "self_attn.kv_a")?;

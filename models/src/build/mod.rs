@@ -50,7 +50,10 @@ pub enum Error {
 /// [`Error::NotBuilt`] as [`Config::not_built`] says, [`Error::Shape`] where lengths do not fit each other.
 pub fn layer(config: &Config, index: usize, batch: usize, context: usize) -> Result<Graph, Error> {
     if index >= config.layers {
-        return Err(Error::Shape(format!("{} has {} layers, and no layer {index}", config.name, config.layers)));
+        return Err(Error::Shape(format!(
+            "{} has {} layers, and no layer {index}",
+            config.name, config.layers
+        )));
     }
     made(config, "layer", |parts| match config.kind {
         Kind::Decoder => decoder::layer(parts, config.layer_shape(index), (batch, context)),

@@ -61,9 +61,10 @@ fn sharpening(factor: f64, weight: f64) -> f64 {
 /// What scores of latent attention are multiplied by, beside one over the root of the length.
 pub(super) fn score_factor(positions: Positions) -> f64 {
     match positions {
-        Positions::Rotary { stretch: Some(Stretch::Yarn(Yarn { factor, mscale: Some((_, all)), .. })), .. } => {
-            sharpening(factor, all).powi(2)
-        }
+        Positions::Rotary {
+            stretch: Some(Stretch::Yarn(Yarn { factor, mscale: Some((_, all)), .. })),
+            ..
+        } => sharpening(factor, all).powi(2),
         Positions::Rotary { .. } | Positions::Learned { .. } => 1.0,
     }
 }

@@ -17,7 +17,16 @@ fn decoder(fields: &mut Fields, theta: Option<f64>) -> (Config, Grouped) {
     let hidden = fields.number("hidden_size", LENGTHS);
     let (heads, kv_heads, head_dim) = heads(fields, hidden);
     let bias = fields.truth_or("attention_bias", false);
-    let attention = Grouped { heads, kv_heads, head_dim, bias, qk_norm: false, v_norm: false, sinks: false, window: None };
+    let attention = Grouped {
+        heads,
+        kv_heads,
+        head_dim,
+        bias,
+        qk_norm: false,
+        v_norm: false,
+        sinks: false,
+        window: None,
+    };
     let config = Config {
         name: Cow::Borrowed(""),
         kind: Kind::Decoder,

@@ -61,6 +61,9 @@ fn links_are_as_many_as_published() {
     assert_eq!(links("lp30-tray", 0, 3), 4);
     assert_eq!(links("lp30-node", 0, 15), 4);
     assert_eq!(links("lp30-rack", 1, 9), 2 * 16);
+    for (rack, expected) in [(1, 2 * 256), (2, 0), (30, 0), (31, 2 * 256)] {
+        assert_eq!(links("lp30-racks", 2, rack), expected, "rack {rack}");
+    }
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn every_problem_is_listed_with_its_field_and_line() {
         &[
             "line 1: chip: must be a string",
             "line 4: node.count: must be a whole number of units",
-            "line 5: node.wiring: there is no wiring `star`; there are all-to-all, by-rank, ring",
+            "line 5: node.wiring: there is no wiring `star`; there are all-to-all, by-rank, ring, ring-by-rank",
             "line 6: node.ports: no such field",
             "line 7: node.hop_ns: is -1 ns, must be 0.001 to 1000000000",
             "line 7: node.hop_ns: the unit is \"ns\", not \"us\"",
@@ -202,6 +205,10 @@ fn every_problem_is_listed_with_its_field_and_line() {
     check(
         "base = \"tsp-v1-ring\"\n[[levels]]\nname = \"node\"\ncount = 7\n",
         &["levels: system is a ring of units of 7 chips, which must be an even number"],
+    );
+    check(
+        "base = \"lp30-racks\"\n[[levels]]\nname = \"system\"\nports_per_chip = 3\n",
+        &["line 2: levels: system is a ring by rank with 3 ports a chip, which must be an even number"],
     );
     check("levels = 3\nchip = \"lp30\"\nhost_us = 1\n", &["line 1: levels: must be tables: [[levels]]"]);
     let missing = "levels: missing: give a table [[levels]] for each, innermost first";

@@ -134,7 +134,7 @@ impl Parts<'_> {
         let timing = self.ways.timing[way.level];
         let busy = busy(sends, timing.vector_cycles as i64);
         let shift = timing.latency_cycles as i64 - later;
-        let mut verdict = Flow { sends, receives, timing, shift }.check(busy.is_none());
+        let mut verdict = Flow { sends, receives, timing, shift }.check();
         verdict.sender = busy.into_iter().chain(verdict.sender).min_by_key(Raised::key);
         verdict
     }
@@ -166,8 +166,8 @@ struct Flow<'r> {
 }
 
 impl Flow<'_> {
-    /// What goes wrong, apart from Sends that come too soon; `paced` if none do.
-    fn check(&self, paced: bool) -> Verdict {
+    /// What goes wrong, apart from Sends that come too soon.
+    fn check(&self) -> Verdict {
         let even = self.sends.len() == self.receives.len()
             && self.sends.iter().zip(self.receives).all(|(send, receive)| {
                 send.cycles.shifted(receive.cycles.first() - send.cycles.first()) == receive.cycles
@@ -178,8 +178,9 @@ impl Flow<'_> {
         let (least, most) =
             waits.fold((i64::MAX, 0), |(least, most), wait| (least.min(wait), most.max(wait)));
         let vector_cycles = self.timing.vector_cycles.max(1);
+        // So many arrive in that time, up to a Send that comes too soon, which is a fault before it arrives.
         let waiting = (most as u64).div_ceil(vector_cycles);
-        if even && paced && least >= 0 && waiting <= self.timing.buffer_vectors.into() {
+        if even && least >= 0 && waiting <= self.timing.buffer_vectors.into() {
             return Verdict::default();
         }
         self.each()

@@ -183,7 +183,6 @@ fn a_planted_import_is_found() {
             "use crate::{fast::lattice::Lattice, image::Image};",
             "lattice",
         ),
-        ("simulator/src/fast/compose.rs", &["fault", "image", "placing"], &["isa"]),
         ("simulator/src/fast/machine.rs", "use super::native::Tile;", "native"),
         ("simulator/isa/src/chip.rs", "use compiler::graph::Graph;", "compiler"),
     ];

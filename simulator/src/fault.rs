@@ -139,14 +139,8 @@ impl FaultKind {
                 ("forward of nothing", "that ALU dispatched nothing so many cycles ago: check the delay")
             }
             FaultKind::TooManyLoadStreams => ("too many load streams", "load fewer rows per LW"),
-            FaultKind::BufferOverwritten => {
-                ("weight row overwritten", "install the buffer before its rows are loaded again")
-            }
-            FaultKind::WeightsNotLoaded => {
-                ("weights not loaded", "dispatch IW d_load cycles after the tile's last LW, or later")
-            }
-            FaultKind::WeightsNotInstalled => {
-                ("weights not installed", "dispatch ABC d_install cycles after IW, or later")
+            FaultKind::BufferOverwritten | FaultKind::WeightsNotLoaded | FaultKind::WeightsNotInstalled => {
+                self.words_of_weights()
             }
             FaultKind::FormatMismatch => {
                 ("formats differ", "use one format for weights, activations and sums")
@@ -182,6 +176,17 @@ impl FaultKind {
             FaultKind::EnginesDiffer => {
                 ("engines differ", "this is a bug in the simulator: please report it with the program")
             }
+        }
+    }
+
+    /// The same, of weights.
+    fn words_of_weights(self) -> (&'static str, &'static str) {
+        if self == FaultKind::BufferOverwritten {
+            ("weight row overwritten", "install the buffer before its rows are loaded again")
+        } else if self == FaultKind::WeightsNotLoaded {
+            ("weights not loaded", "dispatch IW d_load cycles after the tile's last LW, or later")
+        } else {
+            ("weights not installed", "dispatch ABC d_install cycles after IW, or later")
         }
     }
 

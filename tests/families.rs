@@ -65,7 +65,9 @@ impl Weights {
     }
 
     fn published(&self, name: &str) -> Option<Tensor> {
-        self.published.get(name).cloned()
+        // Where head and embedding share a matrix, it is the head's.
+        let shared = (name == "model.embed_tokens.weight").then_some("lm_head.weight");
+        self.published.get(name).or_else(|| self.published.get(shared?)).cloned()
     }
 
     /// The weights of a graph whose names are published behind `prefix`.

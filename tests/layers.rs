@@ -11,7 +11,9 @@ use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile};
 use isa::Chip;
 use lpu_tests::{lpuc, lpuc_well, root};
-use models::config::{Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published};
+use models::config::{
+    Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published, Window,
+};
 use models::{Config, build};
 use simulator::{Array, Engine, Machine};
 
@@ -135,6 +137,17 @@ fn norms_of_queries_and_keys() {
     let attention = Attention::Grouped(Grouped { qk_norm: true, ..grouped });
     let error = error(&Config { attention, ..SMALL.clone() }, "lp30", (1, 40), Precision::Fp16, &[0, 1, 2]);
     assert!(error < 3e-3, "{error}");
+}
+
+/// The ring of a window comes round, and is longer than a superlane has lanes.
+#[test]
+fn windows() {
+    let Attention::Grouped(grouped) = SMALL.attention else { panic!("grouped") };
+    let window = Some(Window { size: 40, every: 0, full: None });
+    let attention = Attention::Grouped(Grouped { window, ..grouped });
+    let positions: Vec<i32> = (0..90).collect();
+    let error = error(&Config { attention, ..SMALL.clone() }, "lp30", (1, 200), Precision::Fp16, &positions);
+    assert!(error < 2e-3, "{error}");
 }
 
 /// A report on one layer of Llama 3 8B with weights of eight bits.

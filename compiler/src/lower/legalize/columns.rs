@@ -45,6 +45,9 @@ pub(super) struct Columns {
 
 /// Numbers of the states of a graph that could lie by columns: one new row at a time, which fills whole superlanes; on a chip that has
 /// as many stripes as a superlane has lanes.
+///
+/// The rows that are written with the new one may be none that count: those behind it are not there yet. So the position must be the host's,
+/// who counts up; one that is computed may come round, as in the ring of a window.
 pub(super) fn candidates(graph: &Graph, chip: &Chip, lanes: Lanes) -> BTreeSet<usize> {
     let stripes = Floorplan::new(chip, Room::LEAST).map_or(0, |plan| usize::from(plan.stripes));
     if stripes < lanes.superlane {
@@ -58,6 +61,7 @@ pub(super) fn candidates(graph: &Graph, chip: &Chip, lanes: Lanes) -> BTreeSet<u
         let uses = graph.nodes.values().filter(|node| node.inputs.contains(&state.input)).count();
         node.inputs[0] == state.input
             && uses == 1
+            && is_given(graph, node.inputs[2])
             && axis + 2 == shape.len()
             && new[*axis] == 1
             && *capacity > 1
@@ -67,6 +71,15 @@ pub(super) fn candidates(graph: &Graph, chip: &Chip, lanes: Lanes) -> BTreeSet<u
             && graph.outputs.iter().all(|(_, output)| *output != state.output)
     };
     (0..graph.states.len()).filter(|&number| fits(&graph.states[number])).collect()
+}
+
+/// Whether a tensor is an input of the graph, in whatever shape.
+fn is_given(graph: &Graph, id: NodeId) -> bool {
+    match graph.nodes[id].op {
+        Op::Input(_) => true,
+        Op::Reshape { .. } => is_given(graph, graph.nodes[id].inputs[0]),
+        _ => false,
+    }
 }
 
 /// The input of a state by columns.

@@ -1,5 +1,7 @@
 //! Pointwise algebra: neutral operands, powers and divisions as products, constants gathered.
 
+use std::collections::BTreeMap;
+
 use egg::Id;
 
 use super::{BINARY, REDUCE, Rule, Site, UNARY};
@@ -257,18 +259,27 @@ const DEPTH: usize = 8;
 fn number_in(site: &mut Site<'_>) {
     for (y, s) in both(site, BinaryOp::Mul) {
         if number(site, s) && !site.constant(y) {
-            let scaled = absorb(site, y, s, DEPTH);
+            let scaled = absorb(site, y, s, DEPTH, &mut BTreeMap::new());
             site.equal(scaled);
         }
     }
 }
 
-/// `x s`, where that reaches constants.
-fn absorb(site: &mut Site<'_>, x: Id, s: Id, depth: usize) -> Option<Id> {
+/// `x s`, where that reaches constants. Classes from which it does not, within a depth, are in `failed`: many ways lead to each of them.
+fn absorb(
+    site: &mut Site<'_>,
+    x: Id,
+    s: Id,
+    depth: usize,
+    failed: &mut BTreeMap<Id, usize>,
+) -> Option<Id> {
     if site.constant(x) {
         return site.mul(x, s);
     }
-    let depth = depth.checked_sub(1)?;
+    if failed.get(&x).is_some_and(|&within| depth <= within) {
+        return None;
+    }
+    let below = depth.checked_sub(1)?;
     for (op, inputs) in site.ops(x) {
         let scaled = match op {
             Op::MatMul { .. } | Op::Binary(BinaryOp::Mul) => {
@@ -276,17 +287,17 @@ fn absorb(site: &mut Site<'_>, x: Id, s: Id, depth: usize) -> Option<Id> {
                 let order = if site.constant(inputs[1]) { [1, 0] } else { [0, 1] };
                 order.into_iter().find_map(|i| {
                     let mut operands = [inputs[0], inputs[1]];
-                    operands[i] = absorb(site, operands[i], s, depth)?;
+                    operands[i] = absorb(site, operands[i], s, below, failed)?;
                     site.add(op.clone(), &operands)
                 })
             }
             Op::Binary(BinaryOp::Add | BinaryOp::Sub) => {
-                let a = absorb(site, inputs[0], s, depth);
-                let b = a.and_then(|_| absorb(site, inputs[1], s, depth));
+                let a = absorb(site, inputs[0], s, below, failed);
+                let b = a.and_then(|_| absorb(site, inputs[1], s, below, failed));
                 a.zip(b).and_then(|(a, b)| site.add(op, &[a, b]))
             }
             Op::Unary(UnaryOp::Neg) | Op::Reshape { .. } | Op::Transpose { .. } => {
-                absorb(site, inputs[0], s, depth).and_then(|a| site.add(op, &[a]))
+                absorb(site, inputs[0], s, below, failed).and_then(|a| site.add(op, &[a]))
             }
             _ => None,
         };
@@ -294,5 +305,6 @@ fn absorb(site: &mut Site<'_>, x: Id, s: Id, depth: usize) -> Option<Id> {
             return scaled;
         }
     }
+    failed.insert(x, depth);
     None
 }

@@ -387,3 +387,30 @@ fn bert() {
     }
     live("bert");
 }
+
+/// Sequences of a batch share weights and nothing else: each is as if it were alone.
+#[test]
+fn sequences_of_a_batch() {
+    for (name, index) in [("mixtral", 0), ("gpt-oss", 0), ("deepseek-v3", 1), ("gemma-4", 1)] {
+        let weights = Weights::of(name);
+        let part = |batch| {
+            let graph = build::layer(&weights.config, index, batch, CONTEXT).expect("a graph");
+            Part::of(weights.fill(graph, &format!("model.layers.{index}.")))
+        };
+        let (mut both, mut alone) = (part(2), [part(1), part(1)]);
+        let rows = &arrays(&format!("{name}-outputs.npz"))["embedded"];
+        let hidden = weights.config.hidden;
+        for position in 0..4 {
+            let texts = [position, position + 6].map(|row| Both::same(&rows[row * hidden..][..hidden]));
+            let pair = Both::same(&[&texts[0].evaluated[..], &texts[1].evaluated].concat());
+            let place = Both::same(&[position as f32]);
+            let mut ours = Rows::default();
+            ours.add(&both.run(&[("hidden", &pair), ("position", &place)]));
+            let each = |(part, text): (&mut Part, &Both)| {
+                part.run(&[("hidden", text), ("position", &place)]).evaluated
+            };
+            let expected: Vec<f32> = alone.iter_mut().zip(&texts).flat_map(each).collect();
+            ours.assert_close(&format!("{name}, token {position}"), &expected);
+        }
+    }
+}

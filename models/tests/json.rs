@@ -78,6 +78,12 @@ fn what_is_not_understood_is_named() {
             serde_json::json!({"rope_type": "longrope"}),
             "`rope_scaling.rope_type`",
         ),
+        (
+            "deepseek-v3",
+            "rope_scaling",
+            serde_json::json!({"type": "yarn", "factor": 4.0, "attention_factor": 2.0}),
+            "`rope_scaling.attention_factor` is 2.0",
+        ),
         ("qwen3-8b", "use_sliding_window", true.into(), "`use_sliding_window` is true"),
         ("qwen3-235b-a22b", "num_experts_per_tok", 129.into(), "129 of 128 experts"),
         ("gpt-oss-20b", "swiglu_limit", 5.0.into(), "`swiglu_limit` is 5.0"),
@@ -106,12 +112,14 @@ fn newer_spellings_and_relatives_of_the_presets() {
     let text = changed(
         "llama-3-8b",
         "rope_parameters",
-        serde_json::json!({"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0}),
+        serde_json::json!({"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}),
     );
     let config = json::config("llama-3.1-8b", &text).expect("understood");
     let Positions::Rotary { theta, stretch: Some(stretch) } = config.positions else { panic!("{config:?}") };
-    assert_eq!((theta, stretch.rule, stretch.factor), (5e5, StretchRule::Llama3, 8.0));
-    assert_eq!(config.not_built(), ["stretched rotary angles"]);
+    assert_eq!(theta, 5e5);
+    assert_eq!(stretch, Stretch::Llama3 { factor: 8.0, low: 1.0, high: 4.0, trained: 8192.0 });
+    assert!(config.not_built().is_empty());
     let text = changed("mixtral-8x7b", "sliding_window", 4096.into()).replace("\"mixtral\"", "\"mistral\"");
     let config = json::config("mistral", &text).expect("understood");
     let Attention::Grouped(grouped) = config.attention else { panic!("{config:?}") };
@@ -121,7 +129,7 @@ fn newer_spellings_and_relatives_of_the_presets() {
         "intermediate_size": 24576, "num_attention_heads": 16, "num_hidden_layers": 28, "num_key_value_heads": 16,
         "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "vocab_size": 256000}"#;
     let config = json::config("gemma-7b", gemma).expect("understood");
-    assert!(config.tied && config.norms == Norms::Before);
+    assert!(config.tied && config.scaled_embedding && config.norms == Norms::BeforeLessOne);
     // As the library that it is published for counts them.
     assert_eq!(models::count::count(&config).total().all(), 8_537_680_896);
 }

@@ -266,13 +266,7 @@ fn number_in(site: &mut Site<'_>) {
 }
 
 /// `x s`, where that reaches constants. Classes from which it does not, within a depth, are in `failed`: many ways lead to each of them.
-fn absorb(
-    site: &mut Site<'_>,
-    x: Id,
-    s: Id,
-    depth: usize,
-    failed: &mut BTreeMap<Id, usize>,
-) -> Option<Id> {
+fn absorb(site: &mut Site<'_>, x: Id, s: Id, depth: usize, failed: &mut BTreeMap<Id, usize>) -> Option<Id> {
     if site.constant(x) {
         return site.mul(x, s);
     }

@@ -10,6 +10,7 @@ use std::process::Command;
 use bytes::Bytes;
 use compiler::graph::eval::{Tensor, apply, evaluate};
 use compiler::graph::{Constant, ElementType, Graph, Op, TensorType};
+use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile, onnx};
 use isa::Chip;
@@ -197,7 +198,8 @@ impl Both {
 impl Part {
     fn of(graph: Graph) -> Part {
         let chip = Chip::preset("lp30").expect("a preset");
-        let options = Options { precision: Precision::Fp32, rewrite: Some(RewriteOptions::default()) };
+        let rewrite = Some(RewriteOptions::default());
+        let options = Options { precision: Precision::Fp32, rewrite, links: Links::default() };
         let name = graph.name.clone();
         let compiled = compile(graph.clone(), &chip, &options, &mut |_, _| {})
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -252,17 +254,22 @@ impl Rows {
     }
 
     fn assert_close(&self, what: &str, expected: &[f32]) {
-        let top = expected.iter().fold(0f32, |top, x| top.max(x.abs()));
         for (who, ours) in [("the evaluator", &self.evaluated), ("the machine", &self.simulated)] {
-            assert_eq!(ours.len(), expected.len(), "{what}");
-            let worst = expected.iter().zip(ours).map(|(a, b)| (a - b).abs()).fold(0f32, |worst, next| {
-                // Written so that NaN fails.
-                if next <= worst { worst } else { next }
-            });
-            let error = worst / top;
+            let error = error(ours, expected);
             assert!(error < TOLERANCE, "{what}: {who} is off by {error:.1e} of the greatest value");
         }
     }
+}
+
+/// The greatest difference over the greatest magnitude.
+fn error(ours: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(ours.len(), expected.len());
+    let top = expected.iter().fold(0f32, |top, x| top.max(x.abs()));
+    let worst = expected.iter().zip(ours).map(|(a, b)| (a - b).abs()).fold(0f32, |worst, next| {
+        // Written so that NaN fails.
+        if next <= worst { worst } else { next }
+    });
+    worst / top
 }
 
 /// A decoder, token by token.

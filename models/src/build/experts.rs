@@ -65,10 +65,11 @@ impl Parts<'_> {
                     }
                     false => logits,
                 };
-                let chosen = self.chosen(logits, shape)?;
-                let lowest = self.real(f32::MIN);
-                let logits = self.push(Op::Select, &[chosen, logits, lowest], "mlp.gate.chosen")?;
-                self.push(Op::Softmax { axis: 1 }, &[logits], "mlp.gate.shares")?
+                // The greatest of all is the greatest of those chosen, and so nothing grows beyond 1.
+                let greatest = self.reduce(ReduceOp::Max, logits, 1, name)?;
+                let below = self.binary(BinaryOp::Sub, logits, greatest, name)?;
+                let scores = self.unary(UnaryOp::Exp, below, name)?;
+                self.over_their_sum(scores, logits, shape)?
             }
             Score::Sigmoid => {
                 let scores = self.unary(UnaryOp::Sigmoid, logits, name)?;
@@ -79,10 +80,7 @@ impl Parts<'_> {
                     }
                     false => scores,
                 };
-                let chosen = self.chosen(choice, shape)?;
-                let nothing = self.real(0.0);
-                let scores = self.push(Op::Select, &[chosen, scores, nothing], "mlp.gate.chosen")?;
-                self.over_their_sum(scores)?
+                self.over_their_sum(scores, choice, shape)?
             }
         };
         let shares = match router.scale {
@@ -93,9 +91,12 @@ impl Parts<'_> {
         self.reshape(by_expert, &[count, batch, 1], "mlp.gate.by_expert")
     }
 
-    /// Scores [batch, experts] over their sum.
-    fn over_their_sum(&mut self, scores: NodeId) -> Made {
+    /// Scores [batch, experts] of those that `choice` is greatest for, over their sum; the others' are zero.
+    fn over_their_sum(&mut self, scores: NodeId, choice: NodeId, shape: Experts) -> Made {
         let name = "mlp.gate.shares";
+        let chosen = self.chosen(choice, shape)?;
+        let nothing = self.real(0.0);
+        let scores = self.push(Op::Select, &[chosen, scores, nothing], "mlp.gate.chosen")?;
         let sum = self.reduce(ReduceOp::Sum, scores, 1, name)?;
         let tiny = self.real(TINY);
         let sum = self.binary(BinaryOp::Add, sum, tiny, name)?;

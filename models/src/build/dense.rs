@@ -53,7 +53,7 @@ impl Parts<'_> {
             Activation::Gelu => {
                 let part = self.scaled(x, std::f32::consts::FRAC_1_SQRT_2, name)?;
                 let odd = self.unary(UnaryOp::Erf, part, name)?;
-                self.from_zero_to_one(odd, name)?
+                self.half_of_one_more(odd, name)?
             }
             Activation::GeluTanh => {
                 let square = self.binary(BinaryOp::Mul, x, x, name)?;
@@ -63,14 +63,14 @@ impl Parts<'_> {
                 let bent = self.binary(BinaryOp::Mul, x, bend, name)?;
                 let part = self.scaled(bent, std::f32::consts::FRAC_2_PI.sqrt(), name)?;
                 let odd = self.unary(UnaryOp::Tanh, part, name)?;
-                self.from_zero_to_one(odd, name)?
+                self.half_of_one_more(odd, name)?
             }
         };
         self.binary(BinaryOp::Mul, x, share, name)
     }
 
     /// (x + 1) / 2.
-    fn from_zero_to_one(&mut self, x: NodeId, name: &str) -> Made {
+    fn half_of_one_more(&mut self, x: NodeId, name: &str) -> Made {
         let one = self.real(1.0);
         let x = self.binary(BinaryOp::Add, x, one, name)?;
         self.scaled(x, 0.5, name)

@@ -11,6 +11,7 @@ use isa::system::System;
 use super::{Chained, Mapping, Model, compile_chained, joined};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{Graph, Op};
+use crate::lower::floorplan::{Floorplan, Room};
 use crate::partition::groups::Groups;
 use crate::{Compiled, Options, Precision};
 
@@ -41,10 +42,8 @@ pub struct Wishes {
 /// What one piece takes of each chip of a group by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cost {
-    /// Bytes that stay: weights, caches, instructions.
+    /// Bytes that stay: weights and caches.
     bytes: u64,
-    /// Bytes of activations.
-    passing_bytes: u64,
     cycles: u64,
 }
 
@@ -61,8 +60,8 @@ struct Candidate {
 const MOST_NODES: usize = 4;
 /// Times that stages are made smaller before a size of group is given up.
 const MOST_TRIES: usize = 12;
-/// Bytes of a chip that are taken for free, in 1/1000, for each of these tries.
-const LESS: u64 = 25;
+/// Bytes that are taken for free, in 1/1000, for each of these tries.
+const LESS: u64 = 15;
 
 /// Chooses a mapping and compiles the model with it.
 ///
@@ -95,7 +94,7 @@ pub fn compile_planned(
             }
             Err(problem) => return Err(problem),
         };
-        match candidate(model, wishes, chips, &costs, chip.sram_bytes()) {
+        match candidate(model, wishes, chips, &costs, room(chip)?) {
             Some(candidate)
                 if candidate.chips <= wishes.chips.unwrap_or(usize::MAX).min(system.chips() as usize) =>
             {
@@ -110,22 +109,34 @@ pub fn compile_planned(
     found.sort_by(|(_, a), (_, b)| order(wishes.objective, a, b));
     for (costs, mut candidate) in found {
         for tried in 1..=MOST_TRIES as u64 {
-            let chips = candidate.mapping.chips;
-            match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
-                Err(problem) if problem.code == "does-not-fit" => {
-                    let room = chip.sram_bytes() / 1000 * (1000 - LESS * tried);
-                    let Some(smaller) = self::candidate(model, wishes, chips, &costs, room) else { break };
-                    candidate = smaller;
-                }
+            let Mapping { chips, stages } = &candidate.mapping;
+            let problem = match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
+                Err(problem) if problem.code == "does-not-fit" => problem,
                 result => return result.map(|chained| (candidate.mapping, chained)),
+            };
+            let reason = format!("groups of {chips}, {} stages: {}", stages.len(), problem.message);
+            let room = room(chip)? / 1000 * (1000 - LESS * tried);
+            match self::candidate(model, wishes, *chips, &costs, room) {
+                Some(smaller) if tried < MOST_TRIES as u64 => candidate = smaller,
+                _ => {
+                    reasons.push(reason);
+                    reasons.extend(problem.notes.iter().map(|note| format!("  {note}")));
+                    break;
+                }
             }
         }
-        reasons.push(format!("groups of {}: stages do not fit", candidate.mapping.chips));
     }
     let message = format!("{} does not fit system {} of {} chips", model.name, system.name, system.chips());
     let mut problem = Diagnostic::new(Kind::Unsupported, "does-not-fit", message);
     problem.notes = reasons;
     Err(problem.note("use a larger --system, fewer bits (--precision int8), or a shorter --context"))
+}
+
+/// Bytes of a chip where weights and caches may lie.
+fn room(chip: &Chip) -> Result<u64, Diagnostic> {
+    let plan = Floorplan::new(chip, Room::LEAST)?;
+    let slices = u64::from(plan.sets * 2 * plan.stripes);
+    Ok(chip.sram_bytes() * slices / u64::from(chip.mem.slices_per_hemisphere))
 }
 
 fn order(objective: Objective, a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
@@ -172,19 +183,18 @@ fn candidate(model: &Model, wishes: &Wishes, chips: usize, costs: &[Cost], room:
 
 /// How many pieces each stage takes, one stage filled after the other; nothing if a piece has no room by itself.
 fn packed(model: &Model, costs: &[Cost], room: u64) -> Option<Vec<usize>> {
-    let (mut stages, mut bytes, mut passing) = (Vec::new(), 0, 0);
+    let (mut stages, mut bytes) = (Vec::new(), 0);
     for &piece in &model.order {
-        let cost = &costs[piece];
-        passing = cost.passing_bytes.max(passing);
+        let own = costs[piece].bytes;
         match stages.last_mut() {
-            Some(count) if bytes + cost.bytes + passing <= room => {
+            Some(count) if bytes + own <= room => {
                 *count += 1;
-                bytes += cost.bytes;
+                bytes += own;
             }
-            _ if cost.bytes + cost.passing_bytes > room => return None,
+            _ if own > room => return None,
             _ => {
                 stages.push(1);
-                (bytes, passing) = (cost.bytes, cost.passing_bytes);
+                bytes = own;
             }
         }
     }
@@ -220,11 +230,7 @@ fn costs(
 
 fn cost(compiled: &Compiled) -> Cost {
     let summary = &compiled.summary;
-    Cost {
-        bytes: summary.weights_bytes + summary.kv_bytes + summary.instruction_bytes,
-        passing_bytes: summary.activation_bytes,
-        cycles: compiled.predicted.cycles,
-    }
+    Cost { bytes: summary.weights_bytes + summary.kv_bytes, cycles: compiled.predicted.cycles }
 }
 
 /// Bytes that the weights of a graph take at least.

@@ -43,7 +43,7 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
     ("compiler/src/graph/",         &["diagnostic", "onnx"],                       &["isa"]),
     ("compiler/src/rewrite/",       &["diagnostic", "graph"],                      &["isa"]),
     ("compiler/src/links.rs",       &[],                                           &["isa"]),
-    ("compiler/src/partition/",     &["diagnostic", "graph"],                      &["isa"]),
+    ("compiler/src/partition/",     &["diagnostic", "graph", "links"],             &["isa"]),
     ("compiler/src/lower/",         &["diagnostic", "graph", "links"],             &["isa"]),
     ("compiler/src/bound/",         &["graph"],                                    &["isa"]),
     ("compiler/src/schedule/",      &["diagnostic", "graph", "lower"],                      &["isa"]),

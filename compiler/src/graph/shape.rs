@@ -187,22 +187,25 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         }
         Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
         Op::Append { axis } => append(inputs, *axis),
-        Op::AllGather { chips, padded, .. } => {
-            element(inputs[0], "the input", &[ElementType::F32])?;
-            let axis = inputs[0].shape.len().checked_sub(1).ok_or("a scalar has no axis to gather along")?;
-            let own = inputs[0].shape[axis];
-            if *chips == 0 || *padded < own {
-                return Err(format!("{chips} chips with {padded} elements each cannot have {own} each"));
-            }
-            let all = chips.checked_mul(*padded).ok_or("the gathered axis is too long")?;
-            Ok(with_axis(inputs[0], axis, all))
-        }
+        Op::AllGather { chips, padded, .. } => gathered(inputs[0], *chips, *padded),
         Op::AllToAll { .. } => {
             element(inputs[0], "the input", &[ElementType::F32])?;
             axis_length(inputs[0], 1).map_err(|_| "all-to-all takes [chips, ..]".to_owned())?;
             Ok(inputs[0].clone())
         }
     }
+}
+
+/// What some chips have, one after the other along the last axis.
+fn gathered(own: &TensorType, chips: usize, padded: usize) -> Result<TensorType, String> {
+    element(own, "the input", &[ElementType::F32])?;
+    let axis = own.shape.len().checked_sub(1).ok_or("a scalar has no axis to gather along")?;
+    if chips == 0 || padded < own.shape[axis] {
+        let length = own.shape[axis];
+        return Err(format!("{chips} chips with {padded} elements each cannot have {length} each"));
+    }
+    let all = chips.checked_mul(padded).ok_or("the gathered axis is too long")?;
+    Ok(with_axis(own, axis, all))
 }
 
 /// A convolution with channels last, as if they came second.

@@ -176,6 +176,13 @@ struct Event {
     word: u32,
 }
 
+/// Links for one vector: that to the chip ahead that gets it, that from the chip behind whose vector comes in turn, and where this one goes.
+struct Peer {
+    out: Queue,
+    back: Queue,
+    result: Vector,
+}
+
 /// Where a vector lies.
 struct Spot {
     hemisphere: Hemisphere,
@@ -332,17 +339,21 @@ impl<'a> Work<'a> {
         let mut arrivals: Vec<(i64, Queue, Vector)> = Vec::new();
         for index in 0..vectors {
             // Peers that get the same vector over links of one hemisphere get it from one Read.
-            let mut sends: BTreeMap<(Hemisphere, Vector), Vec<(Queue, Queue, Vector)>> = BTreeMap::new();
+            let mut sends: BTreeMap<(Hemisphere, Vector), Vec<Peer>> = BTreeMap::new();
             for (d, part) in parts.iter().enumerate() {
                 let (ahead, behind) = (shared(&axis.peers[d]), shared(&axis.peers[parts.len() - 1 - d]));
                 let (out, back) = (ahead[index % ahead.len()], behind[index % behind.len()]);
-                sends.entry((side(out), part[index].0)).or_default().push((out, back, part[index].1));
+                sends.entry((side(out), part[index].0)).or_default().push(Peer {
+                    out,
+                    back,
+                    result: part[index].1,
+                });
             }
             for ((_, vector), peers) in sends {
-                let out: Vec<Queue> = peers.iter().map(|(out, ..)| *out).collect();
+                let out: Vec<Queue> = peers.iter().map(|peer| peer.out).collect();
                 let cycle = self.send(&out, 0, (from, vector), axis.pace);
                 let arrival = cycle + i64::from(axis.pace.latency_cycles);
-                arrivals.extend(peers.into_iter().map(|(_, back, result)| (arrival, back, result)));
+                arrivals.extend(peers.into_iter().map(|peer| (arrival, peer.back, peer.result)));
             }
         }
         arrivals.sort_by_key(|&(cycle, link, _)| (cycle, link));

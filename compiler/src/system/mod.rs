@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{Graph, Op, chain};
 use crate::links::{Links, Transfer};
 use crate::partition::groups::{Groups, HANDED};
-use crate::partition::tensor_parallel::{self, Group, Split};
+use crate::partition::tensor_parallel::{self, Cuts, Group};
 use crate::{Compiled, Options, compile};
 
 /// A part of a model that a stage holds whole: an embedding, a layer, a head. What it hands on is its output `output`, what it is handed its input
@@ -66,7 +66,7 @@ pub struct StageKind {
     /// The program of rank 0, and what is known of it.
     pub compiled: Compiled,
     /// Inputs, outputs and states of which a chip has a part.
-    pub cuts: BTreeMap<String, Vec<Split>>,
+    pub cuts: Cuts,
     /// Cycle of its first Receive from the stage before, and of its first Send to the next.
     pub handed_cycle: (u64, u64),
 }
@@ -176,7 +176,7 @@ fn share_and_compile(
     options: &Options,
     ranks: usize,
     watch: &mut dyn FnMut(&'static str, &dyn Display),
-) -> Result<(Vec<Compiled>, BTreeMap<String, Vec<Split>>), Diagnostic> {
+) -> Result<(Vec<Compiled>, Cuts), Diagnostic> {
     if options.links.axes.is_empty() {
         return Ok((vec![compile(graph.clone(), chip, options, watch)?], BTreeMap::new()));
     }

@@ -70,8 +70,11 @@ pub struct Share {
     /// Its graph. Those of a group differ only in what constants hold.
     pub graph: Graph,
     /// The cuts of inputs, outputs and states (by their input names) that it has a part of.
-    pub cuts: BTreeMap<String, Vec<Split>>,
+    pub cuts: Cuts,
 }
+
+/// Cuts of tensors, by their names.
+pub type Cuts = BTreeMap<String, Vec<Split>>;
 
 /// How a graph is cut; the same for all chips.
 pub struct Plan<'a> {

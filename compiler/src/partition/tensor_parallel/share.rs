@@ -1,12 +1,10 @@
 //! The graph of one chip, operation by operation.
 
-use std::collections::BTreeMap;
-
 use cranelift_entity::SecondaryMap;
 
 use super::constants::Cut;
 use super::splits::{Split, aligned, joined, local, projected, reshaped};
-use super::{Group, Plan, Share};
+use super::{Cuts, Group, Plan, Share};
 use crate::graph::{BinaryOp, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, eval};
 
 /// What a chip has of a tensor.
@@ -40,7 +38,7 @@ pub(super) struct Builder<'a> {
     group: &'a Group<'a>,
     parts: &'a SecondaryMap<NodeId, usize>,
     constant: &'a SecondaryMap<NodeId, bool>,
-    cuts: BTreeMap<String, Vec<Split>>,
+    cuts: Cuts,
 }
 
 impl<'a> Builder<'a> {
@@ -58,7 +56,7 @@ impl<'a> Builder<'a> {
             group: &plan.group,
             parts: &plan.parts,
             constant,
-            cuts: BTreeMap::new(),
+            cuts: Cuts::new(),
         }
     }
 
@@ -299,6 +297,8 @@ impl<'a> Builder<'a> {
         if splits.iter().all(|split| split.axis != axis) {
             return self.along(id, axis);
         }
+        // What else is computed from the tensor whose sum this is will need all of it, too.
+        self.round(self.root(input), id)?;
         let round = self.round(input, id)?;
         if op != ReduceOp::Sum || !round.zeros {
             return Err(id);
@@ -308,7 +308,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A tensor whose last axis each chip has a part of, gathered.
+    /// A tensor whose last axis each chip has a part of, gathered; or computed from what was gathered before.
     fn round(&mut self, id: NodeId, by: NodeId) -> Result<Round, NodeId> {
         if let Some(round) = self.forms[id].round {
             return Ok(round);
@@ -320,7 +320,7 @@ impl<'a> Builder<'a> {
         let length = self.source.shape(id).last().copied().unwrap_or(1) / self.chips;
         let padded = length.next_multiple_of(self.group.lanes);
         let round = match self.root(id) {
-            root if root != id => self.again(id, padded, by)?,
+            root if root != id && self.forms[root].round.is_some() => self.again(id, padded, by)?,
             _ => {
                 let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
                 let (mut node, mut gathered) = (part, padded);

@@ -35,8 +35,8 @@ struct Between {
 }
 
 impl Groups {
-    /// So many groups of so many chips each. Groups of a node stand next to each other, and every other node is gone through backward, so that
-    /// neighbours in the pipeline are neighbours on links.
+    /// So many groups of so many chips each. Groups of a node stand next to each other, and every other node and rack is gone through backward, so
+    /// that neighbours in the pipeline are neighbours on links.
     ///
     /// # Errors
     /// `system-too-small`; `unlinked` where chips that have to exchange vectors have no link, or links that do not lie alike.
@@ -47,16 +47,27 @@ impl Groups {
             let what = format!("groups of {chips} chips do not go with nodes of {node}");
             return Err(problem("bad-group", what).note("use a divisor or a multiple of the node's chips"));
         }
-        let wanted = chips * stages;
-        if wanted > system.chips() as usize {
-            let what = format!("{wanted} chips are needed, system {} has {}", system.name, system.chips());
+        let room = chips.max(node) * (system.unit_chips(2) as usize / chips.max(node));
+        let racks = (chips * stages).div_ceil(room.max(1));
+        if room == 0 || racks * system.unit_chips(2) as usize > system.chips() as usize {
+            let (wanted, name) = (chips * stages, &system.name);
+            let what = format!(
+                "{wanted} chips are needed in groups of {chips}, system {name} has {}",
+                system.chips()
+            );
             return Err(problem("system-too-small", what).note("choose a larger system with --system"));
         }
-        let in_node = (node / chips).max(1);
+        let rack = system.unit_chips(2) as usize;
+        // Groups side by side in a node, nodes (or groups of them) side by side in a rack; forward and backward in turns.
+        let (in_node, in_rack) = ((node / chips).max(1), rack / chips.max(node));
+        let turned = |turn: usize, at: usize, count: usize| {
+            if turn.is_multiple_of(2) { at } else { count - 1 - at }
+        };
         let of_stage = |stage: usize| {
-            let (unit, at) = (stage / in_node, stage % in_node);
-            let at = if unit.is_multiple_of(2) { at } else { in_node - 1 - at };
-            (0..chips).map(|rank| ((unit * in_node + at) * chips + rank) as u32).collect()
+            let (unit, at) = (stage / in_node, turned(stage / in_node, stage % in_node, in_node));
+            let (rack_of, unit) = (unit / in_rack, turned(unit / in_rack, unit % in_rack, in_rack));
+            let first = rack_of * rack + unit * chips.max(node) + at * chips;
+            (0..chips).map(|rank| (first + rank) as u32).collect()
         };
         let mut groups = Groups {
             chips: (0..stages).map(of_stage).collect(),

@@ -33,17 +33,17 @@ impl Parts<'_> {
         };
         let angles = self.rotary(position, rope, (theta, 1.0))?;
         let q = self.latent_queries(h, angles, shape, batch)?;
-        let new = self.latent_vectors(h, angles, shape, batch)?;
+        let (keys, values) = self.latent_vectors(h, angles, shape, batch)?;
         let slots = self.slots(position, context, None)?;
-        let cache = self.cache("latent", new, slots)?;
+        let cache = self.cache("latent", keys, slots)?;
         let scores = self.push(Op::MatMul { transpose_b: true }, &[q, cache], "self_attn.scores")?;
         let scale = score_factor(self.config.positions) / ((shape.nope + rope) as f64).sqrt();
         let scores = self.scaled(scores, scale as f32, "self_attn.scale")?;
         let scores = self.masked(scores, slots)?;
         let shares = self.push(Op::Softmax { axis: 3 }, &[scores], "self_attn.softmax")?;
-        // The turned elements of the cache are summed, too, and dropped: that costs less than a cache of its own.
+        // Scores want latent vectors by rows, and sums want them by columns. To turn the whole cache at each step costs more than to keep both.
+        let cache = self.cache("latent_value", values, slots)?;
         let mixed = self.matmul(shares, cache, "self_attn.mixed")?;
-        let mixed = self.slice(mixed, 0, kv_rank, "self_attn.mixed")?;
         let mixed = self.reshape(mixed, &[batch, heads, kv_rank], "self_attn.mixed")?;
         let weight = self.weight("self_attn.kv_b_proj.value.weight", &[heads, kv_rank, v]);
         let values = self.for_each_head(mixed, weight, "self_attn.values")?;
@@ -67,8 +67,14 @@ impl Parts<'_> {
         self.reshape(q, &[batch, 1, heads, kv_rank + rope], "self_attn.q")
     }
 
-    /// The new tokens' latent vectors, normalised, and their turned elements: [batch, 1, 1, kv_rank + rope].
-    fn latent_vectors(&mut self, h: NodeId, angles: (NodeId, NodeId), shape: Latent, batch: usize) -> Made {
+    /// The new tokens' latent vectors, normalised: with their turned elements [batch, 1, 1, kv_rank + rope], and without them.
+    fn latent_vectors(
+        &mut self,
+        h: NodeId,
+        angles: (NodeId, NodeId),
+        shape: Latent,
+        batch: usize,
+    ) -> Result<(NodeId, NodeId), String> {
         let Latent { kv_rank, rope, .. } = shape;
         let both = self.linear(h, "self_attn.kv_a_proj_with_mqa", kv_rank + rope)?;
         let latent = self.slice(both, 0, kv_rank, "self_attn.kv_a")?;
@@ -76,7 +82,8 @@ impl Parts<'_> {
         let turned = self.slice(both, kv_rank, rope, "self_attn.k_rope")?;
         let turned = self.rotate(turned, angles, "self_attn.k_rotary")?;
         let both = self.push(Op::Concat { axis: 2 }, &[latent, turned], "self_attn.kv")?;
-        self.reshape(both, &[batch, 1, 1, kv_rank + rope], "self_attn.kv")
+        let both = self.reshape(both, &[batch, 1, 1, kv_rank + rope], "self_attn.kv")?;
+        Ok((both, self.reshape(latent, &[batch, 1, 1, kv_rank], "self_attn.kv")?))
     }
 
     /// Vectors x [batch, heads, n] times each head's own weights [heads, n, m]: [batch, heads, m].

@@ -192,6 +192,7 @@ impl<'a> Builder<'a> {
         match (&self.forms[id].parts, self.forms[id].whole) {
             (Some((node, own)), _) if own == splits => Ok(*node),
             (_, Some(node)) if splits.is_empty() => Ok(node),
+            (Some(_), None) => Err(id),
             _ => Err(by),
         }
     }
@@ -315,7 +316,7 @@ impl<'a> Builder<'a> {
         }
         let (part, splits) = self.part(id, by)?;
         if splits != [self.even(id)] {
-            return Err(by);
+            return Err(id);
         }
         let length = self.source.shape(id).last().copied().unwrap_or(1) / self.chips;
         let padded = length.next_multiple_of(self.group.lanes);
@@ -432,8 +433,11 @@ impl<'a> Builder<'a> {
         // Sums and columns are whole.
         let uncut =
             |splits: &[Split], axes: usize| splits.iter().all(|split| split.axis + axes < shape.len());
-        if !uncut(&own, 1) || !uncut(&other, 2) {
-            return Err(id);
+        if !uncut(&own, 1) {
+            return Err(a);
+        }
+        if !uncut(&other, 2) {
+            return Err(b);
         }
         let splits = joined(&own, &other).ok_or(id)?;
         let of_a = projected(&splits, shape, a_shape);

@@ -15,7 +15,7 @@ use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision, compile, onnx};
 use isa::Chip;
 use lpu_tests::root;
-use models::config::{Attention, Kind, Latent};
+use models::config::{Attention, FeedForward, Kind, Latent};
 use models::{Config, build, json};
 use simulator::{Array, Engine, Machine};
 
@@ -94,7 +94,12 @@ impl Weights {
             return self.absorbed(&self.published(&format!("{module}kv_b_proj.weight"))?, part);
         }
         if let Some((module, part)) = name.split_once("mlp.experts.") {
-            return self.expert(&format!("{module}mlp.experts."), part);
+            let FeedForward::Experts(shape) = self.config.feed_forward else { return None };
+            if part == "spread.weight" {
+                return Some(build::spread(shape.experts, shape.inner));
+            }
+            let each = self.expert(&format!("{module}mlp.experts."), part)?;
+            return Some(side_by_side(&each, part));
         }
         let found =
             self.published(name).or_else(|| self.published(&name.replace("mlp.gate.", "mlp.router.")))?;
@@ -147,6 +152,20 @@ impl Weights {
 
 fn made(op: &Op, inputs: &[&Tensor]) -> Tensor {
     apply(op, inputs).expect("has a value")
+}
+
+/// What experts have [experts, ..], as all of them side by side have it.
+fn side_by_side(each: &Tensor, part: &str) -> Tensor {
+    let reshaped = |x: &Tensor, shape: Vec<usize>| made(&Op::Reshape { shape }, &[x]);
+    match (part, &each.shape[..]) {
+        ("down_proj.bias", _) => each.clone(),
+        ("down_proj.weight", &[experts, inner, hidden]) => reshaped(each, vec![experts * inner, hidden]),
+        (_, &[experts, hidden, inner]) => {
+            let by_input = made(&Op::Transpose { permutation: vec![1, 0, 2] }, &[each]);
+            reshaped(&by_input, vec![hidden, experts * inner])
+        }
+        (_, shape) => reshaped(each, vec![shape.iter().product()]),
+    }
 }
 
 /// The last two axes exchanged.

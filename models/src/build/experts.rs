@@ -13,22 +13,39 @@ use crate::config::{Experts, Score};
 /// Experts of a group whose scores make the group's.
 const OF_A_GROUP: usize = 2;
 
+/// What brings each expert's share to its inner elements: a matrix [experts, experts · inner] of ones where the column is the expert's, and zeros.
+/// It is not published, and its values are [`spread`].
+pub const SPREAD: &str = "mlp.experts.spread";
+
 /// The least that a sum of shares is taken for.
 const TINY: f32 = 1e-20;
 
+/// The values of [`SPREAD`].
+pub fn spread(experts: usize, inner: usize) -> Tensor {
+    let columns = experts * inner;
+    let one = |at: usize| if at % columns / inner == at / columns { 1.0 } else { 0.0 };
+    Tensor::f32([experts, columns], (0..experts * columns).map(one).collect::<Vec<f32>>())
+}
+
 impl Parts<'_> {
     /// The sum of the chosen experts' outputs by their shares, and of the shared experts', for tokens `h` [batch, 1, hidden].
+    ///
+    /// All experts side by side are one gated feed-forward, whose inner elements are multiplied by the shares of their experts.
     pub(super) fn experts(&mut self, h: NodeId, shape: Experts, batch: usize) -> Made {
         let hidden = self.config.hidden;
         let shares = self.shares(h, shape, batch)?;
-        let x = self.reshape(h, &[1, batch, hidden], "mlp.experts")?;
-        let gate = self.expert_product(x, "gate_proj", shape.inner, shape)?;
-        let up = self.expert_product(x, "up_proj", shape.inner, shape)?;
+        let gate = self.expert_product(h, "gate_proj", shape)?;
+        let up = self.expert_product(h, "up_proj", shape)?;
         let inner = self.gate(gate, up, "mlp.experts")?;
-        let outputs = self.expert_product(inner, "down_proj", hidden, shape)?;
-        let outputs = self.binary(BinaryOp::Mul, outputs, shares, "mlp.experts.shared_out")?;
-        let sum = self.reduce(ReduceOp::Sum, outputs, 0, "mlp.experts.sum")?;
-        let sum = self.reshape(sum, &[batch, 1, hidden], "mlp.experts.sum")?;
+        let spread = self.weight(&format!("{SPREAD}.weight"), &[shape.experts, shape.experts * shape.inner]);
+        let of_each = self.matmul(shares, spread, SPREAD)?;
+        let inner = self.binary(BinaryOp::Mul, inner, of_each, "mlp.experts.shared_out")?;
+        let mut sum = self.linear(inner, "mlp.experts.down_proj", hidden)?;
+        if shape.bias {
+            let bias = self.weight("mlp.experts.down_proj.bias", &[shape.experts, hidden]);
+            let bias = self.matmul(shares, bias, "mlp.experts.down_proj.bias")?;
+            sum = self.binary(BinaryOp::Add, sum, bias, "mlp.experts.sum")?;
+        }
         if shape.shared == 0 {
             return Ok(sum);
         }
@@ -36,21 +53,19 @@ impl Parts<'_> {
         self.binary(BinaryOp::Add, sum, shared, "mlp.sum")
     }
 
-    /// Vectors [1 or experts, batch, n] times the weights of each expert: [experts, batch, outputs].
-    fn expert_product(&mut self, x: NodeId, part: &str, outputs: usize, shape: Experts) -> Made {
+    /// Vectors times the weights of all experts: [batch, 1, experts · inner].
+    fn expert_product(&mut self, x: NodeId, part: &str, shape: Experts) -> Made {
         let name = format!("mlp.experts.{part}");
-        let inputs = self.graph.shape(x).last().copied().unwrap_or(1);
-        let weight = self.weight(&format!("{name}.weight"), &[shape.experts, inputs, outputs]);
-        let product = self.matmul(x, weight, &name)?;
+        let outputs = shape.experts * shape.inner;
+        let product = self.linear(x, &name, outputs)?;
         if !shape.bias {
             return Ok(product);
         }
-        let bias = self.weight(&format!("{name}.bias"), &[shape.experts, outputs]);
-        let bias = self.reshape(bias, &[shape.experts, 1, outputs], &name)?;
+        let bias = self.weight(&format!("{name}.bias"), &[outputs]);
         self.binary(BinaryOp::Add, product, bias, &name)
     }
 
-    /// Each expert's share in each token: [experts, batch, 1].
+    /// Each expert's share in each token: [batch, 1, experts].
     fn shares(&mut self, h: NodeId, shape: Experts, batch: usize) -> Made {
         let (count, router) = (shape.experts, shape.router);
         let name = "mlp.gate";
@@ -87,8 +102,7 @@ impl Parts<'_> {
             1.0 => shares,
             scale => self.scaled(shares, scale as f32, "mlp.gate.scale")?,
         };
-        let by_expert = self.transpose(shares, &[1, 0], "mlp.gate.by_expert")?;
-        self.reshape(by_expert, &[count, batch, 1], "mlp.gate.by_expert")
+        self.reshape(shares, &[batch, 1, count], "mlp.gate.shares")
     }
 
     /// Scores [batch, experts] of those that `choice` is greatest for, over their sum; the others' are zero.

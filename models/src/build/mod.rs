@@ -3,8 +3,9 @@
 //! A decoder's graphs are one step: one new token for each sequence of a batch, over caches that live in SRAM. An encoder's are one whole text.
 //! Weights are binary16 constants without values; products take them as [inputs, outputs]. They have the names that the models are published
 //! under, without the layer's number (`self_attn.q_proj.weight`), and the shapes, with these exceptions:
-//! - Products of all experts of a layer are one constant [experts, inputs, outputs] each: `mlp.experts.gate_proj.weight`, `up_proj`,
-//!   `down_proj`. gpt-oss publishes the columns of the first two in turns, Mixtral calls them w1, w3 and w2.
+//! - Products of all experts of a layer are one constant each, the experts side by side: `mlp.experts.gate_proj.weight` and `up_proj`
+//!   [inputs, experts · inner], `down_proj` [experts · inner, outputs]. gpt-oss publishes the columns of the first two in turns, Mixtral calls
+//!   them w1, w3 and w2. With them goes a constant that is not published, [`SPREAD`].
 //! - The second product of latent attention's keys and values is two constants for each head: see [`latent`].
 //! - Columns that latent attention turns are published in pairs, and here the first of each pair come before the second ones.
 
@@ -24,6 +25,7 @@ use compiler::graph::Graph;
 
 use crate::Config;
 use crate::config::Kind;
+pub use experts::{SPREAD, spread};
 use parts::Parts;
 
 /// Why there is no graph.

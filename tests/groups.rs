@@ -11,7 +11,9 @@ use compiler::rewrite::RewriteOptions;
 use compiler::system::{Chained, Mapping, Model, compile_chained};
 use compiler::{Options, Precision};
 use isa::{Chip, System};
-use models::config::{Activation, Attention, FeedForward, Grouped, Kind, Norms, Positions, Published};
+use models::config::{
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Score,
+};
 use models::{Config, build, whole};
 use simulator::{Array, SystemMachine, compose};
 
@@ -56,6 +58,9 @@ fn numbers(seed: usize, count: usize) -> Vec<f32> {
 fn with_weights(mut graph: Graph) -> Graph {
     for (seed, node) in graph.nodes.values_mut().enumerate() {
         let (Op::Constant(constant), shape) = (&mut node.op, &node.ty.shape) else { continue };
+        if constant.bytes.is_none() && node.origin == format!("{}.weight", build::SPREAD) {
+            *constant = build::spread(shape[0], shape[1] / shape[0]).to_constant();
+        }
         if constant.bytes.is_none() {
             let scale = 1.5 / (shape[0] as f32).sqrt();
             let values = numbers(seed, shape.iter().product());
@@ -111,10 +116,9 @@ fn a_group_computes_what_one_chip_does() {
     }
 }
 
-/// A toy of three layers with weights.
-fn toy(batch: usize, context: usize) -> Model {
-    let config = Config { layers: 3, ..SMALL.clone() };
-    let mut model = whole::model(&config, batch, context).expect("a model");
+/// A toy with weights.
+fn toy(config: &Config, batch: usize, context: usize) -> Model {
+    let mut model = whole::model(config, batch, context).expect("a model");
     for piece in &mut model.pieces {
         piece.graph = with_weights(piece.graph.clone());
     }
@@ -182,9 +186,37 @@ fn stepped(model: &Model, mapping: &Mapping, precision: Precision, ids: &[i32]) 
 
 #[test]
 fn two_four_and_eight_chips_step_as_composed_and_compute_what_the_model_means() {
-    let model = toy(2, 24);
+    let model = toy(&Config { layers: 3, ..SMALL.clone() }, 2, 24);
     let mappings = [(2, vec![5]), (4, vec![5]), (1, vec![2, 3]), (2, vec![2, 1, 2]), (4, vec![3, 2])];
     for (chips, stages) in mappings {
+        let mapping = Mapping { chips, stages };
+        let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
+        assert!(error < 3e-3, "{mapping:?}: {error}");
+    }
+}
+
+#[test]
+fn parts_that_almost_fill_their_vectors_lie_in_vectors_of_their_own() {
+    let model = toy(&Config { hidden: 600, ..SMALL.clone() }, 1, 24);
+    let error = stepped(&model, &Mapping { chips: 2, stages: vec![3] }, Precision::Fp16, &[7]);
+    assert!(error < 3e-3, "{error}");
+}
+
+#[test]
+fn experts_of_several_chips() {
+    let router = Router { score: Score::Softmax, bias: false, groups: 1, active_groups: 1, scale: 1.0 };
+    let experts = Experts {
+        experts: 8,
+        active: 2,
+        inner: 48,
+        shared: 0,
+        dense_layers: 0,
+        dense_inner: 0,
+        bias: false,
+        router,
+    };
+    let model = toy(&Config { feed_forward: FeedForward::Experts(experts), ..SMALL.clone() }, 2, 24);
+    for (chips, stages) in [(2, vec![3]), (4, vec![1, 2])] {
         let mapping = Mapping { chips, stages };
         let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
         assert!(error < 3e-3, "{mapping:?}: {error}");

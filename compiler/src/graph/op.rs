@@ -189,16 +189,16 @@ pub enum Op {
         /// Which axis.
         axis: usize,
     },
-    /// The same tensor of several chips of a group, one after the other along the last axis: a's own, then that of the chip one behind, two behind, …
-    /// round the axis of the group: the chips whose ranks agree but for the digit rank / stride mod chips. Zeros follow each up to `padded` elements.
-    /// All chips of the group run this at the same time.
+    /// The same tensor of several chips of a group, one after the other along a new first axis: a's own, then that of the chip one behind, two
+    /// behind, … round the axis of the group: the chips whose ranks agree but for the digit rank / stride mod chips. With `padded` along the last
+    /// axis instead, each followed by zeros up to so many elements. All chips of the group run this at the same time.
     AllGather {
         /// Chips along the axis.
         chips: usize,
         /// Ranks from one to the next.
         stride: usize,
-        /// Elements of the last axis that each part takes.
-        padded: usize,
+        /// Elements of the last axis that each part takes there.
+        padded: Option<usize>,
     },
     /// a [chips, ..]: a[0] stays, and a[d] goes to the chip d ahead along an axis of the group. The result has at d what came from the chip d behind.
     AllToAll {

@@ -197,8 +197,11 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
 }
 
 /// What some chips have, one after the other along the last axis.
-fn gathered(own: &TensorType, chips: usize, padded: usize) -> Result<TensorType, String> {
+fn gathered(own: &TensorType, chips: usize, padded: Option<usize>) -> Result<TensorType, String> {
     element(own, "the input", &[ElementType::F32])?;
+    let Some(padded) = padded else {
+        return Ok(TensorType::new(own.element, [&[chips], &own.shape[..]].concat()));
+    };
     let axis = own.shape.len().checked_sub(1).ok_or("a scalar has no axis to gather along")?;
     if chips == 0 || padded < own.shape[axis] {
         let length = own.shape[axis];

@@ -56,17 +56,22 @@ pub fn exchange(
     // For each chip behind (none: this one): which vectors of its array come, and where they go.
     let mut parts: Vec<Vec<(Vector, Vector)>> = Vec::new();
     if let Op::AllGather { padded, .. } = data.op {
-        if !padded.is_multiple_of(chip.lanes) {
-            return Err(bad(format!("parts of {padded} elements, of vectors of {}", chip.lanes)));
+        let whole = padded.is_none_or(|padded| padded.is_multiple_of(chip.lanes));
+        if !whole {
+            return Err(bad(format!("parts that do not begin at vectors of {} elements", chip.lanes)));
         }
         if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
             return Err(bad("the lanes past the last column may not be zero".to_owned()));
         }
-        let own = (padded / chip.lanes) as u32;
+        // Rows and chunks from one part to the next.
+        let (down, along) = match padded {
+            Some(padded) => (0, (padded / chip.lanes) as u32),
+            None => (rows.len() as u32, 0),
+        };
         let vectors = vectors(&rows, chunks);
         let to = |d: u32| {
             let place = move |&(at, (row, chunk, byte)): &(u32, Vector)| {
-                ((row, chunk, byte), (at, d * own + chunk, byte))
+                ((row, chunk, byte), (at + d * down, chunk + d * along, byte))
             };
             vectors.iter().map(place).collect()
         };

@@ -17,6 +17,9 @@ use crate::config::{Latent, Positions};
 /// What is added to the mean squares of the two latent vectors, whatever the model's other norms have.
 const EPSILON: f32 = 1e-6;
 
+/// Elements of latent vectors that are summed together at most.
+const PIECE: usize = 256;
+
 impl Parts<'_> {
     /// What tokens say to the new ones `h` [batch, 1, hidden].
     pub(super) fn latent(
@@ -42,8 +45,12 @@ impl Parts<'_> {
         let scores = self.masked(scores, slots)?;
         let shares = self.push(Op::Softmax { axis: 3 }, &[scores], "self_attn.softmax")?;
         // Scores want latent vectors by rows, and sums want them by columns. To turn the whole cache at each step costs more than to keep both.
+        // In pieces as heads have them, each by columns.
+        let pieces = kv_rank.div_ceil(PIECE);
+        let values = self.reshape(values, &[batch, pieces, 1, kv_rank / pieces], "self_attn.v")?;
         let cache = self.cache("latent_value", values, slots)?;
         let mixed = self.matmul(shares, cache, "self_attn.mixed")?;
+        let mixed = self.transpose(mixed, &[0, 2, 1, 3], "self_attn.mixed")?;
         let mixed = self.reshape(mixed, &[batch, heads, kv_rank], "self_attn.mixed")?;
         let weight = self.weight("self_attn.kv_b_proj.value.weight", &[heads, kv_rank, v]);
         let values = self.for_each_head(mixed, weight, "self_attn.values")?;

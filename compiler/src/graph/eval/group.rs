@@ -70,8 +70,15 @@ fn behind(rank: usize, all: usize, (chips, stride): (usize, usize)) -> Result<Ve
     Ok(others.map(|digit| rank - own * stride + digit * stride).collect())
 }
 
-/// Parts one after the other along the last axis, each followed by zeros up to `padded` elements.
-fn gathered(parts: &[&Tensor], padded: usize) -> Tensor {
+/// Parts one after the other along a new first axis, or along the last one, each followed by zeros up to `padded` elements.
+fn gathered(parts: &[&Tensor], padded: Option<usize>) -> Tensor {
+    let Some(padded) = padded else {
+        let first =
+            |part: &&Tensor| Tensor { shape: [&[1], &part.shape[..]].concat(), data: part.data.clone() };
+        let shape = [&[parts.len()], &parts[0].shape[..]].concat();
+        let parts: Vec<Tensor> = parts.iter().map(first).collect();
+        return layout::concat(&parts.iter().collect::<Vec<_>>(), 0, shape);
+    };
     let axis = parts[0].shape.len() - 1;
     let with_zeros = |part: &&Tensor| layout::pad(part, axis, 0, padded - part.shape[axis], 0);
     let parts: Vec<Tensor> = parts.iter().map(with_zeros).collect();

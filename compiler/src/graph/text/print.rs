@@ -109,7 +109,8 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | Op::Softmax { axis }
         | Op::Append { axis } => write!(f, ", axis={axis}"),
         Op::AllGather { chips, stride, padded } => {
-            write!(f, ", chips={chips}, stride={stride}, padded={padded}")
+            write!(f, ", chips={chips}, stride={stride}")?;
+            padded.map_or(Ok(()), |padded| write!(f, ", padded={padded}"))
         }
         Op::AllToAll { stride } => write!(f, ", stride={stride}"),
         Op::Input(_)

@@ -240,7 +240,8 @@ fn operator(
         "append" => Op::Append { axis: attributes.size("axis")? },
         "all_gather" => {
             let (chips, stride) = (attributes.size("chips")?, attributes.size("stride")?);
-            Op::AllGather { chips, stride, padded: attributes.size("padded")? }
+            let padded = attributes.number("padded").map(size).transpose()?;
+            Op::AllGather { chips, stride, padded }
         }
         "all_to_all" => Op::AllToAll { stride: attributes.size("stride")? },
         other => {

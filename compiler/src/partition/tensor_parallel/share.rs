@@ -319,21 +319,50 @@ impl<'a> Builder<'a> {
             return Err(id);
         }
         let length = self.source.shape(id).last().copied().unwrap_or(1) / self.chips;
-        let padded = length.next_multiple_of(self.group.lanes);
+        let padded = match length.next_multiple_of(self.group.lanes) {
+            vectors if 2 * vectors >= 3 * length => length,
+            vectors => vectors,
+        };
         let round = match self.root(id) {
             root if root != id && self.forms[root].round.is_some() => self.again(id, padded, by)?,
             _ => {
-                let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
-                let (mut node, mut gathered) = (part, padded);
-                for (chips, stride) in axes {
-                    node = self.push(id, Op::AllGather { chips, stride, padded: gathered }, &[node])?;
-                    gathered *= chips;
-                }
+                let gaps = !padded.is_multiple_of(self.group.lanes);
+                let node = if gaps { self.packed(id, part)? } else { self.padded(id, part, padded)? };
                 Round { node, padded, zeros: true }
             }
         };
         self.forms[id].round = Some(round);
         Ok(round)
+    }
+
+    /// Parts of a tensor from all chips, each from a new vector on.
+    fn padded(&mut self, id: NodeId, part: NodeId, padded: usize) -> Result<NodeId, NodeId> {
+        let (mut node, mut gathered) = (part, padded);
+        let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
+        for (chips, stride) in axes {
+            node = self.push(id, Op::AllGather { chips, stride, padded: Some(gathered) }, &[node])?;
+            gathered *= chips;
+        }
+        Ok(node)
+    }
+
+    /// Parts of a tensor from all chips, without gaps: that takes a way through the SXM, but where parts fill little of their vectors weights
+    /// that meet them would take much more room and time.
+    fn packed(&mut self, id: NodeId, part: NodeId) -> Result<NodeId, NodeId> {
+        let own = self.graph.shape(part).to_vec();
+        let (mut node, last) = (part, own.len() - 1);
+        let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
+        for &(chips, stride) in &axes {
+            node = self.push(id, Op::AllGather { chips, stride, padded: None }, &[node])?;
+        }
+        let chips = 0..axes.len();
+        let before = (0..last).map(|axis| axis + axes.len());
+        let permutation = before.chain(chips).chain([last + axes.len()]).collect();
+        node = self.push(id, Op::Transpose { permutation }, &[node])?;
+        let rows = [&own[..last], &[self.chips, own[last]]].concat();
+        node = self.push(id, Op::Reshape { shape: rows }, &[node])?;
+        let shape = [&own[..last], &[self.chips * own[last]]].concat();
+        self.push(id, Op::Reshape { shape }, &[node])
     }
 
     /// A pointwise operation on gathered operands.

@@ -58,6 +58,32 @@ impl Builder<'_> {
         Ok(made)
     }
 
+    /// The rows of a matrix that meet the chip's part of a left operand, by the chips that get the results: [chips, rows, columns of each].
+    pub(super) fn ahead_constant(&mut self, id: NodeId) -> Result<NodeId, NodeId> {
+        let node = &self.source.nodes[id];
+        let [rows, columns] = node.ty.shape[..] else { return Err(id) };
+        let (rows, columns) = (rows / self.chips, columns / self.chips);
+        if let Op::Constant(Constant { encoding, bytes: None }) = node.op {
+            let absent = Op::Constant(Constant { encoding, bytes: None });
+            let ty = TensorType::new(node.ty.element, [self.chips, rows, columns]);
+            return Ok(self.graph.push_typed(absent, &[], ty, &node.origin));
+        }
+        let whole = self.whole_constant(id);
+        let made = self.ahead_pieces(whole, rows, columns);
+        made.map_err(|_| id)
+    }
+
+    fn ahead_pieces(&mut self, whole: NodeId, rows: usize, columns: usize) -> Result<NodeId, String> {
+        let origin = self.graph.nodes[whole].origin.clone();
+        let own = self.slice(whole, 0, self.rank * rows, rows)?;
+        let mut pieces = Vec::new();
+        for rank in self.ranks_ahead() {
+            let piece = self.slice(own, 1, rank * columns, columns)?;
+            pieces.push(self.graph.push(Op::Reshape { shape: vec![1, rows, columns] }, &[piece], &origin)?);
+        }
+        self.graph.push(Op::Concat { axis: 0 }, &pieces, &origin)
+    }
+
     fn slice(&mut self, of: NodeId, axis: usize, start: usize, count: usize) -> Result<NodeId, String> {
         let origin = self.graph.nodes[of].origin.clone();
         self.graph.push(Op::Slice { axis, start, count, step: 1 }, &[of], &origin)

@@ -47,6 +47,22 @@ impl Group<'_> {
         (0..self.mesh.len()).map(move |at| (self.mesh[at], stride(at)))
     }
 
+    /// Ranks in the order in which a chip sends sums to them, as it does along the first axis first: the chip itself, those ahead along the last
+    /// axis, and so on.
+    fn ahead(&self, rank: usize) -> Vec<usize> {
+        let send = |ranks: Vec<usize>, (chips, stride): (usize, usize)| {
+            let moved = |distance: usize| {
+                let ahead = move |of: &usize| {
+                    let own = of / stride % chips;
+                    of - own * stride + (own + distance) % chips * stride
+                };
+                ranks.iter().map(ahead).collect::<Vec<usize>>()
+            };
+            (0..chips).flat_map(moved).collect()
+        };
+        self.axes().rev().fold(vec![rank], send)
+    }
+
     /// Ranks in the order in which a chip gathers their parts: along the last axis first.
     fn round(&self, rank: usize) -> Vec<usize> {
         let gather = |ranks: Vec<usize>, (chips, stride): (usize, usize)| {

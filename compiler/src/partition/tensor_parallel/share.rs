@@ -7,6 +7,9 @@ use super::splits::{Split, aligned, joined, local, projected, reshaped};
 use super::{Cuts, Group, Plan, Share};
 use crate::graph::{BinaryOp, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, eval};
 
+/// How often longer than its results a product's left operand must be, so that results are exchanged in its place: they need adding.
+const LONGER: usize = 2;
+
 /// What a chip has of a tensor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Forms {
@@ -90,6 +93,11 @@ impl<'a> Builder<'a> {
     /// Ranks in the order in which the chip gathers their parts.
     pub(super) fn round_of_ranks(&self) -> Vec<usize> {
         self.group.round(self.rank)
+    }
+
+    /// Ranks in the order in which the chip sends sums to them.
+    pub(super) fn ranks_ahead(&self) -> Vec<usize> {
+        self.group.ahead(self.rank)
     }
 
     /// The last axis, a part for each chip.
@@ -426,6 +434,9 @@ impl<'a> Builder<'a> {
         let (shape, a_shape, b_shape) = (&node.ty.shape, source.shape(a), source.shape(b));
         let rank = b_shape.len();
         let (k_axis, n_axis) = if transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
+        if !transpose_b && self.sums_are_shorter(id) {
+            return self.summed(id);
+        }
         let mut cuts = Vec::new();
         let (x, mut splits) = match self.any(a).ok_or(id)? {
             (_, own) if own.iter().any(|split| split.axis + 1 == a_shape.len()) => {
@@ -446,6 +457,47 @@ impl<'a> Builder<'a> {
         let weights = self.constant(b, &cuts)?;
         let made = self.push(id, node.op.clone(), &[x, weights])?;
         self.set(id, made, splits);
+        Ok(())
+    }
+
+    /// Whether a product's results, of which every chip would have a share of each sum, are less to exchange than its left operand, of which every
+    /// chip has a part and nobody has gathered it.
+    fn sums_are_shorter(&self, id: NodeId) -> bool {
+        let (a, b) = (self.source.nodes[id].inputs[0], self.source.nodes[id].inputs[1]);
+        let last = |node: NodeId| self.source.shape(node).last().copied().unwrap_or(1);
+        let forms = &self.forms[a];
+        let parts = forms.parts.as_ref().is_some_and(|(_, splits)| *splits == [self.even(a)]);
+        let gathered =
+            forms.whole.is_some() || forms.round.is_some() || self.forms[self.root(a)].round.is_some();
+        parts
+            && !gathered
+            && self.source.shape(b).len() == 2
+            && self.parts[id] == self.chips
+            && LONGER * last(id) <= last(a)
+    }
+
+    /// A product with weights that are cut along k: each chip has a share of every sum, sends those of other chips' parts to them, and adds what it
+    /// gets for its own part, its own share first.
+    fn summed(&mut self, id: NodeId) -> Result<(), NodeId> {
+        let (a, b) = (self.source.nodes[id].inputs[0], self.source.nodes[id].inputs[1]);
+        let (x, _) = self.part(a, id)?;
+        let own = self.graph.shape(x).to_vec();
+        let (rows, k) = (own[..own.len() - 1].iter().product::<usize>(), own[own.len() - 1]);
+        let x = self.push(id, Op::Reshape { shape: vec![1, rows, k] }, &[x])?;
+        let weights = self.ahead_constant(b)?;
+        let mut sums = self.push(id, Op::MatMul { transpose_b: false }, &[x, weights])?;
+        let columns = self.graph.shape(sums)[2];
+        let mut parts = self.chips;
+        let axes: Vec<(usize, usize)> = self.group.axes().collect();
+        for (chips, stride) in axes {
+            parts /= chips;
+            sums = self.push(id, Op::Reshape { shape: vec![chips, parts * rows, columns] }, &[sums])?;
+            sums = self.push(id, Op::AllToAll { stride }, &[sums])?;
+            sums = self.push(id, Op::Reduce { op: ReduceOp::Sum, axis: 0 }, &[sums])?;
+        }
+        let shape = [&own[..own.len() - 1], &[columns]].concat();
+        let made = self.push(id, Op::Reshape { shape }, &[sums])?;
+        self.set(id, made, vec![self.even(id)]);
         Ok(())
     }
 

@@ -163,6 +163,10 @@ mod tests {
         let subject = crate::cli::Subject {
             model: "folder/tiny.onnx".into(),
             chip: "lp30".to_owned(),
+            system: None,
+            tensor_parallel: None,
+            pipeline: None,
+            objective: crate::cli::Objective::Chips,
             chips: "auto".to_owned(),
             batch: None,
             context: None,

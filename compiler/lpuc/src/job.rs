@@ -106,6 +106,14 @@ fn generated_arrays(path: &Path, generated: &Generated, files: &mut Outputs) -> 
 
 /// What the command line can say already, but the program cannot do yet.
 pub(crate) fn supported(subject: &Subject) -> Result<(), Failure> {
+    let mapped = subject.system.is_some() || subject.tensor_parallel.is_some() || subject.pipeline.is_some();
+    if mapped {
+        return Err(Failure::unsupported(
+            "error[unsupported-option]: --system, --tensor-parallel and --pipeline are for published models by name
+  \
+             an ONNX model and a single layer are compiled for one chip",
+        ));
+    }
     match subject.chips.as_str() {
         "auto" | "1" => Ok(()),
         text if text.parse::<u32>().is_ok_and(|chips| chips > 1) => Err(Failure::unsupported(format!(

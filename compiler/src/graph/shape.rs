@@ -174,12 +174,7 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
             }
             Ok(TensorType::new(inputs[0].element, shape.clone()))
         }
-        Op::Gather { axis } => {
-            element(inputs[1], "the indices", &[ElementType::I32])?;
-            axis_length(inputs[0], *axis)?;
-            let shape = [&inputs[0].shape[..*axis], &inputs[1].shape, &inputs[0].shape[*axis + 1..]].concat();
-            Ok(TensorType { element: inputs[0].element, shape })
-        }
+        Op::Gather { axis } => gather(inputs[0], inputs[1], *axis),
         Op::Softmax { axis } => {
             element(inputs[0], "the input", &[ElementType::F32])?;
             axis_length(inputs[0], *axis)?;
@@ -188,12 +183,22 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
         Op::Append { axis } => append(inputs, *axis),
         Op::AllGather { chips, padded, .. } => gathered(inputs[0], *chips, *padded),
-        Op::AllToAll { .. } => {
-            element(inputs[0], "the input", &[ElementType::F32])?;
-            axis_length(inputs[0], 1).map_err(|_| "all-to-all takes [chips, ..]".to_owned())?;
-            Ok(inputs[0].clone())
-        }
+        Op::AllToAll { .. } => exchanged(inputs[0]),
     }
+}
+
+fn gather(table: &TensorType, indices: &TensorType, axis: usize) -> Result<TensorType, String> {
+    element(indices, "the indices", &[ElementType::I32])?;
+    axis_length(table, axis)?;
+    let shape = [&table.shape[..axis], &indices.shape, &table.shape[axis + 1..]].concat();
+    Ok(TensorType { element: table.element, shape })
+}
+
+/// Parts for several chips.
+fn exchanged(parts: &TensorType) -> Result<TensorType, String> {
+    element(parts, "the input", &[ElementType::F32])?;
+    axis_length(parts, 1).map_err(|_| "all-to-all takes [chips, ..]".to_owned())?;
+    Ok(parts.clone())
 }
 
 /// What some chips have, one after the other along the last axis.

@@ -208,6 +208,13 @@ impl Storage {
         Location { region: unit.region, stripe: unit.stripe + stripe, word: unit.block(chunk) + in_stripe }
     }
 
+    /// Words that a Gather or a Scatter may choose from, if rows are found by their numbers; else 1.
+    pub fn indexed_words(&self) -> u32 {
+        let found =
+            |unit: &Unit| matches!(unit.region, Region::Set(..)) && unit.per_stripe == self.rows_per_stripe;
+        if self.units.iter().all(found) { self.rows_per_stripe.max(1) } else { 1 }
+    }
+
     /// How often each unit of weights is there.
     pub fn copies(&self) -> usize {
         let first = self.units.first().map(|unit| (unit.row, unit.chunk));

@@ -126,7 +126,7 @@ impl Memory {
         let array = &storages.arrays[id];
         let mut from = i64::MIN;
         for (region, words) in array.regions() {
-            let block = self.take(storages, region, words, wanted, apart);
+            let block = self.take(storages, region, (words, array.indexed_words()), wanted, apart);
             let block = block.ok_or(Full { storage: id, region, words })?;
             from = from.max(block.from);
             self.bases.of[id].push((region, block.start));
@@ -156,16 +156,17 @@ impl Memory {
         &mut self,
         storages: &Storages,
         region: Region,
-        words: u32,
+        (words, window): (u32, u32),
         wanted: i64,
         apart: &[(Region, u32)],
     ) -> Option<Block> {
         self.turn += 1;
-        let block = self.find(storages, region, words, wanted, apart).or_else(|| {
+        let sizes = (words, window);
+        let block = self.find(storages, region, sizes, wanted, apart).or_else(|| {
             for slice in slices(storages, region) {
                 self.free.entry(slice).and_modify(join);
             }
-            self.find(storages, region, words, wanted, apart)
+            self.find(storages, region, sizes, wanted, apart)
         })?;
         for slice in slices(storages, region) {
             cut(self.free.entry(slice).or_default(), block.start, words);
@@ -173,12 +174,12 @@ impl Memory {
         Some(block)
     }
 
-    /// The soonest free place; banks in turns, and within one bank if it can be.
+    /// The soonest free place; banks in turns, and within one bank if it can be. The words of a window never lie in two banks.
     fn find(
         &mut self,
         storages: &Storages,
         region: Region,
-        words: u32,
+        (words, window): (u32, u32),
         wanted: i64,
         apart: &[(Region, u32)],
     ) -> Option<Block> {
@@ -186,8 +187,10 @@ impl Memory {
         let mut best: Option<(Rank, Block)> = None;
         for block in self.common(storages, region) {
             let boundary = (block.start / bank + 1) * bank;
-            for start in [block.start, boundary] {
-                if start + words > block.end() {
+            let aligned = block.start + (boundary - block.start) % window;
+            for start in [block.start, aligned, boundary] {
+                let cut = start < boundary && start + words > boundary && (boundary - start) % window != 0;
+                if start + words > block.end() || cut {
                     continue;
                 }
                 let straddles = words > 0 && start / bank != (start + words - 1) / bank;

@@ -1,0 +1,83 @@
+//! Published models over many chips, by the command.
+
+use lpu_tests::{lpuc, lpuc_well};
+use serde_json::Value;
+
+fn report(args: &[&str]) -> Value {
+    let args = [args, &["--precision", "int8", "--json"]].concat();
+    serde_json::from_str(&lpuc_well(&args)).expect("one JSON object")
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} in {report:#}"))
+}
+
+#[test]
+fn a_model_of_eight_billion_parameters() {
+    let report = report(&["llama-3-8b", "--context", "2048", "--tensor-parallel", "8"]);
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    assert_eq!((report["chips"].as_u64(), report["system"].as_str()), (Some(40), Some("lp30-rack")));
+    // Said in the book; it may not become worse unseen.
+    assert!(number(&report, "/decode/tokens_per_second_per_user") > 5_000.0);
+    // Weights of eight bits, an embedding of sixteen: no chip may be said to hold less.
+    assert!(number(&report, "/sram/weights_bytes_of_all_chips") > 8.5e9);
+    let spent = report["spent_cycles"].as_object().expect("an object");
+    let all: f64 = spent.values().filter_map(Value::as_f64).sum();
+    assert!(all >= number(&report, "/decode/cycles"));
+}
+
+#[test]
+fn twice_the_layers_take_no_more_programs() {
+    let config = |layers: usize| {
+        let text = std::fs::read_to_string(lpu_tests::root().join("models/tests/configs/llama-3-8b.json"));
+        let text = text
+            .expect("a file")
+            .replace("\"num_hidden_layers\": 32", &format!("\"num_hidden_layers\": {layers}"));
+        let folder = std::env::temp_dir().join(format!("lpuc-many-chips-{}-{layers}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("config.json");
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let of = |layers: usize| {
+        report(&[&config(layers), "--context", "256", "--tensor-parallel", "4", "--system", "lp30-racks"])
+    };
+    let (once, twice) = (of(32), of(64));
+    assert_eq!(once["distinct_programs"], twice["distinct_programs"]);
+    assert!(number(&twice, "/chips") > 1.5 * number(&once, "/chips"));
+}
+
+#[test]
+fn a_trillion_parameters_over_racks() {
+    let report =
+        report(&["kimi-k2", "--context", "4096", "--tensor-parallel", "64", "--system", "lp30-racks"]);
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    assert_eq!(report["distinct_programs"], 3);
+    assert!(number(&report, "/sram/weights_bytes_of_all_chips") > 1.0e12);
+}
+
+#[test]
+fn what_does_not_fit_says_what_each_size_of_group_lacks() {
+    let ran = lpuc(&["llama-3-70b", "--precision", "int8", "--system", "lp30-node"]);
+    assert_eq!(ran.code, 3);
+    for part in ["error[does-not-fit]", "groups of 1:", "groups of 16:", "chips are needed", "--system"] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_for() {
+    let check = |args: &[&str], code: u8, error: &str| {
+        let ran = lpuc(args);
+        assert!(ran.code == code && ran.err.contains(error), "{args:?}: {} {}", ran.code, ran.err);
+    };
+    check(&["llama-3-8b", "--system", "lp31-rack"], 2, "error[unknown-system]");
+    check(&["llama-3-8b", "--chips", "some"], 2, "error[usage]");
+    check(&["llama-3-8b", "--outputs", "x.npz"], 3, "error[unsupported-option]");
+    check(&["llama-3-8b/layer", "--tensor-parallel", "2"], 3, "error[unsupported-option]");
+    check(
+        &["llama-3-8b", "--tensor-parallel", "3", "--precision", "int8"],
+        3,
+        "groups of 3 chips do not go with nodes",
+    );
+}

@@ -81,3 +81,19 @@ fn what_cannot_be_asked_for() {
         "groups of 3 chips do not go with nodes",
     );
 }
+
+#[test]
+fn more_users_get_less_each_and_more_together() {
+    let args = ["curve", "llama-3-8b", "--precision", "int8", "--context", "512", "--tensor-parallel", "8"];
+    let text = lpuc_well(&[&args[..], &["--batches", "1,4", "--csv"]].concat());
+    let rows: Vec<Vec<f64>> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').filter_map(|cell| cell.parse().ok()).collect())
+        .collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<f64>>(), [1.0, 4.0]);
+    let (one, four) = (&rows[0], &rows[1]);
+    assert!(four[3] < one[3] && four[5] > one[5], "{text}");
+    let table = lpuc_well(&[&args[..], &["--batches", "1"]].concat());
+    assert!(table.starts_with("  batch   chips"), "{table}");
+}

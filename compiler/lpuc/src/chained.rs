@@ -8,7 +8,7 @@ use isa::system::System;
 use models::Config;
 use simulator::ComposeError;
 
-use crate::cli::{Job, Subject};
+use crate::cli::{Job, Precision, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -36,20 +36,34 @@ pub(crate) fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     refuse(subject, job)?;
+    let progress = Progress::new(console.progress);
+    let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
+    let report = measured(config, subject, rewrite, subject.batch.unwrap_or(1), &progress)?;
+    drop(progress);
+    let text = if subject.json { format!("{:#}\n", report.json()) } else { report.text() };
+    print(console, &text)
+}
+
+/// Compiles and composes a step of so many sequences.
+pub(crate) fn measured(
+    config: &Config,
+    subject: &Subject,
+    rewrite: Option<RewriteOptions>,
+    batch: usize,
+    progress: &Progress,
+) -> Result<SystemReport, Failure> {
     let (total, mut lap) = (Stopwatch::start(), Stopwatch::start());
     let mut tool = ToolSeconds::default();
-    let progress = Progress::new(console.progress);
     let chip = chips::load(&subject.chip)?;
     let system = match &subject.system {
         Some(name) => systems::load(name)?,
         None => systems::usual(&chip)?,
     };
-    let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
+    let context = subject.context.unwrap_or(CONTEXT);
     let model = models::whole::model(config, batch, context).map_err(crate::model::not_built)?;
     tool.import = lap.lap();
 
     progress.stage("compiling");
-    let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
     let options = compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
     let wishes = Wishes {
         objective: subject.objective.into(),
@@ -79,10 +93,14 @@ pub(crate) fn run(
         )));
     }
     tool.total = total.elapsed();
-    let report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
-    drop(progress);
-    let text = if subject.json { format!("{:#}\n", report.json()) } else { report.text() };
-    print(console, &text)
+    let mut report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
+    let bits = match subject.precision {
+        Precision::Int8 | Precision::Fp8 => 8,
+        Precision::Fp16 | Precision::Fp32 => 16,
+    };
+    let matrices = models::count::count(config).total().matrices;
+    report.least_chips = models::count::chips(matrices, bits, chip.sram_bytes());
+    Ok(report)
 }
 
 /// What the simulator says of a program that it does not run to its end.
@@ -156,6 +174,7 @@ fn report(
         batch: batch as u64,
         context: context as u64,
         precision: subject.precision.name(),
+        least_chips: 0,
         tensor_parallel: chained.chips.first().map_or(0, Vec::len),
         stages: rows.collect(),
         handing_cycles: chained.stages.windows(2).map(handing).sum(),

@@ -133,6 +133,17 @@ pub(crate) enum Part {
     },
     /// Say what each group of rewrite rules is worth, in simulated cycles.
     Ablate(Subject),
+    /// Say what more sequences at once cost a user and bring a chip, for a published model.
+    Curve {
+        #[command(flatten)]
+        subject: Subject,
+        /// Sizes of batch, separated by commas.
+        #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8,16")]
+        batches: Vec<usize>,
+        /// Print comma-separated values.
+        #[arg(long)]
+        csv: bool,
+    },
     /// List the chip presets, or print one description file.
     Chips {
         /// A preset, or a description file to check.

@@ -7,6 +7,7 @@ mod chained;
 mod chips;
 mod cli;
 mod clock;
+mod curve;
 mod failure;
 mod files;
 mod generate;
@@ -73,6 +74,7 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
             parts::sim(program, chip.as_deref(), inputs.as_deref(), outputs.as_deref(), *simulator, console)
         }
         Part::Ablate(subject) => ablate::run(subject, console),
+        Part::Curve { subject, batches, csv } => curve::run(subject, batches, *csv, console),
         Part::Chips { name } => {
             let text = match name {
                 Some(name) => chips::load(name)?.describe(),

@@ -41,6 +41,8 @@ pub(crate) struct SystemReport {
     pub context: u64,
     /// How products are computed.
     pub precision: &'static str,
+    /// Chips that the model's matrices fill by themselves, at the precision's bits.
+    pub least_chips: u64,
     /// Chips of a group.
     pub tensor_parallel: usize,
     /// Distinct stages, in the order in which they first come.
@@ -202,9 +204,11 @@ impl SystemReport {
 
     fn write_stages(&self, out: &mut String) -> std::fmt::Result {
         let (stages, chips) = (self.stage_count(), self.tensor_parallel);
+        let least = grouped(self.least_chips);
         let plural =
             |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        writeln!(out, "{} of {} each", plural(stages, "stage"), plural(chips, "chip"))?;
+        let (stages, chips) = (plural(stages, "stage"), plural(chips, "chip"));
+        writeln!(out, "{stages} of {chips} each (matrices alone would fill {least})")?;
         for stage in &self.stages {
             let (cycles, all) = (grouped(stage.cycles), grouped(stage.cycles * stage.count as u64));
             writeln!(out, "  {:>3} x {:<36}{cycles:>12} cycles {all:>14} in all", stage.count, stage.pieces)?;
@@ -268,6 +272,7 @@ impl SystemReport {
             "batches",
             json!({ "fill_the_pipeline": self.wanted_batches(), "have_caches": self.held_batches() }),
         );
+        put("least_chips", json!(self.least_chips));
         put("tensor_parallel", json!(self.tensor_parallel));
         let stage = |stage: &StageRow| {
             json!({

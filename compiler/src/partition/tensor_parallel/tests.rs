@@ -18,7 +18,7 @@ const FEED_FORWARD: &str = r#"graph "feed-forward" {
 
 fn share(graph: &str, mesh: &[usize]) -> Result<Share, Diagnostic> {
     let graph = text::parse(graph).expect("a graph");
-    let group = Group { mesh, lanes: 8, arrivals: &["hidden"], departures: &["output"] };
+    let group = Group { mesh, lanes: 2, arrivals: &["hidden"], departures: &["output"] };
     plan(&graph, group)?.share(1)
 }
 
@@ -28,12 +28,12 @@ fn weights_are_cut_along_their_outputs_and_meet_all_parts_of_their_inputs() {
     insta::assert_snapshot!(share.graph, @r#"
     graph "feed-forward" {
       n0 = input "hidden" : f32[1, 2] ; hidden
-      n1 = all_gather n0, chips=2, stride=1, padded=8 : f32[1, 16] ; hidden
-      n2 = constant f16 absent : f32[16, 3] ; up.weight
+      n1 = all_gather n0, chips=2, stride=1, padded=2 : f32[1, 4] ; hidden
+      n2 = constant f16 absent : f32[4, 3] ; up.weight
       n3 = matmul n1, n2 : f32[1, 3] ; up
       n4 = relu n3 : f32[1, 3] ; act
-      n5 = all_gather n4, chips=2, stride=1, padded=8 : f32[1, 16] ; act
-      n6 = constant f16 absent : f32[16, 2] ; down.weight
+      n5 = all_gather n4, chips=2, stride=1, padded=4 : f32[1, 8] ; act
+      n6 = constant f16 absent : f32[8, 2] ; down.weight
       n7 = matmul n5, n6 : f32[1, 2] ; down
       n8 = add n0, n7 : f32[1, 2] ; residual
       output "output" = n8

@@ -90,8 +90,11 @@ pub(crate) fn decoder(chip: &Chip, file: &Path, context: usize) -> Model {
 }
 
 fn compile(graph: Graph, chip: &Chip) -> Program {
-    let options =
-        Options { precision: Precision::Fp16, rewrite: Some(compiler::rewrite::RewriteOptions::default()) };
+    let options = Options {
+        precision: Precision::Fp16,
+        rewrite: Some(compiler::rewrite::RewriteOptions::default()),
+        links: compiler::links::Links::default(),
+    };
     let compiled = compiler::compile(graph, chip, &options, &mut |_, _| {});
     compiled.unwrap_or_else(|problem| panic!("{problem}")).program
 }

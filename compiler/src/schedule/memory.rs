@@ -189,7 +189,9 @@ impl Memory {
             let boundary = (block.start / bank + 1) * bank;
             let aligned = block.start + (boundary - block.start) % window;
             for start in [block.start, aligned, boundary] {
-                let cut = start < boundary && start + words > boundary && (boundary - start) % window != 0;
+                let cut = start < boundary
+                    && start + words > boundary
+                    && !(boundary - start).is_multiple_of(window);
                 if start + words > block.end() || cut {
                     continue;
                 }

@@ -141,9 +141,9 @@ fn evaluated(model: &Model, ids: &[i32]) -> Vec<f32> {
     Vec::new()
 }
 
-fn compiled(model: &Model, mapping: &Mapping, precision: Precision) -> (Chained, System, Chip) {
-    let (system, chip) =
-        (System::preset("lp30-node").expect("a preset"), Chip::preset("lp30").expect("a preset"));
+fn compiled(model: &Model, mapping: &Mapping, precision: Precision, system: &str) -> (Chained, System, Chip) {
+    let system = System::preset(system).expect("a preset");
+    let chip = Chip::preset(&system.chip).expect("a preset");
     let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
     let chained = compile_chained(model, mapping, (&system, &chip), &options, &mut |_, _| {})
         .unwrap_or_else(|error| panic!("{mapping:?}: {error}"));
@@ -153,7 +153,11 @@ fn compiled(model: &Model, mapping: &Mapping, precision: Precision) -> (Chained,
 /// Runs a step on every chip, and compares cycles with the composition and logits with the evaluator; returns the logits' greatest difference in
 /// parts of the greatest logit.
 fn stepped(model: &Model, mapping: &Mapping, precision: Precision, ids: &[i32]) -> f32 {
-    let (chained, system, chip) = compiled(model, mapping, precision);
+    stepped_on("lp30-node", model, mapping, precision, ids)
+}
+
+fn stepped_on(system: &str, model: &Model, mapping: &Mapping, precision: Precision, ids: &[i32]) -> f32 {
+    let (chained, system, chip) = compiled(model, mapping, precision, system);
     let composed = compose(&system, &chip, &chained.program).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(composed.cycles, chained.predicted_cycles, "{mapping:?}");
     let mut machine = SystemMachine::load(&system, &chip, &chained.program).expect("loads");
@@ -219,6 +223,17 @@ fn experts_of_several_chips() {
     for (chips, stages) in [(2, vec![3]), (4, vec![1, 2])] {
         let mapping = Mapping { chips, stages };
         let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
+        assert!(error < 3e-3, "{mapping:?}: {error}");
+    }
+}
+
+/// Nodes of eight in a ring: from one to the next, chips with an even number have links, to those with an odd one.
+#[test]
+fn parts_go_through_the_chips_that_have_links() {
+    let model = toy(&Config { layers: 2, vocabulary: 96, ..SMALL.clone() }, 2, 24);
+    for (chips, stages) in [(8, vec![2, 2]), (16, vec![3, 1])] {
+        let mapping = Mapping { chips, stages };
+        let error = stepped_on("tsp-v1-ring", &model, &mapping, Precision::Fp16, &[7, 42]);
         assert!(error < 3e-3, "{mapping:?}: {error}");
     }
 }

@@ -52,8 +52,10 @@ pub struct Options {
 /// A compiled model.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// What the machine runs.
+    /// What the machine runs. Of a group of chips whose links are not alike, a program for each kind of chip.
     pub program: isa::Program,
+    /// Which of those each rank of the group runs.
+    pub ranks: Vec<usize>,
     /// What the compiler says a run of it will amount to.
     pub predicted: isa::Report,
     /// Where the bytes are and what bounds the time.
@@ -112,10 +114,11 @@ fn back_end(
     let (legal, kernels, schedule) = scheduled(legal, chip, options)?;
     watch("kernels", &kernels);
     watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
-    let program = emit::assemble(&legal, &kernels, &schedule, chip)?;
+    let ranks = options.links.chips();
+    let (program, ranks) = emit::assemble_for_ranks(&legal, &kernels, &schedule, (chip, ranks))?;
     let summary = summary::summarize(&legal, &kernels, &schedule, &program, bound, chip)?;
     let predicted = isa::report::predict(chip, &program);
-    Ok(Compiled { program, predicted, summary, rules })
+    Ok(Compiled { program, ranks, predicted, summary, rules })
 }
 
 /// Kernels and their schedule, with the widest layout that has one.

@@ -2,6 +2,8 @@
 
 use isa::Queue;
 
+use crate::graph::Gates;
+
 /// Time on a link, in cycles of the chips.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
@@ -20,6 +22,19 @@ pub struct Transfer {
     pub links: Vec<Queue>,
     /// Their pace.
     pub pace: Pace,
+    /// The chips that have those links, if not all have.
+    pub gates: Option<Gates>,
+}
+
+/// How the chips of a node reach those of another node through some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The chips with links.
+    pub gates: Gates,
+    /// Links that share the vectors: one name for both ends.
+    pub links: Vec<Queue>,
+    /// Their pace.
+    pub pace: Pace,
 }
 
 /// Chips of a group that exchange vectors: those whose ranks agree but for the digit rank / stride mod chips.
@@ -34,6 +49,8 @@ pub struct Axis {
     pub peers: Vec<Vec<Queue>>,
     /// Their pace.
     pub pace: Pace,
+    /// In place of links of each chip: how the node that is 1, 2, … ahead is reached.
+    pub ways: Vec<Way>,
 }
 
 /// The links of a chip, by the names that its program has for them. All chips of a group run the program in the same cycles.
@@ -51,6 +68,11 @@ impl Links {
     /// The chips along an axis of the group.
     pub fn axis(&self, chips: usize, stride: usize) -> Option<&Axis> {
         self.axes.iter().find(|axis| (axis.chips, axis.stride) == (chips, stride))
+    }
+
+    /// Chips of the group.
+    pub fn chips(&self) -> usize {
+        self.axes.iter().map(|axis| axis.chips).product()
     }
 
     /// How an input arrives, if not from the host.

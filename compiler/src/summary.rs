@@ -64,13 +64,15 @@ pub fn summarize(
     chip: &Chip,
 ) -> Result<Summary, Diagnostic> {
     let (weights_bytes, kv_bytes, _) = static_bytes(&kernels.storages, chip);
+    // Of programs for several kinds of chips, what the longest takes.
+    let most = |of: &dyn Fn(&isa::ChipProgram) -> u64| program.chips.iter().map(of).max().unwrap_or(0);
     let summary = Summary {
         capacity_bytes: chip.sram_bytes(),
         weights_bytes,
         kv_bytes,
         activation_bytes: schedule.activation_bytes,
-        instruction_bytes: isa::encode::text_bytes(program),
-        instruction_pages: program.chips.iter().flat_map(|chip| chip.text.values().flatten()).count() as u64,
+        instruction_bytes: most(&isa::encode::chip_text_bytes),
+        instruction_pages: most(&|chip| chip.text.values().flatten().count() as u64),
         slices: slices::slices(&kernels.storages, &schedule.bases, &program.chips[0], chip),
         nodes: node_cycles(graph, kernels, schedule, &bound),
         spent: spent::spent(graph, kernels, schedule, isa::report::predict(chip, program).cycles),

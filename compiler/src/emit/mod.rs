@@ -6,7 +6,7 @@ mod order;
 mod ports;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use isa::instruction::{Operand, Window};
 use isa::place::Queue;
@@ -26,12 +26,45 @@ pub fn assemble(
     schedule: &Schedule,
     chip: &Chip,
 ) -> Result<Program, Diagnostic> {
+    Ok(assemble_for_ranks(graph, kernels, schedule, (chip, 1))?.0)
+}
+
+/// The same for the chips of a group: a chip program for each set of roles, and which of them each rank runs.
+pub fn assemble_for_ranks(
+    graph: &Graph,
+    kernels: &Kernels,
+    schedule: &Schedule,
+    (chip, ranks): (&Chip, usize),
+) -> Result<(Program, Vec<usize>), Diagnostic> {
     let mut names = Names::default();
+    let roles: BTreeSet<&Vec<usize>> = kernels.flows.iter().flat_map(|flow| &flow.roles).collect();
+    let mut known: Vec<Vec<bool>> = Vec::new();
+    let (mut chips, mut of_rank) = (Vec::new(), Vec::new());
+    for rank in 0..ranks {
+        let own: Vec<bool> = roles.iter().map(|role| role.contains(&rank)).collect();
+        let number = known.iter().position(|other| *other == own).unwrap_or(known.len());
+        if number == known.len() {
+            known.push(own);
+            chips.push(chip_program((graph, &mut names), kernels, schedule, (chip, rank))?);
+        }
+        of_rank.push(number);
+    }
+    Ok((Program { chip: chip.name.clone(), nodes: names.names, chips }, of_rank))
+}
+
+/// What the chip of a rank runs.
+fn chip_program(
+    (graph, names): (&Graph, &mut Names),
+    kernels: &Kernels,
+    schedule: &Schedule,
+    (chip, rank): (&Chip, usize),
+) -> Result<ChipProgram, Diagnostic> {
     let mut queues: BTreeMap<Queue, Vec<Run>> = BTreeMap::new();
     for (flow, fit) in kernels.flows.iter().zip(&schedule.fits) {
         let node = names.index(&graph.nodes[flow.node].origin);
         let assembler = Assembler { kernels, schedule, flow, fit };
-        for run in &flow.runs {
+        let own = |run: &&FlowRun| run.role.is_none_or(|role| flow.roles[role].contains(&rank));
+        for run in flow.runs.iter().filter(own) {
             let (queue, run) = assembler.run(run, node)?;
             queues.entry(queue).or_default().push(run);
         }
@@ -40,12 +73,11 @@ pub fn assemble(
         *runs = order::ordered(std::mem::take(runs));
         deskew(runs);
     }
-    let memory = image::image(graph, kernels, schedule, chip, &mut names)?;
+    let memory = image::image(graph, kernels, schedule, chip, names)?;
     let ports = ports::ports(graph, kernels, schedule, chip.lanes)?;
     let words = words::FreeWords::of(kernels, schedule, chip);
     let text = fetch::fetch(&mut queues, words, schedule.reservations.clone(), chip)?;
-    let program = ChipProgram { queues, maps: kernels.maps.clone(), memory, ports, text };
-    Ok(Program { chip: chip.name.clone(), nodes: names.names, chips: vec![program] })
+    Ok(ChipProgram { queues, maps: kernels.maps.clone(), memory, ports, text })
 }
 
 /// A link that receives is aligned first. What passes a link comes from memory, which takes longer than that.

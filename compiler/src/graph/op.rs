@@ -1,6 +1,6 @@
 //! The closed set of operators, and what each means.
 
-use super::{Constant, ElementType};
+use super::{Constant, ElementType, Gates};
 
 /// One-operand pointwise functions. Real unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -205,6 +205,20 @@ pub enum Op {
         /// Ranks from one chip to the next.
         stride: usize,
     },
+    /// a [node, ..], gathered in each node of a group: over the gates to the node so far ahead along an axis. The result [each, ..] is what the
+    /// gates of the node so far behind sent; on chips that no gate reaches it is zero, and not defined on a machine.
+    Cross {
+        /// Chips along the axis.
+        chips: usize,
+        /// Ranks from one to the next.
+        stride: usize,
+        /// How far ahead.
+        distance: usize,
+        /// Which chips send and receive.
+        gates: Gates,
+    },
+    /// a [each, ..] of the chips that receive, of which each chip gets its part.
+    FromGates(Gates),
 }
 
 impl UnaryOp {
@@ -295,6 +309,8 @@ impl Op {
             Op::Append { .. } => "append",
             Op::AllGather { .. } => "all_gather",
             Op::AllToAll { .. } => "all_to_all",
+            Op::Cross { .. } => "cross",
+            Op::FromGates(_) => "from_gates",
         }
     }
 
@@ -312,6 +328,8 @@ impl Op {
             | Op::Softmax { .. }
             | Op::AllGather { .. }
             | Op::AllToAll { .. }
+            | Op::Cross { .. }
+            | Op::FromGates(_)
             | Op::Cast(_) => Some(1),
             Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
             Op::Select => Some(3),

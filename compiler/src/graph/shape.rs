@@ -3,7 +3,7 @@
 //! [`infer`] is the only place that decides which operand types an operator takes. Everything else (the verifier, the text
 //! form, the evaluator) asks it.
 
-use super::{BinaryOp, ElementType, Encoding, Op, TensorType, UnaryOp};
+use super::{BinaryOp, ElementType, Encoding, Gates, Op, TensorType, UnaryOp};
 use std::fmt;
 
 impl fmt::Display for ElementType {
@@ -184,6 +184,8 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         Op::Append { axis } => append(inputs, *axis),
         Op::AllGather { chips, padded, .. } => gathered(inputs[0], *chips, *padded),
         Op::AllToAll { .. } => exchanged(inputs[0]),
+        Op::Cross { gates, .. } => crossed(inputs[0], gates),
+        Op::FromGates(gates) => served(inputs[0], gates),
     }
 }
 
@@ -199,6 +201,28 @@ fn exchanged(parts: &TensorType) -> Result<TensorType, String> {
     element(parts, "the input", &[ElementType::F32])?;
     axis_length(parts, 1).map_err(|_| "all-to-all takes [chips, ..]".to_owned())?;
     Ok(parts.clone())
+}
+
+/// The parts that go over the gates, of those gathered in a node.
+fn crossed(gathered: &TensorType, gates: &Gates) -> Result<TensorType, String> {
+    element(gathered, "the input", &[ElementType::F32])?;
+    match gathered.shape[..] {
+        [node, ref rest @ ..] if node == gates.node && gates.each <= node && gates.shift < node => {
+            Ok(TensorType::new(gathered.element, [&[gates.each], rest].concat()))
+        }
+        _ => Err(format!("cross takes [{}, ..]", gates.node)),
+    }
+}
+
+/// The part of one chip.
+fn served(brought: &TensorType, gates: &Gates) -> Result<TensorType, String> {
+    element(brought, "the input", &[ElementType::F32])?;
+    match brought.shape[..] {
+        [each, ref rest @ ..] if each == gates.each && each <= gates.node && !rest.is_empty() => {
+            Ok(TensorType::new(brought.element, rest.to_vec()))
+        }
+        _ => Err(format!("from_gates takes [{}, ..]", gates.each)),
+    }
 }
 
 /// What some chips have, one after the other along the last axis.

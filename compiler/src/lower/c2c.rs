@@ -19,7 +19,7 @@ use super::pad::{Pad, Pads};
 use super::pass::emit;
 use super::storage::StorageId;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{NodeId, Op};
+use crate::graph::{Gates, NodeId, Op};
 use crate::links::{Axis, Links, Pace, Transfer};
 
 /// Slots that are less than this apart are taken as one interval.
@@ -100,6 +100,9 @@ pub fn arrive(arrays: &Arrays, chip: &Chip, node: NodeId, transfer: &Transfer) -
     let rows: Vec<u32> = (0..array.batches * array.rows).collect();
     let links = shared(&transfer.links);
     let mut work = Work::new(arrays, chip, node, "receive");
+    if let Some(gates) = &transfer.gates {
+        work.act_as(&gates.to);
+    }
     for (index, (_, vector)) in vectors(&rows, array.chunks).into_iter().enumerate() {
         let (wave, link) = (index / links.len(), links[index % links.len()]);
         let cycle = wave as i64 * i64::from(transfer.pace.vector_cycles);
@@ -126,13 +129,109 @@ pub fn depart(
     }
     let links = shared(&transfer.links);
     let mut work = Work::new(arrays, chip, node, "send");
-    let all = vectors(&context.view(node).rows, arrays.storages.arrays[from].chunks);
+    let chunks = arrays.storages.arrays[from].chunks;
+    let all = match &transfer.gates {
+        Some(gates) => {
+            work.act_as(&gates.from);
+            through(gates, &context.view(node).rows, chunks)
+        }
+        None => vectors(&context.view(node).rows, chunks),
+    };
     for (index, (_, vector)) in all.into_iter().enumerate() {
         let (wave, link) = (index / links.len(), links[index % links.len()]);
         let cycle = wave as i64 * i64::from(transfer.pace.vector_cycles);
         work.send(&[link], cycle, (from, vector), transfer.pace);
     }
     Ok(work.finish())
+}
+
+/// The vectors that a gate sends, of the rows that it gathered in its node.
+fn through(gates: &Gates, rows: &[u32], chunks: u32) -> Vec<(u32, Vector)> {
+    let each = rows.len() / gates.node;
+    let part = |ahead: usize| &rows[gates.part(ahead) * each..][..each];
+    vectors(&(0..gates.each).flat_map(part).copied().collect::<Vec<u32>>(), chunks)
+}
+
+/// Lowers what crosses from node to node.
+pub fn cross(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    (links, pads): (&Links, &Pads),
+    node: NodeId,
+) -> Result<Flow, Diagnostic> {
+    let (from, to, rows) = operands(context, arrays, (chip, pads), node)?;
+    let way = match context.graph.nodes[node].op {
+        Op::Cross { chips, stride, distance, .. } => {
+            links.axis(chips, stride).and_then(|axis| axis.ways.get(distance.wrapping_sub(1)))
+        }
+        _ => None,
+    };
+    let Some(way) = way else { return Err(bad_node(format!("{node} crosses where no chip has a link"))) };
+    let all = through(&way.gates, &rows, arrays.storages.arrays[from].chunks);
+    let shared = shared(&way.links);
+    let mut work = Work::new(arrays, chip, node, "cross");
+    for (index, (at, (row, chunk, byte))) in all.into_iter().enumerate() {
+        let link = shared[index % shared.len()];
+        work.act_as(&way.gates.from);
+        let cycle = work.send(&[link], 0, (from, (row, chunk, byte)), way.pace);
+        work.act_as(&way.gates.to);
+        work.receive(link, cycle + i64::from(way.pace.latency_cycles), (to, (at, chunk, byte)));
+    }
+    Ok(work.finish())
+}
+
+/// Lowers how the chips of a node get their parts from those that received them.
+pub fn from_gates(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    chip: &Chip,
+    (links, pads): (&Links, &Pads),
+    node: NodeId,
+) -> Result<Flow, Diagnostic> {
+    let (from, to, rows) = operands(context, arrays, (chip, pads), node)?;
+    let (Op::FromGates(gates), Some(axis)) = (&context.graph.nodes[node].op, links.axes.first()) else {
+        return Err(bad_node(format!("{node} has no gates")));
+    };
+    let mut work = Work::new(arrays, chip, node, "from gates");
+    let each = rows.len() / gates.each;
+    for (ahead, rows) in rows.chunks(each.max(1)).enumerate() {
+        let vectors = vectors(rows, arrays.storages.arrays[from].chunks);
+        for (index, (at, own)) in vectors.into_iter().enumerate() {
+            let result = (to, (at, own.1, own.2));
+            work.act_as(&gates.to);
+            if ahead == 0 {
+                work.keep((from, own), result)?;
+                continue;
+            }
+            let out = shared(&axis.peers[ahead - 1]);
+            let back = shared(&axis.peers[gates.node - ahead - 1]);
+            let cycle = work.send(&[out[index % out.len()]], 0, (from, own), axis.pace);
+            work.act_as(&gates.served(ahead));
+            work.receive(back[index % back.len()], cycle + i64::from(axis.pace.latency_cycles), result);
+        }
+    }
+    Ok(work.finish())
+}
+
+/// The arrays of an exchange's operand and result, and the operand's rows.
+fn operands(
+    context: &Context<'_>,
+    arrays: &Arrays,
+    (chip, pads): (&Chip, &Pads),
+    node: NodeId,
+) -> Result<(StorageId, StorageId, Vec<u32>), Diagnostic> {
+    let data = &context.graph.nodes[node];
+    let input = data.inputs[0];
+    let base = context.base(input);
+    let bad = |what: &str| bad_node(format!("{node} ({}): {what}", data.origin));
+    let (Some(from), Some(to)) = (arrays.forms[base].plain, arrays.forms[node].plain) else {
+        return Err(bad("an operand has no array"));
+    };
+    if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
+        return Err(bad("the lanes past the last column may not be zero"));
+    }
+    Ok((from, to, context.view(input).rows.clone()))
 }
 
 /// The vectors of some rows of a 32-bit array, byte by byte; with each the number of its row among them.
@@ -179,6 +278,7 @@ struct Event {
     cycle: i64,
     what: What,
     word: u32,
+    role: Option<usize>,
 }
 
 /// Links for one vector: that to the chip ahead that gets it, that from the chip behind whose vector comes in turn, and where this one goes.
@@ -209,6 +309,8 @@ struct Work<'a> {
     reach: BTreeMap<Lane, i64>,
     /// When each link is free for the next Send, and for the next Receive.
     free: BTreeMap<Queue, [i64; 2]>,
+    /// Who does what is added, by its number in the flow; nothing: every chip.
+    role: Option<usize>,
 }
 
 impl<'a> Work<'a> {
@@ -222,7 +324,17 @@ impl<'a> Work<'a> {
             slots: BTreeMap::new(),
             reach: BTreeMap::new(),
             free: BTreeMap::new(),
+            role: None,
         }
+    }
+
+    /// What is added from here on is done by these ranks.
+    fn act_as(&mut self, ranks: &[usize]) {
+        let known = self.flow.roles.iter().position(|role| role == ranks);
+        self.role = Some(known.unwrap_or_else(|| {
+            self.flow.roles.push(ranks.to_vec());
+            self.flow.roles.len() - 1
+        }));
     }
 
     fn spot(&self, (storage, (row, chunk, byte)): (StorageId, Vector)) -> Spot {
@@ -266,7 +378,7 @@ impl<'a> Work<'a> {
         let (spot, byte) = (self.spot(from), from.1.2);
         let cycle = slot + self.along(lane.edge, &spot) - i64::from(self.chip.latency.read);
         let queue = Queue::MemRead(spot.hemisphere, spot.slice);
-        Event { queue, cycle, what: What::Read(from.0, lane, byte), word: spot.word }
+        Event { queue, cycle, what: What::Read(from.0, lane, byte), word: spot.word, role: self.role }
     }
 
     /// Copies a vector to another slice, which a stream passes from the first one.
@@ -280,7 +392,13 @@ impl<'a> Work<'a> {
         let queue = Queue::MemWrite(target.hemisphere, target.slice);
         let what = What::Write(to.0, lane, byte);
         let events = |work: &Self, slot: i64| {
-            let write = Event { queue, cycle: slot + work.along(edge, &target), what, word: target.word };
+            let write = Event {
+                queue,
+                cycle: slot + work.along(edge, &target),
+                what,
+                word: target.word,
+                role: work.role,
+            };
             [work.read(from, lane, slot), write]
         };
         let slot = (0..).find(|&slot| self.is_free(lane, byte, slot, &events(self, slot))).unwrap_or(0);
@@ -299,7 +417,13 @@ impl<'a> Work<'a> {
         let free = |link: &Queue| self.free.get(link).map_or(i64::MIN, |free| free[0]);
         let earliest = links.iter().map(free).fold(earliest, i64::max);
         let events = |work: &Self, cycle: i64| {
-            let send = |&queue: &Queue| Event { queue, cycle, what: What::Send(lane, byte), word: 0 };
+            let send = |&queue: &Queue| Event {
+                queue,
+                cycle,
+                what: What::Send(lane, byte),
+                word: 0,
+                role: work.role,
+            };
             let read = work.read(from, lane, cycle - work.edge());
             std::iter::once(read).chain(links.iter().map(send)).collect::<Vec<Event>>()
         };
@@ -320,13 +444,14 @@ impl<'a> Work<'a> {
         let lane = Lane { edge: side(link), out: false };
         let (spot, byte) = (self.spot(to), to.1.2);
         let along = self.along(lane.edge, &spot);
+        let role = self.role;
         let slot = |cycle: i64| cycle + i64::from(self.chip.latency.c2c) + self.edge();
         let events = |cycle: i64| {
             let queue = Queue::MemWrite(spot.hemisphere, spot.slice);
             let what = What::Write(to.0, lane, byte);
             [
-                Event { queue: link, cycle, what: What::Receive(lane, byte), word: 0 },
-                Event { queue, cycle: slot(cycle) - along, what, word: spot.word },
+                Event { queue: link, cycle, what: What::Receive(lane, byte), word: 0, role },
+                Event { queue, cycle: slot(cycle) - along, what, word: spot.word, role },
             ]
         };
         let earliest = earliest.max(self.free.get(&link).map_or(i64::MIN, |free| free[1]));
@@ -382,9 +507,10 @@ impl<'a> Work<'a> {
             streams.insert(lane, self.flow.streams_in(direction, 4, path, slots));
         }
         self.events.sort();
-        let same = |a: &Event, b: &Event| a.queue == b.queue && a.what == b.what;
+        let same = |a: &Event, b: &Event| (a.queue, a.role, a.what) == (b.queue, b.role, b.what);
         for events in self.events.chunk_by(same) {
-            let Event { queue, what, .. } = events[0];
+            let Event { queue, what, role, .. } = events[0];
+            let before = self.flow.runs.len();
             let items = events.iter().map(|event| Item::once(event.cycle, event.word)).collect();
             let stream = |lane: Lane, byte: usize| StreamRef(streams[&lane], byte as u16);
             emit(&mut self.flow, FlowQueue::Fixed(queue), items, |word, _| match (what, queue) {
@@ -399,6 +525,7 @@ impl<'a> Work<'a> {
                     Act::Receive(stream(lane, byte))
                 }
             });
+            self.flow.runs[before..].iter_mut().for_each(|run| run.role = role);
         }
         let mut spans: BTreeMap<Queue, (i64, i64)> = BTreeMap::new();
         for event in self.events.iter().filter(|event| matches!(event.queue, Queue::C2c(..))) {

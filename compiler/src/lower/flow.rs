@@ -118,6 +118,8 @@ pub struct FlowRun {
     pub act: Act,
     /// As in [`isa::Run`].
     pub repeats: Vec<isa::Repeat>,
+    /// Which of the flow's roles does it; nothing: every chip.
+    pub role: Option<usize>,
 }
 
 impl FlowRun {
@@ -212,6 +214,8 @@ pub struct Flow {
     pub mxm: Option<Conveyor>,
     /// Links it has to itself, in [from, to).
     pub links: Vec<(Queue, i64, i64)>,
+    /// Ranks of a group that do what the others do not.
+    pub roles: Vec<Vec<usize>>,
 }
 
 impl Flow {
@@ -228,6 +232,7 @@ impl Flow {
             writes: Vec::new(),
             mxm: None,
             links: Vec::new(),
+            roles: Vec::new(),
         }
     }
 
@@ -263,7 +268,7 @@ impl Flow {
 
     /// Adds a run.
     pub fn run(&mut self, queue: FlowQueue, cycle: i64, act: Act, repeats: Vec<isa::Repeat>) {
-        self.runs.push(FlowRun { queue, cycle, act, repeats });
+        self.runs.push(FlowRun { queue, cycle, act, repeats, role: None });
     }
 }
 

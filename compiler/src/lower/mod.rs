@@ -128,6 +128,8 @@ fn lower(
         Op::AllGather { .. } | Op::AllToAll { .. } => {
             Ok(vec![c2c::exchange(context, arrays, chip, (links, pads), node)?])
         }
+        Op::Cross { .. } => Ok(vec![c2c::cross(context, arrays, chip, (links, pads), node)?]),
+        Op::FromGates(_) => Ok(vec![c2c::from_gates(context, arrays, chip, (links, pads), node)?]),
         // The append to a state by columns turns its recent rows.
         Op::Transpose { .. } => Ok(Vec::new()),
         Op::Slice { .. } | Op::Concat { .. } | Op::Pad { .. } | Op::Reshape { .. } => {

@@ -145,6 +145,8 @@ pub(super) fn needs(
                 | Op::Gather { .. }
                 | Op::AllGather { .. }
                 | Op::AllToAll { .. }
+                | Op::Cross { .. }
+                | Op::FromGates(_)
         ) || super::moves::is_move(context, node);
         if computed {
             needs[node].plain = true;

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use isa::system::{LinkTiming, System, queue_of_port};
 use isa::{Chip, Hemisphere, Queue};
 
+use super::ways::{self, Handing};
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::links::{Axis, Links, Pace, Transfer};
+use crate::graph::Gates;
+use crate::links::{Axis, Links, Pace, Transfer, Way};
 
 /// Names of what one stage hands to the next: the output of the one, the input of the other.
 pub const HANDED: (&str, &str) = ("output", "hidden");
@@ -29,9 +31,9 @@ pub struct Groups {
 
 /// A link between two chips: the port at each end, and the level it belongs to.
 #[derive(Clone, Copy, Debug)]
-struct Between {
-    ports: [u8; 2],
-    level: usize,
+pub(super) struct Between {
+    pub(super) ports: [u8; 2],
+    pub(super) level: usize,
 }
 
 impl Groups {
@@ -63,25 +65,37 @@ impl Groups {
         let turned = |turn: usize, at: usize, count: usize| {
             if turn.is_multiple_of(2) { at } else { count - 1 - at }
         };
-        let of_stage = |stage: usize| {
+        let of_stage = |stage: usize, turn: usize| {
             let (unit, at) = (stage / in_node, turned(stage / in_node, stage % in_node, in_node));
             let (rack_of, unit) = (unit / in_rack, turned(unit / in_rack, unit % in_rack, in_rack));
             let first = rack_of * rack + unit * chips.max(node) + at * chips;
-            (0..chips).map(|rank| (first + rank) as u32).collect()
+            let of_rank = |rank: usize| first + rank / node * node + (rank + rank / node * turn) % node;
+            (0..chips).map(|rank| if chips < node { first + rank } else { of_rank(rank) } as u32).collect()
         };
-        let mut groups = Groups {
-            chips: (0..stages).map(of_stage).collect(),
-            links: Links::default(),
-            ports: vec![vec![BTreeMap::new(); chips]; stages],
-            latency_cycles: Vec::new(),
+        // Where a group's nodes are joined by some of their chips, those with a link to each other may have to have the same number in their nodes.
+        let turns = if chips > node { node } else { 1 };
+        let of_turn = |turn: usize| {
+            let mut groups = Groups {
+                chips: (0..stages).map(|stage| of_stage(stage, turn)).collect(),
+                links: Links::default(),
+                ports: vec![vec![BTreeMap::new(); chips]; stages],
+                latency_cycles: Vec::new(),
+            };
+            let mut stride = 1;
+            for chips in mesh(system, chips) {
+                groups.join_peers(system, &timing, (chips, stride))?;
+                stride *= chips;
+            }
+            groups.join_stages(system, chip, &timing)?;
+            Ok(groups)
         };
-        let mut stride = 1;
-        for chips in mesh(system, chips) {
-            groups.join_peers(system, &timing, (chips, stride))?;
-            stride *= chips;
-        }
-        groups.join_stages(system, chip, &timing)?;
-        Ok(groups)
+        let first = of_turn(0);
+        (1..turns).fold(first, |found, turn| found.or_else(|problem| of_turn(turn).map_err(|_| problem)))
+    }
+
+    /// Ranks that exchange vectors without a gate: all, or those of one node.
+    fn node(&self, system: &System) -> usize {
+        self.chips[0].len().min(system.unit_chips(1) as usize)
     }
 
     /// Links of a stage that begins with what another hands it, or not; and ends so, or not.
@@ -104,6 +118,10 @@ impl Groups {
         (count, stride): (usize, usize),
     ) -> Result<(), Diagnostic> {
         let own = &self.chips[0];
+        let joined = |d: usize| !between(system, own[0], own[d * stride]).is_empty();
+        if stride > 1 && !(1..count).all(joined) {
+            return self.join_nodes(system, timing, (count, stride));
+        }
         let first: Vec<Vec<Between>> = (1..count).map(|d| between(system, own[0], own[d * stride])).collect();
         let least = first.iter().map(Vec::len).min().unwrap_or(0);
         let level = first.iter().flatten().map(|link| link.level).max().unwrap_or(0);
@@ -121,20 +139,130 @@ impl Groups {
                 }
             }
         }
-        self.links.axes.push(Axis { chips: count, stride, peers, pace: pace(&timing[level]) });
+        self.links.axes.push(Axis {
+            chips: count,
+            stride,
+            peers,
+            pace: pace(&timing[level]),
+            ways: Vec::new(),
+        });
         Ok(())
     }
 
-    /// Names the links from each group to the next: as many as all neighbours have.
+    /// Names the links along an axis of nodes that are joined by some of their chips.
+    fn join_nodes(
+        &mut self,
+        system: &System,
+        timing: &[LinkTiming],
+        (count, stride): (usize, usize),
+    ) -> Result<(), Diagnostic> {
+        let node = self.node(system);
+        let mut ways = Vec::new();
+        for distance in 1..count {
+            let ahead = |rank: usize| {
+                let own = rank / stride % count;
+                rank - own * stride + (own + distance) % count * stride
+            };
+            let handing = |chips: &Vec<u32>| Handing {
+                from: chips.clone(),
+                to: (0..chips.len()).map(|rank| (ahead(rank), chips[ahead(rank)])).collect(),
+            };
+            let handings: Vec<Handing> = self.chips.iter().map(handing).collect();
+            let gates = ways::gates(system, node, &handings).ok_or_else(|| self.unreached(system, count))?;
+            let shifted = |rank: usize| rank / node * node + (rank + gates.shift) % node;
+            let (first, shift) = (gates.from[0], shifted);
+            let all: Vec<Between> = ways::link(system, &handings[0], first, shift(first));
+            let least = gates.from.iter().flat_map(|&rank| {
+                handings.iter().map(move |handing| ways::link(system, handing, rank, shift(rank)).len())
+            });
+            let names: Vec<[Queue; 2]> = all
+                .iter()
+                .take(least.min().unwrap_or(0))
+                .map(|link| [queue_of_port(link.ports[0]); 2])
+                .collect();
+            for (group, handing) in handings.iter().enumerate() {
+                for &rank in &gates.from {
+                    let (other, chip) = handing.to[shift(rank)];
+                    let chips = [handing.from[rank], chip];
+                    self.bind(system, group, [(group, rank), (group, other)], (chips, &names))?;
+                }
+            }
+            let level = all.first().map_or(0, |link| link.level);
+            let links = names.iter().map(|names| names[0]).collect();
+            ways.push(Way { gates, links, pace: pace(&timing[level]) });
+        }
+        let pace = ways.first().map(|way| way.pace).unwrap_or_default();
+        self.links.axes.push(Axis { chips: count, stride, peers: Vec::new(), pace, ways });
+        Ok(())
+    }
+
+    fn unreached(&self, system: &System, nodes: usize) -> Diagnostic {
+        let (chips, name) = (self.chips[0].len(), &system.name);
+        let what = format!(
+            "the {nodes} nodes of a group of {chips} chips of system {name} are not joined in one way for all groups"
+        );
+        problem("unlinked", what).note("use groups of one node, or another --system")
+    }
+
+    /// Names the links from each group to the next: as many as all neighbours have, of each chip or of the gates.
     fn join_stages(&mut self, system: &System, chip: &Chip, timing: &[LinkTiming]) -> Result<(), Diagnostic> {
-        let pairs = self.chips.windows(2).flat_map(|pair| {
-            pair[0].iter().copied().zip(pair[1].iter().copied()).collect::<Vec<(u32, u32)>>()
-        });
-        let all: Vec<Vec<Between>> = pairs.map(|(from, to)| between(system, from, to)).collect();
-        let Some(first) = all.first() else { return Ok(()) };
+        let handing = |pair: &[Vec<u32>]| Handing {
+            from: pair[0].clone(),
+            to: pair[1].iter().copied().enumerate().collect(),
+        };
+        let handings: Vec<Handing> = self.chips.windows(2).map(handing).collect();
+        if handings.is_empty() {
+            return Ok(());
+        }
+        let ranks = 0..self.chips[0].len();
+        let direct = handings
+            .iter()
+            .all(|handing| ranks.clone().all(|rank| !ways::link(system, handing, rank, rank).is_empty()));
+        let node = self.node(system);
+        let gates = match direct {
+            true => Gates { node, from: ranks.clone().collect(), to: ranks.collect(), shift: 0, each: 1 },
+            false => ways::gates(system, node, &handings).ok_or_else(|| {
+                let what =
+                    format!("not all groups of system {} are joined to the next in one way", system.name);
+                problem("unlinked", what).note("use groups of one node, or another --system")
+            })?,
+        };
+        let shifted = |rank: usize| rank / node * node + (rank + gates.shift) % node;
+        let links = |handing: &Handing, rank: usize| ways::link(system, handing, rank, shifted(rank));
+        let all: Vec<Vec<Between>> = handings
+            .iter()
+            .flat_map(|handing| gates.from.iter().map(move |&rank| links(handing, rank)))
+            .collect();
         let least = all.iter().map(Vec::len).min().unwrap_or(0);
-        let taken: BTreeSet<Queue> =
-            self.links.axes.iter().flat_map(|axis| axis.peers.iter().flatten()).copied().collect();
+        let names = self.free_names(chip, &all[0][..least])?;
+        let slowest = all.iter().flatten().map(|link| pace(&timing[link.level]));
+        let pace = slowest.max_by_key(|pace| pace.vector_cycles).unwrap_or_default();
+        for (group, handing) in handings.iter().enumerate() {
+            for &rank in &gates.from {
+                let other = shifted(rank);
+                let chips = [handing.from[rank], handing.to[other].1];
+                self.bind(system, group, [(group, rank), (group + 1, other)], (chips, &names))?;
+            }
+            let level = links(handing, gates.from[0]).first().map_or(0, |link| link.level);
+            self.latency_cycles.push(timing[level].latency_cycles);
+        }
+        let transfer = |tensor: &str, end: usize| {
+            let links = names.iter().map(|names| names[end]).collect();
+            vec![Transfer { tensor: tensor.to_owned(), links, pace, gates: (!direct).then(|| gates.clone()) }]
+        };
+        self.links.departures = transfer(HANDED.0, 0);
+        self.links.arrivals = transfer(HANDED.1, 1);
+        Ok(())
+    }
+
+    /// Names, for both ends of links, that no axis has taken; in the hemispheres of their ports.
+    fn free_names(&self, chip: &Chip, links: &[Between]) -> Result<Vec<[Queue; 2]>, Diagnostic> {
+        let axes = &self.links.axes;
+        let taken: BTreeSet<Queue> = axes
+            .iter()
+            .flat_map(|axis| axis.peers.iter().flatten().chain(axis.ways.iter().flat_map(|way| &way.links)))
+            .copied()
+            .collect();
         let mut free: Vec<Queue> = Hemisphere::BOTH
             .into_iter()
             .flat_map(|half| (0..chip.c2c.links_per_hemisphere).map(move |link| Queue::C2c(half, link)))
@@ -146,28 +274,7 @@ impl Groups {
             at.map(|at| free.remove(at))
                 .ok_or_else(|| problem("unlinked", "a chip has too few links".to_owned()))
         };
-        let mut names = Vec::new();
-        for link in first.iter().take(least) {
-            names.push([name(link.ports[0])?, name(link.ports[1])?]);
-        }
-        let slowest = all.iter().flatten().map(|link| pace(&timing[link.level]));
-        let pace = slowest.max_by_key(|pace| pace.vector_cycles).unwrap_or_default();
-        let transfer = |tensor: &str, end: usize| {
-            let links = names.iter().map(|names| names[end]).collect();
-            vec![Transfer { tensor: tensor.to_owned(), links, pace }]
-        };
-        self.links.departures = transfer(HANDED.0, 0);
-        self.links.arrivals = transfer(HANDED.1, 1);
-        for group in 0..self.chips.len() - 1 {
-            for rank in 0..self.chips[group].len() {
-                let chips = [self.chips[group][rank], self.chips[group + 1][rank]];
-                self.bind(system, group, [(group, rank), (group + 1, rank)], (chips, &names))?;
-            }
-            let links = between(system, self.chips[group][0], self.chips[group + 1][0]);
-            let level = links.first().map_or(0, |link| link.level);
-            self.latency_cycles.push(timing[level].latency_cycles);
-        }
-        Ok(())
+        links.iter().map(|link| Ok([name(link.ports[0])?, name(link.ports[1])?])).collect()
     }
 
     /// Gives the names at both ends of a pair of chips ports that are joined, and lie in the names' hemispheres.
@@ -193,7 +300,12 @@ impl Groups {
             let link = left.remove(at);
             for end in 0..2 {
                 let (group, rank) = ends[end];
-                self.ports[group][rank].insert(names[end], link.ports[end]);
+                let port = link.ports[end];
+                if self.ports[group][rank].insert(names[end], port).is_some_and(|other| other != port) {
+                    let what =
+                        format!("chips of system {} name two links alike (group {group})", system.name);
+                    return Err(problem("unlinked", what));
+                }
             }
         }
         if names.is_empty() {
@@ -215,7 +327,7 @@ fn pace(timing: &LinkTiming) -> Pace {
 }
 
 /// The links between two chips, by the first one's ports.
-fn between(system: &System, from: u32, to: u32) -> Vec<Between> {
+pub(super) fn between(system: &System, from: u32, to: u32) -> Vec<Between> {
     let link = |port: u8| {
         let end = system.port(from, port).filter(|end| end.chip == to)?;
         Some(Between { ports: [port, end.port], level: end.level })

@@ -162,7 +162,11 @@ impl Model {
                     copy
                 }
             }
-            Op::Append { .. } | Op::AllGather { .. } | Op::AllToAll { .. } => copy,
+            Op::Append { .. }
+            | Op::AllGather { .. }
+            | Op::AllToAll { .. }
+            | Op::Cross { .. }
+            | Op::FromGates(_) => copy,
         }
     }
 

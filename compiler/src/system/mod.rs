@@ -13,6 +13,7 @@ use isa::{C2c, Chip, Instruction, Placed, Program, SystemProgram};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{Graph, Op, chain};
 use crate::links::{Links, Transfer};
+use crate::partition::gates;
 use crate::partition::groups::{Groups, HANDED};
 use crate::partition::tensor_parallel::{self, Cuts, Group};
 use crate::{Compiled, Options, compile};
@@ -61,9 +62,9 @@ pub struct Stage {
 /// What stages of the same pieces have in common.
 #[derive(Clone, Debug)]
 pub struct StageKind {
-    /// Number of its first program in [`Chained::program`]; the other ranks' follow, if theirs differ.
-    pub program: usize,
-    /// The program of rank 0, and what is known of it.
+    /// Which of the programs in [`Chained::program`] each rank runs.
+    pub programs: Vec<usize>,
+    /// What rank 0 has, and what is known of it.
     pub compiled: Compiled,
     /// Inputs, outputs and states of which a chip has a part.
     pub cuts: Cuts,
@@ -158,15 +159,22 @@ fn stage_kind(
     let graph = joined(model, pieces)?;
     let ranks = if has_weights(&graph) { chips } else { 1 };
     let (mut compiled, cuts) = share_and_compile(&graph, chip, options, ranks, watch)?;
-    let first = program.chips.len();
-    for own in &compiled {
-        let nodes = program.nodes.len() as u32;
+    let mut programs = Vec::new();
+    for (rank, own) in compiled.iter().enumerate() {
+        let (nodes, first) = (program.nodes.len() as u32, program.chips.len());
         program.nodes.extend(own.program.nodes.iter().cloned());
-        program.chips.extend(own.program.chips.iter().cloned().map(|chip| renumbered(chip, nodes)));
+        // What only this rank holds goes with its own program.
+        if ranks > 1 {
+            program.chips.push(renumbered(own.program.chips[own.ranks[rank]].clone(), nodes));
+            programs.push(first);
+        } else {
+            program.chips.extend(own.program.chips.iter().cloned().map(|chip| renumbered(chip, nodes)));
+            programs.extend((0..chips).map(|rank| first + own.ranks[rank]));
+        }
     }
     let compiled = compiled.swap_remove(0);
     let handed_cycle = handed_cycles(&compiled, &options.links);
-    Ok(StageKind { program: first, compiled, cuts, handed_cycle })
+    Ok(StageKind { programs, compiled, cuts, handed_cycle })
 }
 
 /// What the first ranks of a group run for a graph, and how that is cut.
@@ -189,7 +197,9 @@ fn share_and_compile(
     for rank in 0..ranks {
         let share = plan.share(rank)?;
         cuts = share.cuts;
-        compiled.push(compile(share.graph, chip, options, watch)?);
+        let graph = gates::route(share.graph, links)
+            .map_err(|what| Diagnostic::new(Kind::Bug, "gates", format!("{}: {what}", graph.name)))?;
+        compiled.push(compile(graph, chip, options, watch)?);
     }
     Ok((compiled, cuts))
 }
@@ -210,7 +220,8 @@ fn renumbered(mut chip: isa::ChipProgram, first: u32) -> isa::ChipProgram {
 fn handed_cycles(compiled: &Compiled, links: &Links) -> (u64, u64) {
     let first = |transfers: &[Transfer], sends: bool| {
         let queues = transfers.iter().flat_map(|transfer| &transfer.links);
-        let runs = queues.filter_map(|queue| compiled.program.chips[0].queues.get(queue)).flatten();
+        let of = |queue| compiled.program.chips.iter().filter_map(move |chip| chip.queues.get(queue));
+        let runs = queues.flat_map(of).flatten();
         let own = |instruction: &Instruction| match instruction {
             Instruction::C2c(C2c::Send { .. }) => sends,
             Instruction::C2c(C2c::Receive { .. }) => !sends,
@@ -224,11 +235,8 @@ fn handed_cycles(compiled: &Compiled, links: &Links) -> (u64, u64) {
 fn placed(groups: &Groups, stages: &[Stage], kinds: &[StageKind], program: &Program) -> Vec<Placed> {
     let mut placed = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
-        let first = kinds[stage.kind].program;
-        let next = kinds.iter().map(|kind| kind.program).filter(|&program| program > first).min();
-        let own = next.unwrap_or(program.chips.len()) - first;
         for (rank, &chip) in groups.chips[number].iter().enumerate() {
-            let number_of = first + if own == 1 { 0 } else { rank };
+            let number_of = kinds[stage.kind].programs[rank];
             let used = |queue: &isa::Queue| program.chips[number_of].queues.contains_key(queue);
             let ports = groups.ports[number][rank].iter().filter(|(queue, _)| used(queue));
             placed.push(Placed {

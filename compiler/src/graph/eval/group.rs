@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Tensor, ancestors, apply, fault, given, layout, source, wanted};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Gates, Graph, NodeId, Op};
 
 /// As [`super::evaluate`], for the graphs of a group of chips in their order; each with its own inputs. States are zero at first. The graphs
 /// differ in what their constants hold only.
@@ -42,6 +42,21 @@ pub fn evaluate_group(
                     let parts = parts.ok_or_else(missing)?;
                     Ok(layout::concat(&parts.iter().collect::<Vec<_>>(), 0, node.ty.shape.clone()))
                 }
+                Op::Cross { chips, stride, distance, gates } => {
+                    let (axis, all) = ((*chips, *stride), graphs.len());
+                    let from = crossing(chip, all, axis, (*distance, gates));
+                    let from = from.map_err(|what| fault(graph, id, &what))?;
+                    let nothing = || Some(zeros(node.ty.shape.clone()));
+                    let sent = from.map_or_else(nothing, |rank| operand(rank).map(|x| sent(x, gates)));
+                    sent.ok_or_else(missing)
+                }
+                Op::FromGates(gates) => {
+                    let nobody = || fault(graph, id, "no gate brings this chip's part");
+                    let receiver = gates.receiver(chip).filter(|&(rank, _)| rank < graphs.len());
+                    let (rank, ahead) = receiver.ok_or_else(nobody)?;
+                    let row = layout::slice(operand(rank).ok_or_else(missing)?, 0, ahead, 1, 1);
+                    Ok(Tensor { shape: node.ty.shape.clone(), data: row.data })
+                }
                 op => {
                     let operands: Option<Vec<_>> = node.inputs.iter().map(|x| values[chip].get(x)).collect();
                     apply(op, &operands.ok_or_else(missing)?).map_err(|what| fault(graph, id, &what))
@@ -68,6 +83,35 @@ fn behind(rank: usize, all: usize, (chips, stride): (usize, usize)) -> Result<Ve
     let own = rank / stride % chips;
     let others = (0..chips).map(|distance| (own + chips - distance) % chips);
     Ok(others.map(|digit| rank - own * stride + digit * stride).collect())
+}
+
+/// The rank that sends to a rank over the gates, if any does.
+fn crossing(
+    rank: usize,
+    all: usize,
+    axis: (usize, usize),
+    (distance, gates): (usize, &Gates),
+) -> Result<Option<usize>, String> {
+    if gates.node == 0 || !axis.1.is_multiple_of(gates.node) || !all.is_multiple_of(gates.node) {
+        return Err(format!("gates of nodes of {} along chips {} ranks apart", gates.node, axis.1));
+    }
+    let behind = behind(rank, all, axis)?;
+    let from = gates.ahead(behind[distance % behind.len()], gates.node - gates.shift);
+    Ok((gates.to.contains(&rank) && gates.from.contains(&from)).then_some(from))
+}
+
+/// What a chip sends over its gate, of what it gathered in its node.
+fn sent(gathered: &Tensor, gates: &Gates) -> Tensor {
+    let rows: Vec<Tensor> =
+        (0..gates.each).map(|ahead| layout::slice(gathered, 0, gates.part(ahead), 1, 1)).collect();
+    let mut shape = gathered.shape.clone();
+    shape[0] = gates.each;
+    layout::concat(&rows.iter().collect::<Vec<_>>(), 0, shape)
+}
+
+fn zeros(shape: Vec<usize>) -> Tensor {
+    let count = shape.iter().product();
+    Tensor::f32(shape, vec![0.0; count])
 }
 
 /// Parts one after the other along a new first axis, or along the last one, each followed by zeros up to `padded` elements.

@@ -225,7 +225,7 @@ pub fn apply(op: &Op, inputs: &[&Tensor]) -> Result<Tensor, String> {
                 inputs[2].as_i32().and_then(|p| p.first().copied()).ok_or("append: no position")?;
             layout::append(inputs[0], inputs[1], position, *axis)?
         }
-        Op::AllGather { .. } | Op::AllToAll { .. } => {
+        Op::AllGather { .. } | Op::AllToAll { .. } | Op::Cross { .. } | Op::FromGates(_) => {
             return Err("a chip alone does not know what the others of its group have".to_owned());
         }
     })

@@ -113,6 +113,10 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             padded.map_or(Ok(()), |padded| write!(f, ", padded={padded}"))
         }
         Op::AllToAll { stride } => write!(f, ", stride={stride}"),
+        Op::Cross { chips, stride, distance, gates } => {
+            write!(f, ", chips={chips}, stride={stride}, distance={distance}, {gates}")
+        }
+        Op::FromGates(gates) => write!(f, ", {gates}"),
         Op::Input(_)
         | Op::Constant(_)
         | Op::MatMul { transpose_b: false }

@@ -6,7 +6,7 @@ use super::syntax::{Argument, Body, File, Item, Spanned, Statement, Type};
 use super::{Lookup, Problem, constant};
 use crate::graph::eval::Tensor;
 use crate::graph::{
-    BinaryOp, ElementType, Encoding, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, shape,
+    BinaryOp, ElementType, Encoding, Gates, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, shape,
 };
 use std::collections::BTreeMap;
 
@@ -200,6 +200,16 @@ fn size(number: &Spanned<&str>) -> Result<usize, Problem> {
     number.value.parse().map_err(|_| problem(number, format!("{} is no size or index", number.value)))
 }
 
+fn gates(attributes: &mut Attributes<'_, '_>) -> Result<Gates, Problem> {
+    Ok(Gates {
+        node: attributes.size("node")?,
+        from: attributes.list("from")?,
+        to: attributes.list("to")?,
+        shift: attributes.size("shift")?,
+        each: attributes.size("each")?,
+    })
+}
+
 /// The operator of a name, with its attributes. `element`: of the first operand.
 fn operator(
     attributes: &mut Attributes<'_, '_>,
@@ -244,6 +254,13 @@ fn operator(
             Op::AllGather { chips, stride, padded }
         }
         "all_to_all" => Op::AllToAll { stride: attributes.size("stride")? },
+        "cross" => Op::Cross {
+            chips: attributes.size("chips")?,
+            stride: attributes.size("stride")?,
+            distance: attributes.size("distance")?,
+            gates: gates(attributes)?,
+        },
+        "from_gates" => Op::FromGates(gates(attributes)?),
         other => {
             if let Some(&(op, _)) = UnaryOp::ALL.iter().find(|(_, name)| *name == other) {
                 Op::Unary(op)

@@ -134,7 +134,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
                 .then(|| "not rows of a constant table, nor few enough to compare each".to_owned())
         }
         Op::Softmax { .. } => plain("not decomposed"),
-        Op::AllGather { .. } | Op::AllToAll { .. } => {
+        Op::AllGather { .. } | Op::AllToAll { .. } | Op::Cross { .. } | Op::FromGates(_) => {
             (last(input_shape(0)) < 2).then(|| "one lane".to_owned())
         }
     }

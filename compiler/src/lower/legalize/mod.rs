@@ -232,7 +232,9 @@ impl<'a> Pass<'a> {
                 }
                 b.emit(Op::Append { axis: *axis }, &[inputs[0], inputs[1], position])
             }
-            op @ (Op::AllGather { .. } | Op::AllToAll { .. }) => b.emit(op.clone(), &[inputs[0]]),
+            op @ (Op::AllGather { .. } | Op::AllToAll { .. } | Op::Cross { .. } | Op::FromGates(_)) => {
+                b.emit(op.clone(), &[inputs[0]])
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a chip's program may know of the links around it.
 
+mod gates;
+
 use isa::Queue;
 
-use crate::graph::Gates;
+pub use gates::Gates;
 
 /// Time on a link, in cycles of the chips.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,27 +6,78 @@ use compiler::system::{Model, Piece};
 
 use crate::Config;
 use crate::build::{self, Error};
+use crate::config::Kind;
+use crate::layers::{LayerAttention, LayerFeedForward, LayerHeads, LayerShape};
 
-/// All pieces of a model for one step of a batch over caches of so many tokens. Equal layers are one piece.
+/// All pieces of a model for one step of a batch over caches of so many tokens. A decoder's layers are two pieces each, attention and feed-forward;
+/// equal ones are one piece.
 ///
 /// # Errors
 /// As [`build::layer`].
 pub fn model(config: &Config, batch: usize, context: usize) -> Result<Model, Error> {
     let embedding = handing_on(build::embedding(config, batch, context)?);
-    let mut pieces = vec![Piece { name: "embedding".to_owned(), graph: embedding }];
-    let kinds = config.distinct_layers();
-    for (number, kind) in kinds.iter().enumerate() {
-        let name = if kinds.len() == 1 { "layer".to_owned() } else { format!("layer kind {}", number + 1) };
-        pieces.push(Piece { name, graph: build::layer(config, kind.first, batch, context)? });
-    }
-    let of_layer = |index: usize| {
+    let mut made =
+        Pieces { pieces: vec![Piece { name: "embedding".to_owned(), graph: embedding }], order: vec![0] };
+    let (mut attentions, mut feed_forwards, mut layers) = (Vec::new(), Vec::new(), Vec::new());
+    for index in 0..config.layers {
         let shape = config.layer_shape(index);
-        kinds.iter().position(|kind| kind.shape == shape).map_or(1, |kind| kind + 1)
-    };
-    let layers = (0..config.layers).map(of_layer);
-    let order = std::iter::once(0).chain(layers).chain(std::iter::once(pieces.len())).collect();
+        if config.kind != Kind::Decoder {
+            made.add(&mut layers, shape, "layer", || build::layer(config, index, batch, context))?;
+            continue;
+        }
+        let LayerShape { attention, feed_forward } = shape;
+        let built = || build::attention(config, attention, batch, context);
+        made.add(&mut attentions, attention, &called(attention), built)?;
+        let name = match feed_forward {
+            LayerFeedForward::Experts(_) => "experts",
+            LayerFeedForward::Gated { .. } | LayerFeedForward::Plain { .. } => "feed-forward",
+        };
+        let built = || build::feed_forward(config, feed_forward, batch);
+        made.add(&mut feed_forwards, feed_forward, name, built)?;
+    }
+    let Pieces { mut pieces, mut order } = made;
+    order.push(pieces.len());
     pieces.push(Piece { name: "head".to_owned(), graph: build::head(config, batch)? });
     Ok(Model { name: config.name.to_string(), pieces, order })
+}
+
+/// What kind of attention it is, in a word or two.
+fn called(attention: LayerAttention) -> String {
+    match attention {
+        LayerAttention::Grouped(LayerHeads { window: Some(window), .. }) => format!("attention of {window}"),
+        LayerAttention::Grouped(_) => "attention".to_owned(),
+        LayerAttention::Latent(_) => "latent attention".to_owned(),
+    }
+}
+
+/// Pieces so far.
+struct Pieces {
+    pieces: Vec<Piece>,
+    order: Vec<usize>,
+}
+
+impl Pieces {
+    /// Adds a piece to the order; it is made if none of its shape is known.
+    fn add<S: PartialEq>(
+        &mut self,
+        known: &mut Vec<(S, usize)>,
+        shape: S,
+        name: &str,
+        make: impl FnOnce() -> Result<Graph, Error>,
+    ) -> Result<(), Error> {
+        let number = match known.iter().find(|(other, _)| *other == shape) {
+            Some((_, number)) => *number,
+            None => {
+                let alike = known.iter().filter(|(_, at)| self.pieces[*at].name.starts_with(name)).count();
+                let name = if alike == 0 { name.to_owned() } else { format!("{name} ({})", alike + 1) };
+                self.pieces.push(Piece { name, graph: make()? });
+                known.push((shape, self.pieces.len() - 1));
+                self.pieces.len() - 1
+            }
+        };
+        self.order.push(number);
+        Ok(())
+    }
 }
 
 /// What an embedding puts out is handed on.

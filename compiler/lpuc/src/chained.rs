@@ -86,12 +86,7 @@ pub(crate) fn measured(
     let composed = simulator::compose(&system, &chip, &chained.program).map_err(refused)?;
     tool.simulate = lap.lap();
     tool.simulated_cycles = composed.cycles;
-    if composed.cycles != chained.predicted_cycles {
-        return Err(Failure::check(format!(
-            "error[prediction]: the compiler predicted {} cycles, the simulator composed {}\n  this is a bug; please report it",
-            chained.predicted_cycles, composed.cycles
-        )));
-    }
+    equal(chained.predicted_cycles, composed.cycles)?;
     tool.total = total.elapsed();
     let mut report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
     let bits = match subject.precision {
@@ -103,8 +98,18 @@ pub(crate) fn measured(
     Ok(report)
 }
 
+/// Fails where the simulator does not say what the compiler did.
+pub(crate) fn equal(predicted: u64, composed: u64) -> Result<(), Failure> {
+    if predicted == composed {
+        return Ok(());
+    }
+    Err(Failure::check(format!(
+        "error[prediction]: the compiler predicted {predicted} cycles, the simulator composed {composed}\n  this is a bug; please report it"
+    )))
+}
+
 /// What the simulator says of a program that it does not run to its end.
-fn refused(error: ComposeError) -> Failure {
+pub(crate) fn refused(error: ComposeError) -> Failure {
     match error {
         ComposeError::IllFormed(problems) => crate::job::refused(problems),
         ComposeError::Fault(fault) => Failure::check(format!("error[hazard]: {fault}")),
@@ -187,11 +192,26 @@ fn report(
     }
 }
 
-/// Pieces in words: `embedding, 3 x layer`.
+/// Pieces in words: `embedding, 3 x (attention, feed-forward)`.
 fn pieces_of(model: &Model, pieces: &[usize]) -> String {
-    let runs = pieces.chunk_by(|one, other| one == other).map(|run| {
-        let name = &model.pieces[run[0]].name;
-        if run.len() == 1 { name.clone() } else { format!("{} x {name}", run.len()) }
-    });
-    runs.collect::<Vec<_>>().join(", ")
+    let mut words: Vec<(usize, &[usize])> = Vec::new();
+    let mut rest = pieces;
+    while !rest.is_empty() {
+        // A pattern of some pieces that repeats, or one piece.
+        let times = |length: usize| rest.chunks(length).take_while(|chunk| *chunk == &rest[..length]).count();
+        let repeated = (1..=rest.len() / 2).find(|&length| times(length) > 1);
+        let length = repeated.unwrap_or(1);
+        words.push((times(length), &rest[..length]));
+        rest = &rest[times(length) * length..];
+    }
+    let name = |&piece: &usize| model.pieces[piece].name.as_str();
+    let said = |(times, pattern): (usize, &[usize])| {
+        let names: Vec<&str> = pattern.iter().map(name).collect();
+        match (times, &names[..]) {
+            (1, names) => names.join(", "),
+            (times, [name]) => format!("{times} x {name}"),
+            (times, names) => format!("{times} x ({})", names.join(", ")),
+        }
+    };
+    words.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }

@@ -144,6 +144,21 @@ pub(crate) enum Part {
         #[arg(long)]
         csv: bool,
     },
+    /// Say what adding up an array that every chip of a group has takes, for several sizes of it.
+    AllReduce {
+        /// System: a preset, or a description file; `NAME:N` is one of N nodes (or racks, of a system of racks).
+        #[arg(long, value_name = "NAME|FILE.toml", default_value = "tsp-v1-node")]
+        system: String,
+        /// Chips of the group: whole nodes, or a divisor of a node's; all of the system if not given.
+        #[arg(long, value_name = "N")]
+        chips: Option<usize>,
+        /// Sizes of the array in bytes, separated by commas.
+        #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1024, 4096, 10_240, 20_480, 40_960, 81_920, 163_840, 327_680, 655_360, 1_310_720])]
+        bytes: Vec<usize>,
+        /// Print comma-separated values.
+        #[arg(long)]
+        csv: bool,
+    },
     /// List the chip presets, or print one description file.
     Chips {
         /// A preset, or a description file to check.

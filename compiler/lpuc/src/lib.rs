@@ -7,6 +7,7 @@ mod chained;
 mod chips;
 mod cli;
 mod clock;
+mod all_reduce;
 mod curve;
 mod failure;
 mod files;
@@ -75,6 +76,9 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
         }
         Part::Ablate(subject) => ablate::run(subject, console),
         Part::Curve { subject, batches, csv } => curve::run(subject, batches, *csv, console),
+        Part::AllReduce { system, chips, bytes, csv } => {
+            all_reduce::run(system, *chips, bytes, *csv, console)
+        }
         Part::Chips { name } => {
             let text = match name {
                 Some(name) => chips::load(name)?.describe(),

@@ -9,8 +9,17 @@ use crate::chips;
 use crate::failure::Failure;
 use crate::files;
 
-/// The system that `--system` names: a preset, or a description file (anything that ends in `.toml`).
+/// The system that `--system` names: a preset, or a description file (anything that ends in `.toml`); with `:N` after it, of so many units of its
+/// outermost level.
 pub(crate) fn load(name: &str) -> Result<System, Failure> {
+    let Some((plain, count)) = name.rsplit_once(':').filter(|(_, count)| count.parse::<u32>().is_ok()) else {
+        return described(name);
+    };
+    let system = described(plain)?.with_count(count.parse().unwrap_or(0));
+    system.map_err(|what| Failure::input(format!("error[bad-system]: {name}: {what}")))
+}
+
+fn described(name: &str) -> Result<System, Failure> {
     if !name.ends_with(".toml") {
         return System::preset(name).ok_or_else(|| unknown(name));
     }

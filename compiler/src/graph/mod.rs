@@ -9,7 +9,6 @@ pub mod shape;
 pub mod verify;
 pub mod fold;
 pub mod chain;
-pub mod gates;
 pub mod eval;
 pub mod text;
 pub mod import;
@@ -18,7 +17,7 @@ use bytes::Bytes;
 use cranelift_entity::{EntityRef, PrimaryMap, entity_impl};
 use petgraph::graph::DiGraph;
 
-pub use gates::Gates;
+pub use crate::links::Gates;
 pub use op::{BinaryOp, Op, ReduceOp, UnaryOp};
 
 /// A node, and the tensor it makes; prints as `n3`.

@@ -68,6 +68,7 @@ pub fn arrays(
         group_use: BTreeMap::new(),
         set_use: BTreeMap::new(),
         pairs,
+        single_packs: BTreeMap::new(),
         spreads: spread::spreads(context, chip, &spreadable),
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
@@ -146,6 +147,8 @@ struct Builder<'a, 'g> {
     group_use: BTreeMap<Region, u32>,
     set_use: BTreeMap<Region, u64>,
     pairs: spread::Pairs,
+    /// Where states of a single pack lie, by what the model calls them.
+    single_packs: BTreeMap<String, Hemisphere>,
     /// Whether some arrays are dealt over several groups.
     spreads: bool,
 }
@@ -330,6 +333,7 @@ impl Builder<'_, '_> {
         let packs = storage.batches / in_pack;
         let bands = columns.map_or(1, |_| (stripes / storage.tile_rows).clamp(1, packs.div_ceil(2)));
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();
+        let first = if packs > 1 { Hemisphere::East } else { self.single_pack(&role) };
         for index in 0..storage.batches * storage.tiles() {
             // What the host sees lies in two ranges of packs, one a hemisphere; all else in turns.
             let (batch, tile) = (index / storage.tiles(), index % storage.tiles());
@@ -337,9 +341,9 @@ impl Builder<'_, '_> {
                 Role::State(..) | Role::Input(_)
                     if batch / in_pack < (storage.batches / in_pack).div_ceil(2) =>
                 {
-                    Hemisphere::East
+                    first
                 }
-                Role::State(..) | Role::Input(_) => Hemisphere::West,
+                Role::State(..) | Role::Input(_) => first.other(),
                 _ => self.emptier(&next),
             };
             let region = self.emptiest_set(
@@ -373,6 +377,24 @@ impl Builder<'_, '_> {
             *self.set_use.entry(region).or_default() += u64::from(unit.words());
         }
         self.storages.arrays.push(storage)
+    }
+
+    /// Where a single pack lies: with the others in one hemisphere, and beside weights that take room in the emptier one. Recent rows of a state by
+    /// columns lie where it does.
+    fn single_pack(&mut self, role: &Role) -> Hemisphere {
+        let most = self.set_use.values().copied().max().unwrap_or(0);
+        let emptier = match most > u64::from(self.chip.words_per_slice()) / 8 {
+            true => self.emptier(&BTreeMap::new()),
+            false => Hemisphere::East,
+        };
+        match role {
+            Role::State(name, _) => {
+                let suffixes = [super::legalize::COLUMNS, super::legalize::RECENT];
+                let own = suffixes.into_iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+                *self.single_packs.entry(own.to_owned()).or_insert(emptier)
+            }
+            _ => emptier,
+        }
     }
 
     /// The hemisphere with fewer words of this array, or else of all.

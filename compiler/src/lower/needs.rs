@@ -86,6 +86,21 @@ fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> P
     Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 } }
 }
 
+/// Whether an operation's result is an array of 32-bit elements of its own.
+fn is_computed(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::MatMul { .. }
+            | Op::Conv { .. }
+            | Op::Reduce { .. }
+            | Op::Gather { .. }
+            | Op::AllGather { .. }
+            | Op::AllToAll { .. }
+            | Op::Cross { .. }
+            | Op::FromGates(_)
+    )
+}
+
 /// What is asked for of each base.
 pub(super) fn needs(
     context: &Context<'_>,
@@ -137,18 +152,7 @@ pub(super) fn needs(
                 }
             }
         }
-        let computed = matches!(
-            data.op,
-            Op::MatMul { .. }
-                | Op::Conv { .. }
-                | Op::Reduce { .. }
-                | Op::Gather { .. }
-                | Op::AllGather { .. }
-                | Op::AllToAll { .. }
-                | Op::Cross { .. }
-                | Op::FromGates(_)
-        ) || super::moves::is_move(context, node);
-        if computed {
+        if is_computed(&data.op) || super::moves::is_move(context, node) {
             needs[node].plain = true;
         }
     }

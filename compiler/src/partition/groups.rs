@@ -50,8 +50,13 @@ impl Groups {
             return Err(problem("bad-group", what).note("use a divisor or a multiple of the node's chips"));
         }
         let room = chips.max(node) * (system.unit_chips(2) as usize / chips.max(node));
-        let racks = (chips * stages).div_ceil(room.max(1));
-        if room == 0 || racks * system.unit_chips(2) as usize > system.chips() as usize {
+        if room == 0 {
+            let what =
+                format!("groups of {chips} chips are more than the {} of a rack", system.unit_chips(2));
+            return Err(problem("bad-group", what).note("use groups of at most a rack"));
+        }
+        let racks = (chips * stages).div_ceil(room);
+        if racks * system.unit_chips(2) as usize > system.chips() as usize {
             let (wanted, name) = (chips * stages, &system.name);
             let what = format!(
                 "{wanted} chips are needed in groups of {chips}, system {name} has {}",

@@ -1,7 +1,9 @@
 //! Models on systems of chips: stages of a pipeline, each cut for a group of chips and compiled once, and where and when they run.
 
+mod collective;
 mod plan;
 
+pub use collective::all_reduce;
 pub use plan::{Objective, Wishes, compile_planned};
 
 use std::collections::BTreeMap;
@@ -17,6 +19,9 @@ use crate::partition::gates;
 use crate::partition::groups::{Groups, HANDED};
 use crate::partition::tensor_parallel::{self, Cuts, Group};
 use crate::{Compiled, Options, compile};
+
+/// Groups of rewrite rules that pay with room for cycles: weights of each head by themselves leave lanes empty, those whose lanes are moved are copies.
+const ROOMY: [&str; 2] = ["merge", "lanes"];
 
 /// A part of a model that a stage holds whole: an embedding, a layer, a head. What it hands on is its output `output`, what it is handed its input
 /// `hidden`.
@@ -46,6 +51,8 @@ pub struct Mapping {
     pub chips: usize,
     /// For each stage, how many pieces of the model's order it has.
     pub stages: Vec<usize>,
+    /// Whether room counts for more than cycles: parts are gathered without gaps, and no rewrite makes weights larger.
+    pub dense: bool,
 }
 
 /// A stage.
@@ -112,7 +119,7 @@ pub fn compile_chained(
             Some(&kind) => kind,
             None => {
                 let options = Options { links: groups.links(ends), ..options.clone() };
-                kinds.push(stage_kind(model, &key.0, (mapping.chips, chip), &options, &mut program, watch)?);
+                kinds.push(stage_kind(model, &key.0, (mapping, chip), &options, &mut program, watch)?);
                 known.insert(key, kinds.len() - 1);
                 kinds.len() - 1
             }
@@ -151,14 +158,15 @@ fn joined(model: &Model, pieces: &[usize]) -> Result<Graph, Diagnostic> {
 fn stage_kind(
     model: &Model,
     pieces: &[usize],
-    (chips, chip): (usize, &Chip),
+    (mapping, chip): (&Mapping, &Chip),
     options: &Options,
     program: &mut Program,
     watch: &mut dyn FnMut(&'static str, &dyn Display),
 ) -> Result<StageKind, Diagnostic> {
     let graph = joined(model, pieces)?;
+    let (chips, dense) = (mapping.chips, mapping.dense);
     let ranks = if has_weights(&graph) { chips } else { 1 };
-    let (mut compiled, cuts) = share_and_compile(&graph, chip, options, ranks, watch)?;
+    let (mut compiled, cuts) = share_and_compile(&graph, chip, options, (ranks, dense), watch)?;
     let mut programs = Vec::new();
     for (rank, own) in compiled.iter().enumerate() {
         let (nodes, first) = (program.nodes.len() as u32, program.chips.len());
@@ -182,9 +190,14 @@ fn share_and_compile(
     graph: &Graph,
     chip: &Chip,
     options: &Options,
-    ranks: usize,
+    (ranks, dense): (usize, bool),
     watch: &mut dyn FnMut(&'static str, &dyn Display),
 ) -> Result<(Vec<Compiled>, Cuts), Diagnostic> {
+    let mut options = options.clone();
+    if let Some(rewrite) = options.rewrite.as_mut().filter(|_| dense) {
+        rewrite.disabled.extend(ROOMY.map(str::to_owned));
+    }
+    let options = &options;
     if options.links.axes.is_empty() {
         return Ok((vec![compile(graph.clone(), chip, options, watch)?], BTreeMap::new()));
     }
@@ -192,7 +205,8 @@ fn share_and_compile(
     let arrivals: &[&str] = if links.arrivals.is_empty() { &[] } else { &[HANDED.1] };
     let departures: &[&str] = if links.departures.is_empty() { &[] } else { &[HANDED.0] };
     let mesh: Vec<usize> = links.axes.iter().map(|axis| axis.chips).collect();
-    let plan = tensor_parallel::plan(graph, Group { mesh: &mesh, lanes: chip.lanes, arrivals, departures })?;
+    let group = Group { mesh: &mesh, lanes: chip.lanes, arrivals, departures, dense };
+    let plan = tensor_parallel::plan(graph, group)?;
     let (mut compiled, mut cuts) = (Vec::new(), BTreeMap::new());
     for rank in 0..ranks {
         let share = plan.share(rank)?;

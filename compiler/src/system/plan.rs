@@ -85,8 +85,14 @@ pub fn compile_planned(
     };
     let mut found: Vec<(Vec<Cost>, Candidate)> = Vec::new();
     let mut reasons = Vec::new();
-    for chips in sizes {
-        let costs = match costs(model, chips, (system, chip), options) {
+    // What pieces take on groups of the same size with gaps; nothing if that cannot be.
+    let mut sparse: Option<Vec<Cost>> = None;
+    for (chips, dense) in sizes.into_iter().flat_map(|chips| [(chips, false), (chips, true)]) {
+        if dense && sparse.is_none() {
+            continue;
+        }
+        sparse = sparse.filter(|_| dense);
+        let costs = match costs(model, (chips, dense), (system, chip), options) {
             Ok(costs) => costs,
             Err(problem) if problem.kind == Kind::Unsupported => {
                 reasons.push(format!("groups of {chips}: {}", problem.message));
@@ -94,7 +100,11 @@ pub fn compile_planned(
             }
             Err(problem) => return Err(problem),
         };
-        match candidate(model, wishes, chips, &costs, room(chip)?) {
+        if sparse.as_ref() == Some(&costs) {
+            continue;
+        }
+        sparse = Some(costs.clone());
+        match candidate(model, wishes, (chips, dense), &costs, room(chip)?) {
             Some(candidate)
                 if candidate.chips <= wishes.chips.unwrap_or(usize::MAX).min(system.chips() as usize) =>
             {
@@ -109,14 +119,14 @@ pub fn compile_planned(
     found.sort_by(|(_, a), (_, b)| order(wishes.objective, a, b));
     for (costs, mut candidate) in found {
         for tried in 1..=MOST_TRIES as u64 {
-            let Mapping { chips, stages } = &candidate.mapping;
+            let Mapping { chips, stages, dense } = &candidate.mapping;
             let problem = match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
                 Err(problem) if problem.code == "does-not-fit" => problem,
                 result => return result.map(|chained| (candidate.mapping, chained)),
             };
             let reason = format!("groups of {chips}, {} stages: {}", stages.len(), problem.message);
             let room = room(chip)? / 1000 * (1000 - LESS * tried);
-            match self::candidate(model, wishes, *chips, &costs, room) {
+            match self::candidate(model, wishes, (*chips, *dense), &costs, room) {
                 Some(smaller) if tried < MOST_TRIES as u64 => candidate = smaller,
                 _ => {
                     reasons.push(reason);
@@ -151,7 +161,13 @@ fn order(objective: Objective, a: &Candidate, b: &Candidate) -> std::cmp::Orderi
 }
 
 /// Stages of about equal fullness, as few as a chip's room allows, or as many as the user wants.
-fn candidate(model: &Model, wishes: &Wishes, chips: usize, costs: &[Cost], room: u64) -> Option<Candidate> {
+fn candidate(
+    model: &Model,
+    wishes: &Wishes,
+    (chips, dense): (usize, bool),
+    costs: &[Cost],
+    room: u64,
+) -> Option<Candidate> {
     let most = match wishes.pipeline {
         Some(stages) => stages,
         None => packed(model, costs, room)?.len(),
@@ -177,7 +193,7 @@ fn candidate(model: &Model, wishes: &Wishes, chips: usize, costs: &[Cost], room:
         chips: chips * stages.len(),
         cycles: cycles.iter().sum(),
         fullest_cycles: cycles.iter().copied().max().unwrap_or(0),
-        mapping: Mapping { chips, stages },
+        mapping: Mapping { chips, stages, dense },
     })
 }
 
@@ -204,7 +220,7 @@ fn packed(model: &Model, costs: &[Cost], room: u64) -> Option<Vec<usize>> {
 /// What each piece takes on a group of so many chips.
 fn costs(
     model: &Model,
-    chips: usize,
+    (chips, dense): (usize, bool),
     (system, chip): (&System, &Chip),
     options: &Options,
 ) -> Result<Vec<Cost>, Diagnostic> {
@@ -222,7 +238,8 @@ fn costs(
         let ends = (model.order.first() == Some(&piece), model.order.last() == Some(&piece) && piece == last);
         let options = Options { links: groups.links(ends), ..options.clone() };
         let graph = joined(model, &[piece])?;
-        let compiled = super::share_and_compile(&graph, chip, &options, 1, &mut |_, _| {})?.0.swap_remove(0);
+        let compiled =
+            super::share_and_compile(&graph, chip, &options, (1, dense), &mut |_, _| {})?.0.swap_remove(0);
         Ok(cost(&compiled))
     };
     (0..model.pieces.len()).map(cost).collect()

@@ -25,6 +25,8 @@ use compiler::graph::Graph;
 
 use crate::Config;
 use crate::config::Kind;
+use crate::layers::{LayerAttention, LayerFeedForward, LayerShape};
+use decoder::Halves;
 pub use experts::{SPREAD, spread};
 use parts::Parts;
 
@@ -57,10 +59,38 @@ pub fn layer(config: &Config, index: usize, batch: usize, context: usize) -> Res
             config.name, config.layers
         )));
     }
+    let both = Halves { attention: true, feed_forward: true };
     made(config, "layer", |parts| match config.kind {
-        Kind::Decoder => decoder::layer(parts, config.layer_shape(index), (batch, context)),
+        Kind::Decoder => decoder::layer(parts, both, config.layer_shape(index), (batch, context)),
         Kind::Encoder { .. } => encoder::layer(parts, config.layer_shape(index), (batch, context)),
     })
+}
+
+/// The first half of a decoder's [`layer`]: attention and what is added to it.
+///
+/// # Errors
+///
+/// As [`layer`].
+pub fn attention(
+    config: &Config,
+    shape: LayerAttention,
+    batch: usize,
+    context: usize,
+) -> Result<Graph, Error> {
+    let half = Halves { attention: true, feed_forward: false };
+    let shape = LayerShape { attention: shape, feed_forward: config.layer_shape(0).feed_forward };
+    made(config, "attention", |parts| decoder::layer(parts, half, shape, (batch, context)))
+}
+
+/// The second half of a decoder's [`layer`].
+///
+/// # Errors
+///
+/// As [`layer`].
+pub fn feed_forward(config: &Config, shape: LayerFeedForward, batch: usize) -> Result<Graph, Error> {
+    let half = Halves { attention: false, feed_forward: true };
+    let shape = LayerShape { attention: config.layer_shape(0).attention, feed_forward: shape };
+    made(config, "feed-forward", |parts| decoder::layer(parts, half, shape, (batch, 1)))
 }
 
 /// From tokens to vectors: `input_ids` in, `hidden` out. A decoder's are [batch, 1] and [batch, 1, hidden]. An encoder's are

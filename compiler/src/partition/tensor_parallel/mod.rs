@@ -33,6 +33,8 @@ pub struct Group<'a> {
     pub arrivals: &'a [&'a str],
     /// Outputs of which each chip leaves its part of the last axis.
     pub departures: &'a [&'a str],
+    /// Whether parts are gathered without gaps wherever they leave some, and not only where they leave many.
+    pub dense: bool,
 }
 
 impl Group<'_> {

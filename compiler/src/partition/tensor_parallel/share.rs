@@ -10,6 +10,11 @@ use crate::graph::{BinaryOp, Graph, NodeId, Op, ReduceOp, State, TensorType, Una
 /// How often longer than its results a product's left operand must be, so that results are exchanged in its place: they need adding.
 const LONGER: usize = 2;
 
+/// How much longer gathered parts may be for beginning at new vectors: with gaps, weights that meet them take so much more room and time; without, the
+/// parts take a way through the SXM.
+const SPARSE: (usize, usize) = (3, 2);
+const DENSE: (usize, usize) = (11, 10);
+
 /// What a chip has of a tensor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Forms {
@@ -327,8 +332,9 @@ impl<'a> Builder<'a> {
             return Err(id);
         }
         let length = self.source.shape(id).last().copied().unwrap_or(1) / self.chips;
+        let (most, of) = if self.group.dense { DENSE } else { SPARSE };
         let padded = match length.next_multiple_of(self.group.lanes) {
-            vectors if 2 * vectors >= 3 * length => length,
+            vectors if of * vectors >= most * length => length,
             vectors => vectors,
         };
         let round = match self.root(id) {

@@ -18,7 +18,7 @@ const FEED_FORWARD: &str = r#"graph "feed-forward" {
 
 fn share(graph: &str, mesh: &[usize]) -> Result<Share, Diagnostic> {
     let graph = text::parse(graph).expect("a graph");
-    let group = Group { mesh, lanes: 2, arrivals: &["hidden"], departures: &["output"] };
+    let group = Group { mesh, lanes: 2, arrivals: &["hidden"], departures: &["output"], dense: false };
     plan(&graph, group)?.share(1)
 }
 
@@ -43,7 +43,7 @@ fn weights_are_cut_along_their_outputs_and_meet_all_parts_of_their_inputs() {
 
 #[test]
 fn a_group_of_two_axes_gathers_along_the_last_one_first() {
-    let group = Group { mesh: &[2, 3], lanes: 8, arrivals: &[], departures: &[] };
+    let group = Group { mesh: &[2, 3], lanes: 8, arrivals: &[], departures: &[], dense: false };
     assert_eq!(group.round(0), [0, 4, 2, 1, 5, 3]);
     assert_eq!(group.round(3), [3, 1, 5, 2, 0, 4]);
 }

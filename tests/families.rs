@@ -12,12 +12,13 @@ use compiler::graph::eval::{Tensor, apply, evaluate};
 use compiler::graph::{Constant, ElementType, Graph, Op, TensorType};
 use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
+use compiler::system::{Mapping, Model, Piece, compile_chained};
 use compiler::{Options, Precision, compile, onnx};
-use isa::Chip;
+use isa::{Chip, System};
 use lpu_tests::root;
 use models::config::{Attention, FeedForward, Kind, Latent};
 use models::{Config, build, json};
-use simulator::{Array, Engine, Machine};
+use simulator::{Array, Engine, Machine, SystemMachine, compose};
 
 /// Slots of the caches: more than the text has tokens.
 const CONTEXT: usize = 20;
@@ -412,6 +413,66 @@ fn bert() {
         rows.assert_close(&format!("bert, {output}"), &expected[output]);
     }
     live("bert");
+}
+
+/// Every chip of a system in full simulation, token by token over the chips' own caches, against ONNX Runtime.
+fn chained(name: &str, system: &str, mapping: &Mapping) {
+    let weights = Weights::of(name);
+    let config = &weights.config;
+    let whole = models::whole::model(config, 1, CONTEXT).expect("a model");
+    let last = whole.order.len() - 1;
+    // Attention and feed-forward of each layer in turns, between embedding and head.
+    let filled = |(at, &piece): (usize, &usize)| {
+        let prefix =
+            if at == 0 || at == last { String::new() } else { format!("model.layers.{}.", (at - 1) / 2) };
+        let piece = &whole.pieces[piece];
+        Piece { name: format!("{at}"), graph: weights.fill(piece.graph.clone(), &prefix) }
+    };
+    let pieces: Vec<Piece> = whole.order.iter().enumerate().map(filled).collect();
+    let model = Model { name: name.to_owned(), order: (0..pieces.len()).collect(), pieces };
+    let system = System::preset(system).expect("a preset");
+    let chip = Chip::preset(&system.chip).expect("a preset");
+    let rewrite = Some(RewriteOptions::default());
+    let options = Options { precision: Precision::Fp32, rewrite, links: Links::default() };
+    let made = compile_chained(&model, mapping, (&system, &chip), &options, &mut |_, _| {})
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let composed = compose(&system, &chip, &made.program).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let mut machine = SystemMachine::load(&system, &chip, &made.program).expect("loads");
+    let ids = &arrays(&format!("{name}-inputs.npz"))["input_ids"];
+    let expected = &arrays(&format!("{name}-outputs.npz"))["logits"];
+    let vocabulary = expected.len() / ids.len();
+    for (position, &id) in ids.iter().enumerate().take(3) {
+        for &chip in made.chips.iter().flatten() {
+            // Not every stage has these.
+            let _ = machine.write(chip, "input_ids", &Array::I32(vec![id as i32]));
+            let _ = machine.write(chip, "position", &Array::I32(vec![position as i32]));
+        }
+        let report = machine.run().unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        assert_eq!((report.cycles, composed.cycles), (made.predicted_cycles, made.predicted_cycles));
+        let part = |&chip: &u32| match machine.read(chip, "logits") {
+            Ok(Array::F32(part)) => part,
+            other => panic!("{name}: {other:?}"),
+        };
+        let logits: Vec<f32> = made.chips[made.chips.len() - 1].iter().flat_map(part).collect();
+        let error = error(&logits, &expected[position * vocabulary..][..vocabulary]);
+        assert!(error < TOLERANCE, "{name}, token {position}: off by {error:.1e} of the greatest value");
+    }
+}
+
+#[test]
+fn groups_and_stages() {
+    let mapping = |chips, stages: &[usize]| Mapping { chips, stages: stages.to_vec(), dense: false };
+    chained("llama-3.1", "lp30-node", &mapping(2, &[3, 3]));
+    chained("llama-3.1", "lp30-node", &Mapping { dense: true, ..mapping(4, &[6]) });
+    chained("llama-3.1", "tsp-v1-ring", &mapping(8, &[2, 4]));
+    chained("deepseek-v3", "lp30-node", &mapping(2, &[6]));
+}
+
+#[test]
+fn groups_with_experts() {
+    let mapping = |chips, stages: &[usize]| Mapping { chips, stages: stages.to_vec(), dense: false };
+    chained("mixtral", "lp30-node", &mapping(2, &[2, 4]));
+    chained("gpt-oss", "lp30-node", &mapping(4, &[6]));
 }
 
 /// Sequences of a batch share weights and nothing else: each is as if it were alone.

@@ -55,7 +55,9 @@ pub fn append(
     for pack in 0..columns.storage(recent).batches {
         flows.push(columns.turn(pack));
         for rotations in columns.pieces() {
-            flows.push(columns.scatter(pack, rotations));
+            flows.extend(
+                columns.windows(pack).iter().map(|window| columns.scatter(pack, rotations.clone(), window)),
+            );
         }
     }
     Ok(flows)
@@ -65,6 +67,13 @@ pub fn append(
 fn turned_rows(arrays: &mut Arrays, node: NodeId, recent: StorageId) -> StorageId {
     let recent = arrays.storages.arrays[recent].clone();
     arrays.storages.arrays.push(Storage { node, role: Role::Temporary, ..recent })
+}
+
+/// Units of a pack that one Scatter may choose from.
+struct Window {
+    /// Index of their first word.
+    first: u32,
+    units: Vec<Unit>,
 }
 
 struct Columns<'a> {
@@ -180,8 +189,18 @@ impl Columns<'_> {
         (0..rotations).step_by(most).map(|from| from..(from + most as u32).min(rotations)).collect()
     }
 
-    /// All rows of a pack through some rotations, and into the state where they belong.
-    fn scatter(&self, pack: u32, rotations: Range<u32>) -> Flow {
+    /// The units of a pack of the state, in stretches that a bank holds.
+    fn windows(&self, pack: u32) -> Vec<Window> {
+        let (state, packs) = (self.storage(self.state), self.storage(self.recent).batches);
+        let own = state.units.len() / packs as usize;
+        let units = &state.units[pack as usize * own..][..own];
+        let each = state.scattered / units[0].words().max(1);
+        let window = |own: &[Unit]| Window { first: own[0].word - units[0].word, units: own.to_vec() };
+        units.chunks(each.max(1) as usize).map(window).collect()
+    }
+
+    /// All rows of a pack through some rotations, and into the state where they belong, if that is within a window.
+    fn scatter(&self, pack: u32, rotations: Range<u32>, window: &Window) -> Flow {
         let mut flow = Flow::new(self.node, "columns");
         let hemisphere = self.hemisphere(pack);
         let unit = self.block(self.turned, pack);
@@ -219,7 +238,7 @@ impl Columns<'_> {
             });
             flow.sxm.push((hemisphere, 0, cycles));
         }
-        self.rows(&mut flow, pack, &steps, (outward, inward, index.1));
+        self.rows(&mut flow, (pack, window), &steps, (outward, inward, index.1));
         flow
     }
 
@@ -227,7 +246,7 @@ impl Columns<'_> {
     fn rows(
         &self,
         flow: &mut Flow,
-        pack: u32,
+        (pack, window): (u32, &Window),
         steps: &[(i64, u32, u32)],
         (outward, inward, index): (usize, usize, StreamRef),
     ) {
@@ -236,9 +255,7 @@ impl Columns<'_> {
         let read = i64::from(self.chip.latency.read);
         let late = i64::from(self.chip.latency.sxm) + i64::from(self.chip.stagger());
         let state = self.storage(self.state);
-        let packs = self.storage(self.recent).batches;
-        let in_pack = state.units.len() / packs as usize;
-        let units = &state.units[pack as usize * in_pack..][..in_pack];
+        let units = &window.units;
         let words: u32 = units.iter().map(Unit::words).sum();
         let mut done = 0;
         for row in 0..self.width() {
@@ -259,7 +276,7 @@ impl Columns<'_> {
                 let span =
                     emit(flow, FlowQueue::Fixed(Queue::MemWrite(hemisphere, slice)), items, |word, _| {
                         let word = WordRef { storage: self.state, hemisphere, slice, word };
-                        Act::Scatter(word, 0, words, index, StreamRef(inward, stream))
+                        Act::Scatter(word, window.first as i32, words, index, StreamRef(inward, stream))
                     });
                 done = done.max(span.1 - 1);
             }

@@ -134,6 +134,7 @@ impl Arrays {
             rows: 2,
             tile_rows: 2,
             rows_per_stripe: 2,
+            scattered: 0,
             units: Storage::whole(Region::Group(Hemisphere::West, number), 2, 1),
         })
     }
@@ -203,6 +204,7 @@ impl Builder<'_, '_> {
             rows: self.context.rows(node) as u32,
             tile_rows: self.context.rows(node).max(1) as u32,
             rows_per_stripe: self.context.rows(node).max(1) as u32,
+            scattered: 0,
             units: Vec::new(),
         }
     }
@@ -375,6 +377,12 @@ impl Builder<'_, '_> {
             storage.units.push(unit);
             *word += unit.words();
             *self.set_use.entry(region).or_default() += u64::from(unit.words());
+        }
+        if columns.is_some() && !storage.units.is_empty() {
+            // Of a pack's units, as many as a bank holds.
+            let (units, words) = (in_pack * storage.tiles(), storage.units[0].words());
+            let fit = |n: &u32| units.is_multiple_of(*n) && n * words <= self.chip.mem.words_per_bank;
+            storage.scattered = words * (1..=units).rev().find(fit).unwrap_or(1);
         }
         self.storages.arrays.push(storage)
     }

@@ -165,6 +165,8 @@ pub struct Storage {
     pub tile_rows: u32,
     /// Rows of a tile in one stripe.
     pub rows_per_stripe: u32,
+    /// Words of a slice that a Scatter of columns may choose from; 0 where there is none.
+    pub scattered: u32,
     /// Its parts, by first row and then first chunk.
     pub units: Vec<Unit>,
 }
@@ -210,6 +212,9 @@ impl Storage {
 
     /// Words that a Gather or a Scatter may choose from, if rows are found by their numbers; else 1.
     pub fn indexed_words(&self) -> u32 {
+        if self.scattered > 0 {
+            return self.scattered;
+        }
         let found =
             |unit: &Unit| matches!(unit.region, Region::Set(..)) && unit.per_stripe == self.rows_per_stripe;
         if self.units.iter().all(found) { self.rows_per_stripe.max(1) } else { 1 }
@@ -249,6 +254,7 @@ impl Storage {
             rows,
             tile_rows: rows,
             rows_per_stripe: rows,
+            scattered: 0,
             units: Storage::whole(region, rows, 1),
         }
     }

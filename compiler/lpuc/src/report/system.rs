@@ -183,7 +183,7 @@ impl SystemReport {
         let rate = self.tokens_per_second();
         writeln!(
             out,
-            "{:<14}{interval:>14} cycles a step {:>32} tokens/s, {:.0} a chip",
+            "{:<14}{interval:>14} cycles a step {:>32} tokens/s, {:.1} a chip",
             "pipeline full",
             grouped(rate.round() as u64),
             rate / chips.max(1) as f64

@@ -260,9 +260,15 @@ impl Builder {
         self.emit_typed(Op::Constant(constant), &[], TensorType::new(encoding.element(), shape))
     }
 
-    /// If a node is a product of an identity matrix with x, transposed, then x: the node is x with its last axes exchanged.
+    /// If a node is a product of an identity matrix with x, transposed, then x: the node is x with its last axes exchanged. Or if it says so.
     pub(super) fn exchanged(&self, node: NodeId) -> Option<NodeId> {
         let node = &self.graph.nodes[node];
+        if let Op::Transpose { permutation } = &node.op {
+            let rank = permutation.len();
+            let own = |to: usize| if to + 2 < rank { to } else { 2 * rank - 3 - to };
+            let exchanged = rank > 1 && permutation.iter().enumerate().all(|(to, &from)| from == own(to));
+            return exchanged.then_some(node.inputs[0]);
+        }
         if node.op != (Op::MatMul { transpose_b: true })
             || !super::constants::is_identity(&self.graph, node.inputs[0])
         {

@@ -121,7 +121,10 @@ pub(super) fn append(
     let chunks = capacity.div_ceil(lanes.all);
     let index = place.index(b, in_pack * rows / lanes.superlane, chunks, lanes);
     let all = b.emit(Op::Append { axis: shape.len() - 1 }, &[columns, turned, place.block, index]);
-    let by_rows = view::exchange_last(b, all);
+    // For products, which take it as it lies. Whatever else takes it, the state cannot lie by columns.
+    let rank = shape.len();
+    let permutation = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    let by_rows = b.emit(Op::Transpose { permutation }, &[all]);
     let state = |end: &str, input: NodeId, output: NodeId| State {
         input,
         output,

@@ -56,6 +56,24 @@ fn a_trillion_parameters_over_racks() {
     assert!(number(&report, "/sram/weights_bytes_of_all_chips") > 1.0e12);
 }
 
+/// The mapping that looks best needs more chips than it seems to, and in the end more than there are: the next best is taken.
+#[test]
+fn a_mapping_that_turns_out_too_large_gives_way() {
+    let report = report(&["mixtral-8x7b", "--context", "4096"]);
+    assert!(number(&report, "/chips") <= 192.0, "{report:#}");
+}
+
+/// A node's even chips reach the next node's odd ones; 16 chips a group are two nodes.
+#[test]
+fn the_first_generation_in_a_ring_of_nodes() {
+    let ring = ["--chip", "tsp-v1", "--system", "tsp-v1-ring", "--tensor-parallel", "16"];
+    let report = report(&[&["llama-2-70b", "--context", "1024"], &ring[..]].concat());
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    // Said in the book.
+    assert!(number(&report, "/chips") <= 576.0);
+    assert!(number(&report, "/decode/tokens_per_second_per_user") > 550.0);
+}
+
 #[test]
 fn what_does_not_fit_says_what_each_size_of_group_lacks() {
     let ran = lpuc(&["llama-3-70b", "--precision", "int8", "--system", "lp30-node"]);

@@ -9,7 +9,7 @@ use isa::{Chip, Element};
 use super::context::Context;
 use super::floorplan::Floorplan;
 use super::fuse::Groups;
-use super::needs::{masks, needs, read_and_written, read_together};
+use super::needs::{Needs, masks, needs, read_and_written, read_together};
 use super::spread::{self, Spread};
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Site, Weights, share};
@@ -55,7 +55,11 @@ pub fn arrays(
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
     let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
-    let needs = needs(context, groups, (chip, &plan), precision)?;
+    let mut needs = needs(context, groups, (chip, &plan), precision)?;
+    let crowded = is_crowded(context, &needs, (chip, &plan));
+    for pace in needs.values_mut().filter_map(|need| need.tiles.as_mut()) {
+        pace.crowded = crowded;
+    }
     let together = read_together(context, groups);
     let apart = read_and_written(context, groups);
     let pairs = spread::Pairs::new(&plan);
@@ -138,6 +142,26 @@ impl Arrays {
             units: Storage::whole(Region::Group(Hemisphere::West, number), 2, 1),
         })
     }
+}
+
+/// Weights that take more than this of their slices, in percent, are crowded.
+const CROWDED: u64 = 88;
+
+/// Whether tiles of weights nearly fill the slices that planes load from.
+fn is_crowded(
+    context: &Context<'_>,
+    needs: &SecondaryMap<NodeId, Needs>,
+    (chip, plan): (&Chip, &Floorplan),
+) -> bool {
+    let words = |node: NodeId| {
+        let width = if context.graph.nodes[node].ty.element.is_narrow() { 1 } else { 2 };
+        (context.rows(node) * context.columns(node).div_ceil(chip.lanes) * width) as u64
+    };
+    let tiled =
+        |node: &NodeId| context.constant[*node] && needs[*node].tiles.is_some() && !needs[*node].striped;
+    let taken: u64 = context.graph.nodes.keys().filter(tiled).map(words).sum();
+    let slices = 2 * u64::from(plan.sets) * 2 * u64::from(plan.stripes);
+    100 * taken > CROWDED * slices * u64::from(chip.words_per_slice())
 }
 
 struct Builder<'a, 'g> {

@@ -83,7 +83,7 @@ fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> P
     let all = (context.rows(node) / batches.max(1)).max(1) as u32;
     let vectors = all.min(chip.mxm.accumulators.into());
     let narrow = context.graph.nodes[weights].ty.element.is_narrow();
-    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 } }
+    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 }, crowded: false }
 }
 
 /// Whether an operation's result is an array of 32-bit elements of its own.

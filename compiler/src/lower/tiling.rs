@@ -82,6 +82,8 @@ pub struct Pace {
     pub all: u32,
     /// Cycles that a vector keeps the plane busy.
     pub cycles: u32,
+    /// Whether weights nearly fill their slices, so that each stripe has to hold its share.
+    pub crowded: bool,
 }
 
 impl Pace {
@@ -94,7 +96,7 @@ impl Pace {
         let with_shared = shared.max(if last == 0 { busy } else { last + busy });
         let alone = rows.div_ceil(self.stripes - 1).max(1);
         let with_alone = alone.max(busy);
-        if with_alone < with_shared { (alone, with_alone) } else { (shared, with_shared) }
+        if with_alone < with_shared && !self.crowded { (alone, with_alone) } else { (shared, with_shared) }
     }
 }
 
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
 
     fn shares(rows: u32, chunks: u32) -> Vec<Vec<(u32, u32, u32, u32)>> {
-        let pace = Pace { stripes: 32, vectors: 1, all: 1, cycles: 1 };
+        let pace = Pace { stripes: 32, vectors: 1, all: 1, cycles: 1, crowded: false };
         let parts = parts(Weights { batches: 1, rows, chunks }, 320, 4, &pace);
         let tuple = |part: &Part| (part.row, part.rows, part.chunk, part.chunks);
         parts.iter().map(|share| share.iter().map(tuple).collect()).collect()

@@ -56,10 +56,19 @@ struct Candidate {
     fullest_cycles: u64,
 }
 
+/// A mapping to be tried.
+struct Attempt {
+    /// What pieces take by themselves in such groups.
+    costs: Vec<Cost>,
+    candidate: Candidate,
+    /// How often it did not fit in fewer stages.
+    failed: u64,
+}
+
 /// Nodes that a group has at most, if nobody says how many chips.
 const MOST_NODES: usize = 4;
 /// Times that stages are made smaller before a size of group is given up.
-const MOST_TRIES: usize = 12;
+const MOST_TRIES: u64 = 12;
 /// Bytes that are taken for free, in 1/1000, for each of these tries.
 const LESS: u64 = 15;
 
@@ -83,19 +92,68 @@ pub fn compile_planned(
             (1..=node).filter(|chips| node.is_multiple_of(*chips)).chain(nodes).collect()
         }
     };
-    let mut found: Vec<(Vec<Cost>, Candidate)> = Vec::new();
-    let mut reasons = Vec::new();
-    // What pieces take on groups of the same size with gaps; nothing if that cannot be.
-    let mut sparse: Option<Vec<Cost>> = None;
+    let (mut found, mut reasons) = candidates(model, wishes, sizes, (system, chip), options)?;
+    // The best is compiled. What then does not fit in so many stages comes again with more, if it is still the best.
+    let better = |a: &Attempt, b: &Attempt| order(wishes.objective, &a.candidate, &b.candidate);
+    while let Some(best) = (0..found.len()).min_by(|&a, &b| better(&found[a], &found[b])) {
+        let Attempt { costs, candidate, failed } = &mut found[best];
+        let problem = match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
+            Err(problem) if problem.code == "does-not-fit" => problem,
+            result => return result.map(|chained| (candidate.mapping.clone(), chained)),
+        };
+        *failed += 1;
+        let Mapping { chips, stages, dense } = &candidate.mapping;
+        let reason = format!("groups of {chips}, {} stages: {}", stages.len(), problem.message);
+        let less = room(chip)? / 1000 * 1000u64.saturating_sub(LESS * *failed);
+        let smaller = match *failed < MOST_TRIES {
+            true => self::candidate(model, wishes, (*chips, *dense), costs, less),
+            false => None,
+        };
+        match smaller.filter(|smaller| smaller.chips <= most_chips(wishes, system)) {
+            Some(smaller) => *candidate = smaller,
+            None => {
+                reasons.push(reason);
+                reasons.extend(problem.notes.iter().map(|note| format!("  {note}")));
+                found.remove(best);
+            }
+        }
+    }
+    let message = format!("{} does not fit system {} of {} chips", model.name, system.name, system.chips());
+    let mut problem = Diagnostic::new(Kind::Unsupported, "does-not-fit", message);
+    problem.notes = reasons;
+    Err(problem.note("use a larger --system, fewer bits (--precision int8), or a shorter --context"))
+}
+
+/// Chips that there may be.
+fn most_chips(wishes: &Wishes, system: &System) -> usize {
+    wishes.chips.unwrap_or(usize::MAX).min(system.chips() as usize)
+}
+
+/// For each size of group, dense and not, what its pieces take and the best mapping by that; and why there is none for the others.
+fn candidates(
+    model: &Model,
+    wishes: &Wishes,
+    sizes: Vec<usize>,
+    (system, chip): (&System, &Chip),
+    options: &Options,
+) -> Result<(Vec<Attempt>, Vec<String>), Diagnostic> {
+    let most = most_chips(wishes, system);
+    let mut found: Vec<Attempt> = Vec::new();
+    let mut reasons: Vec<String> = Vec::new();
+    // Of groups of the same size with gaps: what pieces take, and whether it is not room that is missing.
+    let (mut sparse, mut hopeless): (Option<Vec<Cost>>, bool) = (None, false);
     for (chips, dense) in sizes.into_iter().flat_map(|chips| [(chips, false), (chips, true)]) {
-        if dense && sparse.is_none() {
+        if !dense {
+            (sparse, hopeless) = (None, false);
+        } else if hopeless {
             continue;
         }
-        sparse = sparse.filter(|_| dense);
         let costs = match costs(model, (chips, dense), (system, chip), options) {
             Ok(costs) => costs,
             Err(problem) if problem.kind == Kind::Unsupported => {
-                reasons.push(format!("groups of {chips}: {}", problem.message));
+                hopeless = problem.code != "does-not-fit";
+                let how = if dense { ", dense" } else { "" };
+                reasons.push(format!("groups of {chips}{how}: {}", problem.message));
                 continue;
             }
             Err(problem) => return Err(problem),
@@ -105,41 +163,15 @@ pub fn compile_planned(
         }
         sparse = Some(costs.clone());
         match candidate(model, wishes, (chips, dense), &costs, room(chip)?) {
-            Some(candidate)
-                if candidate.chips <= wishes.chips.unwrap_or(usize::MAX).min(system.chips() as usize) =>
-            {
-                found.push((costs, candidate));
-            }
+            Some(candidate) if candidate.chips <= most => found.push(Attempt { costs, candidate, failed: 0 }),
             Some(candidate) => {
-                reasons.push(format!("groups of {chips}: {} chips are needed", candidate.chips))
+                let how = if dense { ", dense" } else { "" };
+                reasons.push(format!("groups of {chips}{how}: {} chips are needed", candidate.chips))
             }
             None => reasons.push(format!("groups of {chips}: not in so many stages")),
         }
     }
-    found.sort_by(|(_, a), (_, b)| order(wishes.objective, a, b));
-    for (costs, mut candidate) in found {
-        for tried in 1..=MOST_TRIES as u64 {
-            let Mapping { chips, stages, dense } = &candidate.mapping;
-            let problem = match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
-                Err(problem) if problem.code == "does-not-fit" => problem,
-                result => return result.map(|chained| (candidate.mapping, chained)),
-            };
-            let reason = format!("groups of {chips}, {} stages: {}", stages.len(), problem.message);
-            let room = room(chip)? / 1000 * (1000 - LESS * tried);
-            match self::candidate(model, wishes, (*chips, *dense), &costs, room) {
-                Some(smaller) if tried < MOST_TRIES as u64 => candidate = smaller,
-                _ => {
-                    reasons.push(reason);
-                    reasons.extend(problem.notes.iter().map(|note| format!("  {note}")));
-                    break;
-                }
-            }
-        }
-    }
-    let message = format!("{} does not fit system {} of {} chips", model.name, system.name, system.chips());
-    let mut problem = Diagnostic::new(Kind::Unsupported, "does-not-fit", message);
-    problem.notes = reasons;
-    Err(problem.note("use a larger --system, fewer bits (--precision int8), or a shorter --context"))
+    Ok((found, reasons))
 }
 
 /// Bytes of a chip where weights and caches may lie.

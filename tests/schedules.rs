@@ -105,7 +105,7 @@ fn random_schedules_make_the_same_values_and_take_at_least_the_bound() {
         let Ok((legal, kernels)) = lower::kernels(legal, &chip, Precision::Fp16) else { continue };
         let program = |kernels: &Kernels, delay: &mut dyn FnMut(usize) -> i64| {
             let schedule = schedule::solve_delayed(kernels, &chip, delay).expect("schedules");
-            emit::assemble(&legal, kernels, &schedule, &chip).expect("assembles")
+            emit::assemble(&legal, kernels, &schedule, (&chip, 1)).expect("assembles").0
         };
         let (cycles, values) = simulate(&graph, &chip, &program(&kernels, &mut |_| 0));
         assert!(bound <= cycles, "seed {seed}: {cycles} cycles beat {bound}");

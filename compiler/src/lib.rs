@@ -115,7 +115,7 @@ fn back_end(
     watch("kernels", &kernels);
     watch("schedule", &schedule::print::Listing { graph: &legal, kernels: &kernels, schedule: &schedule });
     let ranks = options.links.chips();
-    let (program, ranks) = emit::assemble_for_ranks(&legal, &kernels, &schedule, (chip, ranks))?;
+    let (program, ranks) = emit::assemble(&legal, &kernels, &schedule, (chip, ranks))?;
     let summary = summary::summarize(&legal, &kernels, &schedule, &program, bound, chip)?;
     let predicted = isa::report::predict(chip, &program);
     Ok(Compiled { program, ranks, predicted, summary, rules })

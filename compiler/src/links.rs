@@ -55,6 +55,12 @@ pub struct Axis {
     pub ways: Vec<Way>,
 }
 
+/// The rank so far ahead of a rank, round an axis of so many chips with so many ranks from one to the next.
+pub fn ahead((chips, stride): (usize, usize), rank: usize, distance: usize) -> usize {
+    let own = rank / stride % chips;
+    rank - own * stride + (own + distance) % chips * stride
+}
+
 /// The links of a chip, by the names that its program has for them. All chips of a group run the program in the same cycles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {

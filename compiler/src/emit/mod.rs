@@ -19,18 +19,9 @@ use crate::lower::flow::{Act, AluOperand, Flow, FlowQueue, FlowRun, Kernels, Str
 use crate::schedule::Schedule;
 use crate::schedule::reservation::Fit;
 
-/// Puts a program together. `graph` is the one that the kernels refer to.
+/// Puts a program together for the chips of a group, or for one: a chip program for each set of roles, and which of them each rank runs. `graph` is
+/// the one that the kernels refer to.
 pub fn assemble(
-    graph: &Graph,
-    kernels: &Kernels,
-    schedule: &Schedule,
-    chip: &Chip,
-) -> Result<Program, Diagnostic> {
-    Ok(assemble_for_ranks(graph, kernels, schedule, (chip, 1))?.0)
-}
-
-/// The same for the chips of a group: a chip program for each set of roles, and which of them each rank runs.
-pub fn assemble_for_ranks(
     graph: &Graph,
     kernels: &Kernels,
     schedule: &Schedule,

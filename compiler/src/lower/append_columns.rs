@@ -54,10 +54,9 @@ pub fn append(
     let mut flows = Vec::new();
     for pack in 0..columns.storage(recent).batches {
         flows.push(columns.turn(pack));
+        let windows = columns.windows(pack);
         for rotations in columns.pieces() {
-            flows.extend(
-                columns.windows(pack).iter().map(|window| columns.scatter(pack, rotations.clone(), window)),
-            );
+            flows.extend(windows.iter().map(|window| columns.scatter(pack, rotations.clone(), window)));
         }
     }
     Ok(flows)

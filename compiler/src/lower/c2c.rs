@@ -37,13 +37,8 @@ pub fn exchange(
     node: NodeId,
 ) -> Result<Flow, Diagnostic> {
     let data = &context.graph.nodes[node];
-    let input = data.inputs[0];
-    let base = context.base(input);
     let bad = |what: String| bad_node(format!("{node} ({}): {what}", data.origin));
-    let (Some(from), Some(to)) = (arrays.forms[base].plain, arrays.forms[node].plain) else {
-        return Err(bad("an operand has no array".to_owned()));
-    };
-    let rows = context.view(input).rows;
+    let (from, to, rows) = operands(context, arrays, node)?;
     let chunks = arrays.storages.arrays[from].chunks;
     let (wanted, stride) = match data.op {
         Op::AllGather { chips, stride, .. } => (chips, stride),
@@ -60,9 +55,7 @@ pub fn exchange(
         if !whole {
             return Err(bad(format!("parts that do not begin at vectors of {} elements", chip.lanes)));
         }
-        if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
-            return Err(bad("the lanes past the last column may not be zero".to_owned()));
-        }
+        zeros_past(context, (chip, pads), node)?;
         // Rows and chunks from one part to the next.
         let (down, along) = match padded {
             Some(padded) => (0, (padded / chip.lanes) as u32),
@@ -160,7 +153,8 @@ pub fn cross(
     (links, pads): (&Links, &Pads),
     node: NodeId,
 ) -> Result<Flow, Diagnostic> {
-    let (from, to, rows) = operands(context, arrays, (chip, pads), node)?;
+    zeros_past(context, (chip, pads), node)?;
+    let (from, to, rows) = operands(context, arrays, node)?;
     let way = match context.graph.nodes[node].op {
         Op::Cross { chips, stride, distance, .. } => {
             links.axis(chips, stride).and_then(|axis| axis.ways.get(distance.wrapping_sub(1)))
@@ -189,7 +183,8 @@ pub fn from_gates(
     (links, pads): (&Links, &Pads),
     node: NodeId,
 ) -> Result<Flow, Diagnostic> {
-    let (from, to, rows) = operands(context, arrays, (chip, pads), node)?;
+    zeros_past(context, (chip, pads), node)?;
+    let (from, to, rows) = operands(context, arrays, node)?;
     let (Op::FromGates(gates), Some(axis)) = (&context.graph.nodes[node].op, links.axes.first()) else {
         return Err(bad_node(format!("{node} has no gates")));
     };
@@ -218,20 +213,28 @@ pub fn from_gates(
 fn operands(
     context: &Context<'_>,
     arrays: &Arrays,
-    (chip, pads): (&Chip, &Pads),
     node: NodeId,
 ) -> Result<(StorageId, StorageId, Vec<u32>), Diagnostic> {
     let data = &context.graph.nodes[node];
     let input = data.inputs[0];
-    let base = context.base(input);
-    let bad = |what: &str| bad_node(format!("{node} ({}): {what}", data.origin));
-    let (Some(from), Some(to)) = (arrays.forms[base].plain, arrays.forms[node].plain) else {
-        return Err(bad("an operand has no array"));
+    let forms = (arrays.forms[context.base(input)].plain, arrays.forms[node].plain);
+    let (Some(from), Some(to)) = forms else {
+        return Err(bad_node(format!("{node} ({}): an operand has no array", data.origin)));
     };
-    if !context.columns(input).is_multiple_of(chip.lanes) && pads.of(context, base) != Pad::Known(0) {
-        return Err(bad("the lanes past the last column may not be zero"));
+    Ok((from, to, context.view(input).rows))
+}
+
+/// Refuses an exchange whose operand may have something past its last column.
+fn zeros_past(context: &Context<'_>, (chip, pads): (&Chip, &Pads), node: NodeId) -> Result<(), Diagnostic> {
+    let data = &context.graph.nodes[node];
+    let input = data.inputs[0];
+    if context.columns(input).is_multiple_of(chip.lanes)
+        || pads.of(context, context.base(input)) == Pad::Known(0)
+    {
+        return Ok(());
     }
-    Ok((from, to, context.view(input).rows.clone()))
+    let what = "the lanes past the last column may not be zero";
+    Err(bad_node(format!("{node} ({}): {what}", data.origin)))
 }
 
 /// The vectors of some rows of a 32-bit array, byte by byte; with each the number of its row among them.

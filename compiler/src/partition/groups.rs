@@ -11,7 +11,7 @@ use isa::{Chip, Hemisphere, Queue};
 use super::ways::{self, Handing};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::Gates;
-use crate::links::{Axis, Links, Pace, Transfer, Way};
+use crate::links::{self, Axis, Links, Pace, Transfer, Way};
 
 /// Names of what one stage hands to the next: the output of the one, the input of the other.
 pub const HANDED: (&str, &str) = ("output", "hidden");
@@ -123,11 +123,10 @@ impl Groups {
         (count, stride): (usize, usize),
     ) -> Result<(), Diagnostic> {
         let own = &self.chips[0];
-        let joined = |d: usize| !between(system, own[0], own[d * stride]).is_empty();
-        if stride > 1 && !(1..count).all(joined) {
+        let first: Vec<Vec<Between>> = (1..count).map(|d| between(system, own[0], own[d * stride])).collect();
+        if stride > 1 && first.iter().any(Vec::is_empty) {
             return self.join_nodes(system, timing, (count, stride));
         }
-        let first: Vec<Vec<Between>> = (1..count).map(|d| between(system, own[0], own[d * stride])).collect();
         let least = first.iter().map(Vec::len).min().unwrap_or(0);
         let level = first.iter().flatten().map(|link| link.level).max().unwrap_or(0);
         let name = |link: &Between| queue_of_port(link.ports[0]);
@@ -164,18 +163,14 @@ impl Groups {
         let node = self.node(system);
         let mut ways = Vec::new();
         for distance in 1..count {
-            let ahead = |rank: usize| {
-                let own = rank / stride % count;
-                rank - own * stride + (own + distance) % count * stride
-            };
+            let ahead = |rank: usize| links::ahead((count, stride), rank, distance);
             let handing = |chips: &Vec<u32>| Handing {
                 from: chips.clone(),
                 to: (0..chips.len()).map(|rank| (ahead(rank), chips[ahead(rank)])).collect(),
             };
             let handings: Vec<Handing> = self.chips.iter().map(handing).collect();
             let gates = ways::gates(system, node, &handings).ok_or_else(|| self.unreached(system, count))?;
-            let shifted = |rank: usize| rank / node * node + (rank + gates.shift) % node;
-            let (first, shift) = (gates.from[0], shifted);
+            let (first, shift) = (gates.from[0], |rank: usize| gates.ahead(rank, gates.shift));
             let all: Vec<Between> = ways::link(system, &handings[0], first, shift(first));
             let least = gates.from.iter().flat_map(|&rank| {
                 handings.iter().map(move |handing| ways::link(system, handing, rank, shift(rank)).len())
@@ -232,7 +227,7 @@ impl Groups {
                 problem("unlinked", what).note("use groups of one node, or another --system")
             })?,
         };
-        let shifted = |rank: usize| rank / node * node + (rank + gates.shift) % node;
+        let shifted = |rank: usize| gates.ahead(rank, gates.shift);
         let links = |handing: &Handing, rank: usize| ways::link(system, handing, rank, shifted(rank));
         let all: Vec<Vec<Between>> = handings
             .iter()

@@ -15,7 +15,8 @@ pub(super) struct Handing {
 pub(super) fn gates(system: &System, node: usize, handings: &[Handing]) -> Option<Gates> {
     let first = handings.first()?;
     let of_shift = |shift: usize| {
-        let ahead = |rank: usize| rank / node * node + (rank + shift) % node;
+        let mut gates = Gates { node, from: Vec::new(), to: Vec::new(), shift, each: 0 };
+        let ahead = |rank: usize| gates.ahead(rank, shift);
         let linked = |&rank: &usize| {
             handings.iter().all(|handing| !link(system, handing, rank, ahead(rank)).is_empty())
         };
@@ -23,7 +24,7 @@ pub(super) fn gates(system: &System, node: usize, handings: &[Handing]) -> Optio
         let each = node * (first.from.len() / node) / from.len().max(1);
         let mut to: Vec<usize> = from.iter().map(|&rank| first.to[ahead(rank)].0).collect();
         to.sort_unstable();
-        let gates = Gates { node, from, to, shift, each };
+        gates = Gates { from, to, each, ..gates };
         is_even(&gates, first.from.len()).then_some(gates)
     };
     (0..node).filter_map(of_shift).max_by_key(|gates| (gates.from.len(), node - gates.shift))

@@ -148,11 +148,11 @@ fn candidates(
         } else if hopeless {
             continue;
         }
+        let how = if dense { ", dense" } else { "" };
         let costs = match costs(model, (chips, dense), (system, chip), options) {
             Ok(costs) => costs,
             Err(problem) if problem.kind == Kind::Unsupported => {
                 hopeless = problem.code != "does-not-fit";
-                let how = if dense { ", dense" } else { "" };
                 reasons.push(format!("groups of {chips}{how}: {}", problem.message));
                 continue;
             }
@@ -165,7 +165,6 @@ fn candidates(
         match candidate(model, wishes, (chips, dense), &costs, room(chip)?) {
             Some(candidate) if candidate.chips <= most => found.push(Attempt { costs, candidate, failed: 0 }),
             Some(candidate) => {
-                let how = if dense { ", dense" } else { "" };
                 reasons.push(format!("groups of {chips}{how}: {} chips are needed", candidate.chips))
             }
             None => reasons.push(format!("groups of {chips}: not in so many stages")),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Tensor, ancestors, apply, fault, given, layout, source, wanted};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Gates, Graph, NodeId, Op};
+use crate::links::ahead;
 
 /// As [`super::evaluate`], for the graphs of a group of chips in their order; each with its own inputs. States are zero at first. The graphs
 /// differ in what their constants hold only.
@@ -80,9 +81,7 @@ fn behind(rank: usize, all: usize, (chips, stride): (usize, usize)) -> Result<Ve
     if chips == 0 || stride == 0 || !all.is_multiple_of(chips * stride) {
         return Err(format!("an exchange among {chips} chips, {stride} ranks apart, in a group of {all}"));
     }
-    let own = rank / stride % chips;
-    let others = (0..chips).map(|distance| (own + chips - distance) % chips);
-    Ok(others.map(|digit| rank - own * stride + digit * stride).collect())
+    Ok((0..chips).map(|distance| ahead((chips, stride), rank, chips - distance)).collect())
 }
 
 /// The rank that sends to a rank over the gates, if any does.

@@ -20,6 +20,7 @@ use cranelift_entity::SecondaryMap;
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{Graph, NodeId, Op, eval};
+use crate::links::ahead;
 use share::Builder;
 
 /// Chips that compute a graph together, and what they begin and end with.
@@ -52,31 +53,19 @@ impl Group<'_> {
     /// Ranks in the order in which a chip sends sums to them, as it does along the first axis first: the chip itself, those ahead along the last
     /// axis, and so on.
     fn ahead(&self, rank: usize) -> Vec<usize> {
-        let send = |ranks: Vec<usize>, (chips, stride): (usize, usize)| {
-            let moved = |distance: usize| {
-                let ahead = move |of: &usize| {
-                    let own = of / stride % chips;
-                    of - own * stride + (own + distance) % chips * stride
-                };
-                ranks.iter().map(ahead).collect::<Vec<usize>>()
-            };
-            (0..chips).flat_map(moved).collect()
+        let send = |ranks: Vec<usize>, axis: (usize, usize)| {
+            let moved = |distance: usize| ranks.iter().map(move |&of| ahead(axis, of, distance));
+            (0..axis.0).flat_map(moved).collect()
         };
         self.axes().rev().fold(vec![rank], send)
     }
 
     /// Ranks in the order in which a chip gathers their parts: along the last axis first.
     fn round(&self, rank: usize) -> Vec<usize> {
-        let gather = |ranks: Vec<usize>, (chips, stride): (usize, usize)| {
+        let gather = |ranks: Vec<usize>, axis: (usize, usize)| {
             // Each chip of this axis brings what it has of the axes before.
-            let moved = |distance: usize| {
-                let behind = move |of: &usize| {
-                    let own = of / stride % chips;
-                    of - own * stride + (own + chips - distance) % chips * stride
-                };
-                ranks.iter().map(behind).collect::<Vec<usize>>()
-            };
-            (0..chips).flat_map(moved).collect()
+            let moved = |distance: usize| ranks.iter().map(move |&of| ahead(axis, of, axis.0 - distance));
+            (0..axis.0).flat_map(moved).collect()
         };
         self.axes().rev().fold(vec![rank], gather)
     }

@@ -1,6 +1,6 @@
 //! Is a program well formed for a chip? Whatever depends on time is left to the run.
 
-use isa::instruction::{Instruction, Mem, Mxm, Sxm, Vxm};
+use isa::instruction::{Instruction, Mem, Mxm, Operand, Sxm, Vxm};
 use isa::place::{MxmPort, Queue};
 use isa::program::{MAX_REPEATS, Run, Segment, SegmentData};
 use isa::stream::Format;
@@ -134,10 +134,17 @@ fn check_run(chip: &Chip, queue: Queue, run: &Run, nodes: usize) -> Result<(), S
 
 fn check_vxm(vxm: &Vxm) -> Result<(), String> {
     let two = vxm.op.operands() == 2;
-    if vxm.b.is_some() == two {
-        Ok(())
-    } else {
-        Err(format!("{:?} takes {} operands", vxm.op, if two { 2 } else { 1 }))
+    if vxm.b.is_some() != two {
+        return Err(format!("{:?} takes {} operands", vxm.op, if two { 2 } else { 1 }));
+    }
+    let operand = |operand| match operand {
+        Operand::Stream(_, format) => Some(format),
+        Operand::Alu { .. } | Operand::Immediate(_) => None,
+    };
+    let mut formats = [operand(vxm.a), vxm.b.and_then(operand), vxm.result.map(|(_, format)| format)];
+    match formats.iter_mut().find_map(|format| format.take_if(|format| format.only_weights())) {
+        Some(format) => Err(format!("{format} is a format of weights, which only LW takes")),
+        None => Ok(()),
     }
 }
 
@@ -155,11 +162,15 @@ fn check_mxm(chip: &Chip, mxm: &Mxm, plane: u8, port: MxmPort) -> Result<(), Str
         return Err("LW of no vectors".to_owned());
     }
     let Some(format) = format else { return Ok(()) };
-    if let Some(problem) = chip.mxm.refuses(&chip.name, format) {
+    let refused = match mxm {
+        Mxm::Lw { .. } => chip.mxm.refuses(&chip.name, format),
+        Mxm::Iw | Mxm::Abc { .. } | Mxm::Acc { .. } => chip.mxm.refuses_activations(&chip.name, format),
+    };
+    if let Some(problem) = refused {
         return Err(format!("`{}`: {problem}", Instruction::Mxm(*mxm)));
     }
     match format {
-        Format::I8 | Format::F8 => Ok(()),
+        Format::I8 | Format::F8 | Format::I4 | Format::F4 => Ok(()),
         Format::F16 if plane == 0 && chip.mxm.planes_per_hemisphere >= 2 => Ok(()),
         Format::F16 => Err("F16 work belongs in plane 0, which forms a pair with plane 1".to_owned()),
         Format::I32 | Format::F32 => Err(format!("the MXM does not multiply {format}")),

@@ -63,7 +63,8 @@ pub struct MxmUnits {
     pub load_streams_per_plane: u16,
     /// Accumulators (vectors of 32-bit sums) per plane.
     pub accumulators: u16,
-    /// Formats that the planes multiply in: some of [`Format::OF_PLANES`], in that order, at least one.
+    /// Formats of weights that the planes load: some of [`Format::OF_WEIGHTS`], in that order. They multiply in those of [`Format::OF_PLANES`]
+    /// among them, at least one.
     pub formats: Vec<Format>,
 }
 
@@ -125,12 +126,25 @@ pub struct Latency {
 }
 
 impl MxmUnits {
-    /// Why the planes cannot multiply in this format; none if they can. `chip` is the chip's name.
+    /// Why the planes cannot take weights of this format; none if they can. `chip` is the chip's name.
     pub fn refuses(&self, chip: &str, format: Format) -> Option<String> {
         if self.formats.contains(&format) {
             return None;
         }
+        if !format.only_weights() {
+            return self.refuses_activations(chip, format);
+        }
         let names: Vec<String> = self.formats.iter().map(Format::to_string).collect();
+        Some(format!("the planes of {chip} load weights in {}, not in {format}", names.join(", ")))
+    }
+
+    /// Why the planes cannot multiply by activations of this format; none if they can. `chip` is the chip's name.
+    pub fn refuses_activations(&self, chip: &str, format: Format) -> Option<String> {
+        let own: Vec<Format> = self.formats.iter().copied().filter(|own| !own.only_weights()).collect();
+        if own.contains(&format) {
+            return None;
+        }
+        let names: Vec<String> = own.iter().map(Format::to_string).collect();
         Some(format!("the planes of {chip} multiply in {}, not in {format}", names.join(", ")))
     }
 }

@@ -348,23 +348,25 @@ pub enum AccMode {
 
 /// Matrix. A plane is `rows` weight rows by `lanes`; row n and lane k hold the weight from input k to output n, so
 /// the product of an activation vector x is y[n] = sum over k of w[n][k] x[k], and y[n] leaves in lane n. Formats I8, F8 and F16,
-/// as far as the chip has them. In I8 and F8 each plane works by itself. With F16, planes 0 and 1 of
+/// as far as the chip has them; weights may also come in I4 and F4, which are I8 from the buffer on. In I8 and F8 each plane works by itself. With F16, planes 0 and 1 of
 /// the hemisphere work as one array: its instructions stand in plane 0's queues, plane 1's queues must be idle, each weight
 /// row arrives on two streams, and an activation vector keeps the array busy for two cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mxm {
     /// Takes `count` vectors at t, on adjacent stream groups from `stream` on, into the buffer: the j-th into row `row + j * row_stride`.
-    /// At most load_streams_per_plane streams (twice as many for F16). The rows are in the buffer from t + d_load on.
+    /// At most load_streams_per_plane streams (twice as many for F16). In I4 and F4 a vector holds two rows, and rows are counted in pairs: the low
+    /// halves of the j-th vector's bytes go into row `2 * (row + j * row_stride)`, the high halves into the row after it, each expanded to I8
+    /// ([`crate::numeric::pair`]); the buffer and the array hold I8, so ABC is I8, too. The rows are in the buffer from t + d_load on.
     Lw {
         /// First stream.
         stream: Stream,
         /// Vectors taken.
         count: u8,
-        /// Row of the first vector.
+        /// Row of the first vector; in I4 and F4, pair of rows.
         row: u16,
-        /// Rows from one vector to the next.
+        /// Rows from one vector to the next; in I4 and F4, pairs of rows.
         row_stride: u16,
-        /// I8, F8 or F16.
+        /// I8, F8 or F16; or I4 or F4, which are formats of weights alone.
         format: Format,
     },
     /// Moves the buffer into the array, and empties it: rows that were not loaded since are zero. The tile is what LWs at t − d_load or
@@ -376,7 +378,7 @@ pub enum Mxm {
     Abc {
         /// First stream of the group.
         stream: Stream,
-        /// I8, F8 or F16; must be the weights' format.
+        /// I8, F8 or F16; must be the format in which the array holds the weights.
         format: Format,
     },
     /// Takes the product that arrives in cycle t (none: a fault; a product that nobody takes: a fault). `emit` puts the

@@ -87,10 +87,28 @@ fn min(x: f32, y: f32) -> u32 {
 /// The 32-bit word that an ALU sees of a stream group's bytes (in the low bits of `bits`, the rest ignored).
 pub fn widen(format: Format, bits: u32) -> u32 {
     match format {
-        Format::I8 => bits as u8 as i8 as i32 as u32,
+        // No operand is of four bits; what weights of four bits become is I8.
+        Format::I8 | Format::I4 | Format::F4 => bits as u8 as i8 as i32 as u32,
         Format::F8 => from_f8(bits as u8).to_bits(),
         Format::F16 => self::bits(f16::from_bits(bits as u16).to_f32()),
         Format::I32 | Format::F32 => bits,
+    }
+}
+
+/// The two weights in a byte of I4 or F4, that of the low half first, as the plane holds them: I4 its value, F4 twice its value, so that both
+/// are I8. A byte of any other format is no pair, and stands for itself.
+pub fn pair(format: Format, byte: u8) -> [i8; 2] {
+    /// Twice the values of e2m1 without their signs.
+    const F4: [i8; 8] = [0, 1, 2, 3, 4, 6, 8, 12];
+    let halves = [byte & 0xf, byte >> 4];
+    match format {
+        // The sign moves to the top of the byte, and back with copies of itself.
+        Format::I4 => halves.map(|half| (half << 4) as i8 >> 4),
+        Format::F4 => halves.map(|half| {
+            let magnitude = F4[usize::from(half & 7)];
+            if half & 8 == 0 { magnitude } else { -magnitude }
+        }),
+        Format::I8 | Format::F8 | Format::F16 | Format::I32 | Format::F32 => [byte as i8; 2],
     }
 }
 
@@ -98,7 +116,8 @@ pub fn widen(format: Format, bits: u32) -> u32 {
 /// saturates it.
 pub fn narrow(format: Format, word: u32) -> u32 {
     match format {
-        Format::I8 => u32::from((word as i32).clamp(-128, 127) as u8),
+        // No result is of four bits, either.
+        Format::I8 | Format::I4 | Format::F4 => u32::from((word as i32).clamp(-128, 127) as u8),
         Format::F8 => u32::from(to_f8(f32::from_bits(word))),
         Format::F16 => u32::from(to_f16(f32::from_bits(word)).to_bits()),
         Format::I32 | Format::F32 => word,
@@ -193,7 +212,7 @@ pub fn dot_i8(weights: &[i8], activations: &[i8]) -> u32 {
 pub fn accumulate(format: Format, sum: u32, product: u32) -> u32 {
     match format {
         Format::F8 | Format::F16 | Format::F32 => alu(VxmOp::Add, sum, product),
-        Format::I8 | Format::I32 => alu(VxmOp::IntAdd, sum, product),
+        Format::I8 | Format::I32 | Format::I4 | Format::F4 => alu(VxmOp::IntAdd, sum, product),
     }
 }
 

@@ -63,13 +63,18 @@ pub enum Format {
     I32,
     /// IEEE binary32, four streams.
     F32,
+    /// Weights alone, two rows in a vector: a signed integer of four bits, -8 to 7, in each half of a byte. See [`Format::held`].
+    I4,
+    /// Weights alone, two rows in a vector: the 4-bit float e2m1 of the Open Compute Project in each half of a byte, loaded as twice its
+    /// value, which is an integer. See [`Format::held`].
+    F4,
 }
 
 impl Format {
-    /// Streams (bytes per lane) that one value takes.
+    /// Streams (bytes per lane) that one value takes; of weights of four bits, two values share one.
     pub fn streams(self) -> u8 {
         match self {
-            Format::I8 | Format::F8 => 1,
+            Format::I8 | Format::F8 | Format::I4 | Format::F4 => 1,
             Format::F16 => 2,
             Format::I32 | Format::F32 => 4,
         }
@@ -78,9 +83,27 @@ impl Format {
     /// The format of sums of products in this format.
     pub fn sums(self) -> Format {
         match self {
-            Format::I8 | Format::I32 => Format::I32,
+            Format::I8 | Format::I32 | Format::I4 | Format::F4 => Format::I32,
             Format::F8 | Format::F16 | Format::F32 => Format::F32,
         }
+    }
+
+    /// The format in which a plane holds weights of this one: those of four bits become I8 as they are loaded, the others stay as they are.
+    pub fn held(self) -> Format {
+        match self {
+            Format::I4 | Format::F4 => Format::I8,
+            Format::I8 | Format::F8 | Format::F16 | Format::I32 | Format::F32 => self,
+        }
+    }
+
+    /// Whether values of it are weights on their way into a plane, and nothing else: no activations, no operands of ALUs.
+    pub fn only_weights(self) -> bool {
+        self.held() != self
+    }
+
+    /// Weight rows in one vector (or one group of them) that LW takes.
+    pub fn rows_per_vector(self) -> u16 {
+        if self.only_weights() { 2 } else { 1 }
     }
 }
 
@@ -119,10 +142,17 @@ impl FromStr for Stream {
 
 impl Format {
     /// Every format, in the order of its code.
-    pub const ALL: [Format; 5] = [Format::I8, Format::F16, Format::I32, Format::F32, Format::F8];
+    pub const ALL: [Format; 7] =
+        [Format::I8, Format::F16, Format::I32, Format::F32, Format::F8, Format::I4, Format::F4];
+
+    /// The formats that ALUs read and write.
+    pub const OF_ALUS: [Format; 5] = [Format::I8, Format::F16, Format::I32, Format::F32, Format::F8];
 
     /// The formats that a matrix plane may multiply in; which of them it does, its chip says.
     pub const OF_PLANES: [Format; 3] = [Format::I8, Format::F8, Format::F16];
+
+    /// The formats of weights that a matrix plane may load; which of them it does, its chip says.
+    pub const OF_WEIGHTS: [Format; 5] = [Format::I8, Format::F8, Format::F16, Format::I4, Format::F4];
 }
 
 impl fmt::Display for Format {
@@ -133,6 +163,8 @@ impl fmt::Display for Format {
             Format::F16 => "f16",
             Format::I32 => "i32",
             Format::F32 => "f32",
+            Format::I4 => "i4",
+            Format::F4 => "f4",
         })
     }
 }

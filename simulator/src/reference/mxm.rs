@@ -43,9 +43,12 @@ struct Plane {
 /// The rows of one LW.
 struct Rows {
     by: Dispatch,
+    /// That in which the buffer holds them.
     format: Format,
     first: u16,
     stride: u16,
+    /// Rows that lie one after the other, for each vector.
+    per_vector: u16,
     /// One vector of `lanes` weights per row.
     weights: Vec<f32>,
 }
@@ -152,7 +155,14 @@ impl MxmSlice {
             Mxm::Lw { stream, count, row, row_stride, format } => {
                 let rows = self.load(by, stream, count, format, registers)?;
                 let weights = decode(format, &rows, self.chip.lanes);
-                let rows = Rows { by: *by, format, first: row, stride: row_stride, weights };
+                let rows = Rows {
+                    by: *by,
+                    format: format.held(),
+                    first: row,
+                    stride: row_stride,
+                    per_vector: format.rows_per_vector(),
+                    weights,
+                };
                 self.planes[plane].loading.send(by.cycle + u64::from(self.chip.latency.load), rows);
                 Ok(())
             }
@@ -215,7 +225,10 @@ impl MxmSlice {
             Format::F8 | Format::F16 | Format::F32 => {
                 Sums::F32(sums.into_iter().map(|sum| canonical(sum as f32)).collect())
             }
-            Format::I8 | Format::I32 => Sums::I32(sums.into_iter().map(|sum| sum as i32).collect()),
+            // Of four bits are weights alone, and a chip refuses activations of it before a program runs.
+            Format::I8 | Format::I32 | Format::I4 | Format::F4 => {
+                Sums::I32(sums.into_iter().map(|sum| sum as i32).collect())
+            }
         };
         let due = by.cycle + u64::from(self.chip.latency.product) + u64::from(self.chip.stagger());
         plane.streaming = Some(*by);
@@ -311,8 +324,11 @@ impl Buffer {
         if tile.format != rows.format {
             return Err(rows.by.rows_differ(cycle, rows.format, tile.format));
         }
-        let numbers: Vec<usize> = (0..rows.weights.len() / chip.lanes)
-            .map(|row| usize::from(rows.first) + row * usize::from(rows.stride))
+        let per_vector = usize::from(rows.per_vector);
+        let vectors = rows.weights.len() / chip.lanes / per_vector;
+        let numbers: Vec<usize> = (0..vectors)
+            .map(|vector| per_vector * (usize::from(rows.first) + vector * usize::from(rows.stride)))
+            .flat_map(|row| row..row + per_vector)
             .collect();
         for &row in &numbers {
             match self.loaded.get_mut(row) {

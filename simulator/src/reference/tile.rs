@@ -1,5 +1,6 @@
 //! A tile of weights, and its product with a vector.
 
+use isa::numeric;
 use isa::stream::Format;
 
 /// Rows that are summed side by side, so that no addition waits for the one before it.
@@ -51,10 +52,20 @@ impl Tile {
     }
 }
 
-/// Vectors of I8 or F8 (one stream each) or F16 (two streams each: low bytes, then high bytes) as numbers.
+/// Vectors of I8 or F8 (one stream each) or F16 (two streams each: low bytes, then high bytes) as numbers. Of I4 and F4 each vector gives two:
+/// the low halves of its bytes, then the high.
 pub(crate) fn decode(format: Format, bytes: &[u8], lanes: usize) -> Vec<f32> {
     match format {
         Format::F16 => {}
+        Format::I4 | Format::F4 => {
+            let rows = |vector: &[u8]| {
+                let pairs: Vec<[i8; 2]> = vector.iter().map(|byte| numeric::pair(format, *byte)).collect();
+                [0, 1]
+                    .map(|half| pairs.iter().map(|pair| f32::from(pair[half])).collect::<Vec<f32>>())
+                    .concat()
+            };
+            return bytes.chunks(lanes).flat_map(rows).collect();
+        }
         Format::F8 => return bytes.iter().map(|byte| f8_to_f32(*byte)).collect(),
         // The wider formats are refused before a program runs.
         Format::I8 | Format::I32 | Format::F32 => {

@@ -35,7 +35,7 @@ pub fn tiny() -> Chip {
             rows: 32,
             load_streams_per_plane: 4,
             accumulators: 8,
-            formats: Format::OF_PLANES.to_vec(),
+            formats: Format::OF_WEIGHTS.to_vec(),
         },
         vxm: VxmUnits { alus: 4, forward_depth: 12 },
         sxm: SxmUnits { queues_per_hemisphere: 2 },

@@ -127,6 +127,10 @@ pub(super) enum Token<'a> {
     I8,
     #[token("f8")]
     F8,
+    #[token("i4")]
+    I4,
+    #[token("f4")]
+    F4,
     #[token("f16")]
     F16,
     #[token("f16low")]

@@ -70,9 +70,9 @@ pub(super) fn format_name(format: Format) -> String {
     format.to_string().to_uppercase()
 }
 
-/// All names of formats that planes may have.
+/// All names of formats of weights that planes may load.
 pub(super) fn format_names() -> String {
-    Format::OF_PLANES.map(format_name).join(", ")
+    Format::OF_WEIGHTS.map(format_name).join(", ")
 }
 
 macro_rules! fields {

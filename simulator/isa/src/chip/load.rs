@@ -140,7 +140,7 @@ impl Loader<'_> {
             let known = name
                 .get_ref()
                 .as_str()
-                .and_then(|text| Format::OF_PLANES.into_iter().find(|format| format_name(*format) == text));
+                .and_then(|text| Format::OF_WEIGHTS.into_iter().find(|format| format_name(*format) == text));
             match known {
                 Some(format) if given.contains(&format) => {
                     self.error(field.name, Some(name.span()), format!("names {} twice", format_name(format)));
@@ -154,7 +154,7 @@ impl Loader<'_> {
             }
         }
         self.chip.mxm.formats =
-            Format::OF_PLANES.into_iter().filter(|format| given.contains(format)).collect();
+            Format::OF_WEIGHTS.into_iter().filter(|format| given.contains(format)).collect();
     }
 
     fn finish(mut self, complete: bool) -> Result<Chip, Vec<DescriptionError>> {
@@ -213,6 +213,10 @@ fn relations(chip: &Chip) -> Vec<(&'static str, String)> {
         "mxm.load_streams_per_plane",
         format!("{load} is odd; F16 weights come on pairs"),
     );
+    let formats = &chip.mxm.formats;
+    let holds = |format: &Format| formats.contains(&format.held());
+    let unheld = "has I4 or F4, which become I8 as they are loaded, and not I8 itself".to_string();
+    require(formats.iter().all(holds), "mxm.formats", unheld);
     let planes = u16::from(chip.mxm.planes_per_hemisphere);
     let starved = format!("{planes} planes cannot load {load} streams each from {streams}");
     require(load * planes <= streams, "mxm.load_streams_per_plane", starved);
@@ -267,11 +271,18 @@ mod tests {
         assert_eq!(chip.mxm.refuses("mine", Format::F8), None);
         let refused = chip.mxm.refuses("mine", Format::F16).unwrap();
         assert_eq!(refused, "the planes of mine multiply in i8, f8, not in f16");
+        let refused = chip.mxm.refuses("mine", Format::I4).unwrap();
+        assert_eq!(refused, "the planes of mine load weights in i8, f8, not in i4");
+        let lp30 = Chip::preset("lp30").unwrap().mxm;
+        assert_eq!(lp30.refuses("lp30", Format::F4), None);
+        let refused = lp30.refuses_activations("lp30", Format::F4).unwrap();
+        assert_eq!(refused, "the planes of lp30 multiply in i8, f8, f16, not in f4");
         for (preset, formats) in [
             ("tsp-v1", &[Format::I8, Format::F16][..]),
-            ("lp30", &Format::OF_PLANES),
-            ("lp30-narrow", &Format::OF_PLANES),
-            ("lp30-wide", &Format::OF_PLANES),
+            ("lp30", &Format::OF_WEIGHTS),
+            ("lp30-narrow", &Format::OF_WEIGHTS),
+            ("lp30-wide", &Format::OF_WEIGHTS),
+            ("ftlpu", &[Format::I8, Format::F16]),
         ] {
             assert_eq!(Chip::preset(preset).unwrap().mxm.formats, formats, "{preset}");
         }
@@ -317,22 +328,26 @@ mod tests {
         check(
             "base = \"lp30\"\n[mxm]\nformats = [\"I8\", \"f16\", 8, \"F32\", \"I8\"]\n",
             &[
-                "line 3: mxm.formats: \"f16\" is no format of planes; there are I8, F8, F16",
-                "line 3: mxm.formats: 8 is no format of planes; there are I8, F8, F16",
-                "line 3: mxm.formats: \"F32\" is no format of planes; there are I8, F8, F16",
+                "line 3: mxm.formats: \"f16\" is no format of planes; there are I8, F8, F16, I4, F4",
+                "line 3: mxm.formats: 8 is no format of planes; there are I8, F8, F16, I4, F4",
+                "line 3: mxm.formats: \"F32\" is no format of planes; there are I8, F8, F16, I4, F4",
                 "line 3: mxm.formats: names I8 twice",
             ],
         );
         check(
             "base = \"lp30\"\n[mxm]\nformats = { value = [], unit = \"format\" }\n",
             &[
-                "line 3: mxm.formats: is empty: planes multiply in some format, of I8, F8, F16",
+                "line 3: mxm.formats: is empty: planes multiply in some format, of I8, F8, F16, I4, F4",
                 "line 3: mxm.formats: the unit is \"formats\", not \"format\"",
             ],
         );
         check(
+            "base = \"lp30\"\n[mxm]\nformats = [\"F8\", \"F4\"]\n",
+            &["line 3: mxm.formats: has I4 or F4, which become I8 as they are loaded, and not I8 itself"],
+        );
+        check(
             "base = \"lp30\"\n[mxm]\nformats = \"I8\"\n",
-            &["line 3: mxm.formats: must be a list of formats, of I8, F8, F16"],
+            &["line 3: mxm.formats: must be a list of formats, of I8, F8, F16, I4, F4"],
         );
         check("mem = 3\nbase = \"lp30\"\n", &["line 1: mem: must be a table: [mem]"]);
         assert_eq!(Chip::parse("empty", "").unwrap_err().len(), FIELDS.len());

@@ -123,6 +123,23 @@ fn products_round_once_and_integers_wrap() {
 }
 
 #[test]
+fn weights_of_four_bits_are_pairs_of_bytes() {
+    for byte in 0..=u8::MAX {
+        let signed = |half: u8| if half < 8 { half as i8 } else { half as i8 - 16 };
+        assert_eq!(pair(Format::I4, byte), [signed(byte % 16), signed(byte / 16)], "{byte:#04x}");
+        // e2m1 by its definition: two bits of exponent, biased by 1, and one of mantissa, in units of a half.
+        let doubled = |half: u8| {
+            let (exponent, mantissa) = (half >> 1 & 3, half & 1);
+            let magnitude = if exponent == 0 { mantissa } else { (2 + mantissa) << (exponent - 1) } as i8;
+            if half < 8 { magnitude } else { -magnitude }
+        };
+        assert_eq!(pair(Format::F4, byte), [doubled(byte % 16), doubled(byte / 16)], "{byte:#04x}");
+    }
+    let codes = std::array::from_fn(|code| pair(Format::F4, code as u8)[0]);
+    assert_eq!(codes, [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]);
+}
+
+#[test]
 fn all_codes_of_f8_go_round_and_lie_where_the_format_says() {
     for code in 0..=u8::MAX {
         let value = from_f8(code);

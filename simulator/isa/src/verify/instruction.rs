@@ -80,6 +80,14 @@ impl Operands<'_> {
         self.aligned(first, format);
     }
 
+    /// A stream group that an ALU reads or writes.
+    fn alu_group(&mut self, first: Stream, format: Format) {
+        self.group(first, format);
+        self.require(!format.only_weights(), || {
+            format!("{format} is a format of weights, which only LW takes")
+        });
+    }
+
     fn aligned(&mut self, first: Stream, format: Format) {
         let size = format.streams();
         self.require(first.number.is_multiple_of(size), || {
@@ -179,7 +187,7 @@ impl Operands<'_> {
         self.require(given == expected, || format!("{} has {expected} operands, not {given}", vxm.op.name()));
         for operand in std::iter::once(vxm.a).chain(vxm.b) {
             match operand {
-                Operand::Stream(stream, format) => self.group(stream, format),
+                Operand::Stream(stream, format) => self.alu_group(stream, format),
                 Operand::Alu { alu, delay } => {
                     let alus = self.chip.vxm.alus;
                     self.require(alu < alus, || format!("alu{alu} is not one of the {alus} ALUs"));
@@ -192,7 +200,7 @@ impl Operands<'_> {
             }
         }
         if let Some((stream, format)) = vxm.result {
-            self.group(stream, format);
+            self.alu_group(stream, format);
         }
     }
 
@@ -200,7 +208,7 @@ impl Operands<'_> {
         let Queue::Mxm(hemisphere, plane, _) = self.queue else { return };
         match mxm {
             Mxm::Lw { stream, count, row, row_stride, format } => {
-                self.operand_format(plane, format);
+                self.operand_format(plane, format, self.chip.mxm.refuses(&self.chip.name, format));
                 let taken = u16::from(count) * u16::from(format.streams());
                 self.streams(stream, taken);
                 self.aligned(stream, format);
@@ -210,11 +218,14 @@ impl Operands<'_> {
                     format!("loads from {taken} streams at once, 1 to {most} are possible")
                 });
                 let reach = u64::from(count.saturating_sub(1)) * u64::from(row_stride);
-                self.main_below("row", i64::from(row), reach, u64::from(self.chip.mxm.rows));
+                let what = if format.only_weights() { "row pair" } else { "row" };
+                let limit = self.chip.mxm.rows / format.rows_per_vector();
+                self.main_below(what, i64::from(row), reach, u64::from(limit));
             }
             Mxm::Iw => {}
             Mxm::Abc { stream, format } => {
-                self.operand_format(plane, format);
+                let refused = self.chip.mxm.refuses_activations(&self.chip.name, format);
+                self.operand_format(plane, format, refused);
                 self.group(stream, format);
             }
             Mxm::Acc { address, emit, mode: _ } => {
@@ -226,8 +237,8 @@ impl Operands<'_> {
         }
     }
 
-    fn operand_format(&mut self, plane: u8, format: Format) {
-        if let Some(problem) = self.chip.mxm.refuses(&self.chip.name, format) {
+    fn operand_format(&mut self, plane: u8, format: Format, refused: Option<String>) {
+        if let Some(problem) = refused {
             self.problem(problem);
         } else if format == Format::F16 {
             self.require(plane == 0, || {

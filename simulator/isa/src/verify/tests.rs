@@ -169,6 +169,44 @@ fn a_chip_that_has_f8_takes_it_and_others_name_the_instruction() {
 }
 
 #[test]
+fn weights_of_four_bits_are_pairs_of_rows_and_nothing_else() {
+    let check = |chip: &str, body: &str, expected: &[&str]| {
+        let program = asm::parse(&format!("program \"{chip}\" nodes {{ n0 \"\" }} chip 0 {{ {body} }}"))
+            .unwrap_or_else(|errors| panic!("{errors:#?}"));
+        assert_eq!(asm::parse(&asm::print(&program)).as_ref(), Ok(&program), "as text");
+        let bytes = crate::encode::encode(&program);
+        assert_eq!(crate::decode::decode(&bytes).as_ref(), Ok(&program), "in binary");
+        let problems = verify(&program, &Chip::preset(chip).unwrap()).err().unwrap_or_default();
+        assert_eq!(problems, expected, "{body}");
+    };
+    let sound = "queue east.mxm1.load { @0 x5 every 1 step 32: LW i4 s0e x32 -> row 0 by 1 @9: LW f4 s0e x2 -> row 9 by 150 }
+        queue east.mxm1.stream { @40: ABC i8 s3e }";
+    check("lp30", sound, &[]);
+    check(
+        "lp30",
+        "queue east.mxm1.load { @0: LW f4 s0e x2 -> row 10 by 150 @9: LW i4 s0e x33 -> row 0 by 1 }
+        queue east.mxm1.stream { @40: ABC i4 s3e }
+        queue vxm.alu0 { @0: Add f4 s0w, i8 s1w -> f32 s0e @9: Pass 1 -> i4 s0e }",
+        &[
+            "chip 0, vxm.alu0, run 0 (@0: Add f4 s0w, i8 s1w -> f32 s0e): f4 is a format of weights, which only LW takes",
+            "chip 0, vxm.alu0, run 1 (@9: Pass 1 -> i4 s0e): i4 is a format of weights, which only LW takes",
+            "chip 0, east.mxm1.load, run 0 (@0: LW f4 s0e x2 -> row 10 by 150): reaches row pair 160, which must be at least 0 and less than 160",
+            "chip 0, east.mxm1.load, run 1 (@9: LW i4 s0e x33 -> row 0 by 1): loads from 33 streams at once, 1 to 32 are possible",
+            "chip 0, east.mxm1.stream, run 0 (@40: ABC i4 s3e): the planes of lp30 multiply in i8, f8, f16, not in i4",
+        ],
+    );
+    for chip in ["tsp-v1", "ftlpu"] {
+        check(
+            chip,
+            "queue east.mxm1.load { @0: LW i4 s0e -> row 0 by 1 }",
+            &[&format!(
+                "chip 0, east.mxm1.load, run 0 (@0: LW i4 s0e -> row 0 by 1): the planes of {chip} load weights in i8, f16, not in i4"
+            )],
+        );
+    }
+}
+
+#[test]
 fn memory_and_ports_are_placed_on_the_chip() {
     let check = |body: &str, expected: &[&str]| assert_eq!(problems(body), expected, "{body}");
     check("memory { east.mem0 @0 words 4096 absent east.mem0 @4096 words 4096 fill 0 }", &[]);

@@ -47,7 +47,7 @@ pub(super) struct Plane {
     pub(super) accumulators: Vec<Option<Format>>,
 }
 
-/// Something on its way: when it arrives, of which instruction, in which format.
+/// Something on its way: when it arrives, of which instruction, in which format (of weights, that in which the buffer holds them).
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Due {
     cycle: u64,
@@ -160,7 +160,7 @@ impl Planes {
             Mxm::Lw { stream, count, format, .. } => {
                 self.check_load(by, stream, count, format, world)?;
                 let cycle = by.cycle + self.load;
-                self.planes[plane].loading.push_back(Due { cycle, by: *by, format });
+                self.planes[plane].loading.push_back(Due { cycle, by: *by, format: format.held() });
                 Ok(None)
             }
             Mxm::Iw => {
@@ -306,15 +306,18 @@ impl Plane {
 
     /// The end of LW: its rows are in the buffer.
     fn fill(&mut self, cycle: u64, rows: &Due, count: u16) -> Result<(), Raised> {
-        let Instruction::Mxm(Mxm::Lw { count: vectors, row, row_stride, .. }) = rows.by.instruction else {
+        let Instruction::Mxm(Mxm::Lw { count: vectors, row, row_stride, format, .. }) = rows.by.instruction
+        else {
             return Ok(());
         };
+        let per_vector = usize::from(format.rows_per_vector());
         let buffer = *self.buffer.get_or_insert(rows.format);
         if buffer != rows.format {
             return Err(rows.by.rows_differ(cycle, rows.format, buffer));
         }
-        for vector in 0..usize::from(vectors) {
-            let row = usize::from(row) + vector * usize::from(row_stride);
+        for index in 0..usize::from(vectors) * per_vector {
+            let (vector, half) = (index / per_vector, index % per_vector);
+            let row = per_vector * (usize::from(row) + vector * usize::from(row_stride)) + half;
             let bits = self.loaded.get_mut(row / 64).filter(|_| row < count.into());
             let bits = bits.ok_or_else(|| rows.by.no_row(cycle, row, count))?;
             if *bits >> (row % 64) & 1 == 1 {

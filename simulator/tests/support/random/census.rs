@@ -7,7 +7,7 @@ use super::Case;
 use super::board::Board;
 
 /// Every feature that random legal programs must show, over all of them.
-pub const ALL: [&str; 35] = [
+pub const ALL: [&str; 37] = [
     "read",
     "write",
     "gather",
@@ -15,6 +15,8 @@ pub const ALL: [&str; 35] = [
     "lw i8",
     "lw f8",
     "lw f16",
+    "lw i4",
+    "lw f4",
     "iw",
     "abc i8",
     "abc f8",
@@ -119,7 +121,11 @@ fn of_plane(mxm: Mxm, run: &Run, found: &mut Vec<&'static str>) {
     };
     match mxm {
         Mxm::Lw { format, row_stride, .. } => {
-            found.push(named(format, ["lw i8", "lw f8", "lw f16"]));
+            found.push(match format {
+                Format::I4 => "lw i4",
+                Format::F4 => "lw f4",
+                other => named(other, ["lw i8", "lw f8", "lw f16"]),
+            });
             if row_stride > 1 {
                 found.push("rows far apart");
             }

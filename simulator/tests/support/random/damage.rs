@@ -289,7 +289,7 @@ fn instruction(rng: &mut Rng, instruction: &mut Instruction) {
         Instruction::Vxm(vxm) => {
             let operand = if rng.chance(50) { Some(&mut vxm.a) } else { vxm.b.as_mut() };
             match operand {
-                Some(Operand::Stream(_, format)) => *format = *rng.pick(&Format::ALL),
+                Some(Operand::Stream(_, format)) => *format = *rng.pick(&Format::OF_ALUS),
                 Some(Operand::Alu { alu, delay }) => match rng.below(2) {
                     0 => *alu = near(rng, (*alu).into(), 20) as u8,
                     _ => *delay = near(rng, (*delay).into(), 30) as u8,
@@ -299,7 +299,7 @@ fn instruction(rng: &mut Rng, instruction: &mut Instruction) {
                 }
                 None => {
                     if let Some((_, format)) = &mut vxm.result {
-                        *format = *rng.pick(&Format::ALL);
+                        *format = *rng.pick(&Format::OF_ALUS);
                     }
                 }
             }
@@ -324,8 +324,8 @@ fn instruction(rng: &mut Rng, instruction: &mut Instruction) {
 }
 
 fn plane(rng: &mut Rng, mxm: &mut Mxm) {
-    let other = |rng: &mut Rng, format: Format| {
-        let others: Vec<Format> = Format::OF_PLANES.into_iter().filter(|other| *other != format).collect();
+    let other = |rng: &mut Rng, all: &[Format], format: Format| {
+        let others: Vec<Format> = all.iter().copied().filter(|other| *other != format).collect();
         *rng.pick(&others)
     };
     match mxm {
@@ -333,9 +333,9 @@ fn plane(rng: &mut Rng, mxm: &mut Mxm) {
             0 => *count = 1 + rng.below(20) as u8,
             1 => *row += rng.range(0..4) as u16,
             2 => *row_stride = rng.below(5) as u16,
-            _ => *format = other(rng, *format),
+            _ => *format = other(rng, &Format::OF_WEIGHTS, *format),
         },
-        Mxm::Abc { format, .. } => *format = other(rng, *format),
+        Mxm::Abc { format, .. } => *format = other(rng, &Format::OF_PLANES, *format),
         Mxm::Acc { address, mode, emit } => match rng.below(3) {
             0 => *address = rng.below(18) as u16,
             1 => *mode = if *mode == AccMode::Add { AccMode::Start } else { AccMode::Add },

@@ -392,7 +392,7 @@ impl Maker {
     /// An ALU's work on a value that comes, or on others, and perhaps a chain of others on its result.
     fn alu(&mut self, cadence: &Cadence, cycle: u64, flow: Option<&Flow>, depth: usize) {
         let given = flow.and_then(|flow| {
-            let formats: Vec<Format> = Format::ALL
+            let formats: Vec<Format> = Format::OF_ALUS
                 .into_iter()
                 .filter(|format| {
                     let width = format.streams();
@@ -421,7 +421,7 @@ impl Maker {
                 a = given;
             }
         }
-        let format = *self.rng.pick(&Format::ALL);
+        let format = *self.rng.pick(&Format::OF_ALUS);
         let direction = self.direction();
         let result = (depth == 0 || self.rng.chance(70))
             .then(|| (self.stream(format.streams().into(), direction), format));
@@ -460,7 +460,7 @@ impl Maker {
             0xc2c8_0000,
         ];
         if self.rng.chance(50) {
-            let format = *self.rng.pick(&Format::ALL);
+            let format = *self.rng.pick(&Format::OF_ALUS);
             let count = usize::from(format.streams());
             if let Some(stream) = self.bring(cadence, 0, cycle, &vec![Flavour::Any; count], count, None) {
                 return Operand::Stream(stream, format);

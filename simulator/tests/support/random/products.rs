@@ -200,15 +200,20 @@ impl Maker {
         cadence
     }
 
-    /// LWs that together fill a tile, or part of it: the instruction, its cadence, and the step of its rows.
+    /// LWs that together fill a tile, or part of it: the instruction, its cadence, and the step of its rows. Tiles of I8 may come in four bits.
     fn loads(&mut self, format: Format) -> Vec<(Mxm, Cadence, i32)> {
         let mxm = self.board.chip.mxm.clone();
         let width = format.streams();
         let most = mxm.load_streams_per_plane as usize * if format == Format::F16 { 2 } else { 1 };
-        let count = 1 + self.rng.below((most / usize::from(width)).clamp(1, 4));
+        let four = format == Format::I8 && mxm.formats.contains(&Format::I4) && mxm.rows >= 2;
+        let format =
+            if four && self.rng.chance(50) { *self.rng.pick(&[Format::I4, Format::F4]) } else { format };
+        // Of four bits, pairs of rows.
+        let rows = usize::from(mxm.rows / format.rows_per_vector());
+        let count = 1 + self.rng.below((most / usize::from(width)).clamp(1, 4)).min(rows - 1);
         let stream = isa::Stream { number: 0, direction: half_direction() };
         let lw = |row, row_stride| Mxm::Lw { stream, count: count as u8, row, row_stride, format };
-        let times = usize::from(mxm.rows) / count;
+        let times = rows / count;
         let gap = if self.rng.chance(70) { 1 } else { 2 };
         let n = if self.rng.chance(50) { times } else { 1 + self.rng.below(times) }.min(12);
         let cadence = |n: usize| if n > 1 { vec![(n as u32, gap)] } else { Cadence::new() };
@@ -217,7 +222,7 @@ impl Maker {
             0 => vec![(lw(0, 1), cadence(n), count as i32)],
             // From the last on.
             1 => {
-                let last = usize::from(mxm.rows) - count;
+                let last = rows - count;
                 vec![(lw(last as u16, 1), cadence(n), -(count as i32))]
             }
             // Each LW takes rows far apart.

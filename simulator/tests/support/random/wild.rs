@@ -72,7 +72,7 @@ fn operand(rng: &mut Rng) -> Operand {
     match rng.below(3) {
         0 => Operand::Immediate(rng.next() as u32),
         1 => {
-            let format = *rng.pick(&Format::ALL);
+            let format = *rng.pick(&Format::OF_ALUS);
             Operand::Stream(stream(rng, format.streams().into()), format)
         }
         _ => Operand::Alu { alu: rng.below(4) as u8, delay: rng.below(14) as u8 },
@@ -101,7 +101,7 @@ fn instruction(rng: &mut Rng, chip: &Chip, queue: Queue) -> Instruction {
         Queue::Vxm(_) => {
             let op = *rng.pick(&VxmOp::ALL);
             let b = (op.operands() == 2).then(|| operand(rng));
-            let format = *rng.pick(&Format::ALL);
+            let format = *rng.pick(&Format::OF_ALUS);
             let result = rng.chance(70).then(|| (stream(rng, format.streams().into()), format));
             Instruction::Vxm(Vxm { op, a: operand(rng), b, result })
         }
@@ -115,7 +115,10 @@ fn instruction(rng: &mut Rng, chip: &Chip, queue: Queue) -> Instruction {
                     count: 1 + rng.below(3) as u8,
                     row: rng.below(20) as u16,
                     row_stride: rng.below(3) as u16,
-                    format,
+                    format: match format {
+                        Format::I8 => *rng.pick(&[Format::I8, Format::I4, Format::F4]),
+                        other => other,
+                    },
                 },
                 MxmPort::Install => Mxm::Iw,
                 MxmPort::Stream => Mxm::Abc { stream: stream(rng, align), format },

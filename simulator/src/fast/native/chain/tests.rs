@@ -9,7 +9,7 @@ use crate::fast::native::{Library, stride};
 
 const LANES: usize = 48;
 const WORDS: usize = 256;
-const FORMATS: [Format; 5] = Format::ALL;
+const FORMATS: [Format; 5] = Format::OF_ALUS;
 
 /// An arena, and a supply of words in it and of bits to fill them with.
 struct Arena {

@@ -142,7 +142,7 @@ fn operand(run: &mut Run, rng: &mut Rng) {
             (Operand::Stream(stream, _), ..) if rng.one_in(2) => nudge(stream, rng),
             (.., Some((stream, format))) if rng.one_in(2) => {
                 nudge(stream, rng);
-                *format = Format::ALL[rng.below(5) as usize];
+                *format = Format::OF_ALUS[rng.below(5) as usize];
             }
             (_, Some(b), _) => *b = Operand::Alu { alu: rng.below(4) as u8, delay: rng.below(13) as u8 },
             (_, _, result) => *result = None,
@@ -151,7 +151,7 @@ fn operand(run: &mut Run, rng: &mut Rng) {
             0 => *count += 1,
             1 => *row += 1,
             2 => *row_stride += 1,
-            3 => *format = other(rng),
+            3 => *format = Format::OF_WEIGHTS[rng.below(5) as usize],
             4 => *count = count.saturating_sub(1).max(1),
             _ => nudge(stream, rng),
         },

@@ -29,7 +29,7 @@ pub(in crate::fast) fn chip(rng: &mut Rng) -> Chip {
             rows: 4,
             load_streams_per_plane: 4,
             accumulators: 6,
-            formats: Format::OF_PLANES.to_vec(),
+            formats: Format::OF_WEIGHTS.to_vec(),
         },
         vxm: VxmUnits { alus: 4, forward_depth: 12 },
         sxm: SxmUnits { queues_per_hemisphere: 2 },
@@ -218,8 +218,13 @@ impl<'m> Maker<'m> {
         let (f16, width) = (format == Format::F16, format.streams());
         let plane = if f16 { 0 } else { self.rng.below(2) as u8 };
         let d = self.chip.latency.clone();
-        let count = [1, 2, 4][self.rng.below(3) as usize];
-        let loads = 4 / count;
+        let weights_in = match format {
+            Format::I8 => [Format::I8, Format::I4, Format::F4][self.rng.below(3) as usize],
+            other => other,
+        };
+        let vectors_of_tile = 4 / weights_in.rows_per_vector() as u8;
+        let count = [1, 2, 4][self.rng.below(3) as usize].min(vectors_of_tile);
+        let loads = vectors_of_tile / count;
         let vectors = if self.rng.one_in(8) { 40 } else { self.rng.within(1, 6) as u32 };
         let lw_at = self.now + 15;
         let iw_at = lw_at + u64::from(loads) - 1 + u64::from(d.load) + self.rng.below(2);
@@ -235,7 +240,7 @@ impl<'m> Maker<'m> {
         let streams = count * width;
         let (mxm, queue) = (Slice::Mxm(half), |port| Queue::Mxm(half, plane, port));
         let lw_levels = vec![outer, (loads.into(), 1, i32::from(count))];
-        let lw = Mxm::Lw { stream: weights, count, row: 0, row_stride: 1, format };
+        let lw = Mxm::Lw { stream: weights, count, row: 0, row_stride: 1, format: weights_in };
         self.add(lw_at, queue(MxmPort::Load), Instruction::Mxm(lw), &lw_levels);
         let still = vec![outer, (loads.into(), 1, 0)];
         for byte in 0..streams.min(4) {
@@ -440,11 +445,13 @@ pub(in crate::fast) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
             5..=7 => {
                 let operand = Operand::Alu { alu: rng.below(5) as u8, delay: rng.below(14) as u8 };
                 let a = if rng.one_in(2) { Operand::Immediate(1) } else { operand };
-                let result = if rng.one_in(2) { Some((b, Format::ALL[rng.below(5) as usize])) } else { None };
+                let result =
+                    if rng.one_in(2) { Some((b, Format::OF_ALUS[rng.below(5) as usize])) } else { None };
                 let vxm = Vxm { op: VxmOp::Pass, a, b: None, result };
                 (Queue::Vxm(rng.below(4) as u8), Instruction::Vxm(vxm))
             }
             8 => {
+                let format = Format::OF_WEIGHTS[rng.below(5) as usize];
                 let lw =
                     Mxm::Lw { stream: a, count: streams, row: rng.below(6) as u16, row_stride: 1, format };
                 (Queue::Mxm(half, plane, MxmPort::Load), Instruction::Mxm(lw))

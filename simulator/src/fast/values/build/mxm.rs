@@ -10,7 +10,7 @@ use super::vxm::plus;
 use super::{Builder, Workshop, adjacent};
 use crate::fast::native::{Chain, Node, Source};
 use crate::fast::values::memory::{Places, Word};
-use crate::fast::values::tape::{NO_ROW, Op, PACKED, Tape};
+use crate::fast::values::tape::{NO_ROW, Op, PACKED, Tape, half, is_word};
 use crate::fast::values::unroll::Element;
 
 /// Vectors that are multiplied together at most.
@@ -48,7 +48,10 @@ struct Row {
     /// Where its vectors wait, if not where they were read: rows of the next tile may come before IW.
     place: u32,
     words: [Word; 2],
+    /// That in which the buffer holds it.
     format: Format,
+    /// Of weights of four bits, the mark of its half of the vector.
+    half: Option<Word>,
     constant: bool,
 }
 
@@ -138,7 +141,8 @@ impl Plane {
         let mut words = vec![NO_ROW; 2 * usize::from(shop.chip.mxm.rows)];
         for row in &rows {
             let at = 2 * usize::from(row.row);
-            words.get_mut(at..at + 2)?.copy_from_slice(&row.words);
+            let second = row.half.unwrap_or(row.words[1]);
+            words.get_mut(at..at + 2)?.copy_from_slice(&[row.words[0], second]);
         }
         let constant = shop.tiles.has_room() && rows.iter().all(|row| row.constant);
         if constant {
@@ -146,7 +150,7 @@ impl Plane {
             shop.tiles.prepare(number, shop.memory);
             return Some(Tile { number, format });
         }
-        words.iter().filter(|word| **word != NO_ROW).for_each(|word| shop.memory.touch(*word));
+        words.iter().filter(|word| is_word(**word)).for_each(|word| shop.memory.touch(*word));
         // As many as can be on their way at once, and the one in the array, and the one that is pending.
         let ring = u64::from(shop.chip.latency.install) + 3;
         let number = PACKED | (index as u64 * ring + self.packed % ring) as u32;
@@ -174,9 +178,13 @@ impl Builder {
         match mxm {
             Mxm::Lw { stream, count, row, row_stride, format } => {
                 for vector in 0..u16::from(count) {
-                    let row = row + vector * row_stride;
-                    let first = stream.number + vector as u8 * format.streams();
-                    self.load(shop, tape, by, index, row, Stream { number: first, ..stream }, format)?;
+                    let row = format.rows_per_vector() * (row + vector * row_stride);
+                    let number = stream.number + vector as u8 * format.streams();
+                    let first = Stream { number, ..stream };
+                    for high in [false, true].into_iter().take(format.rows_per_vector().into()) {
+                        let row = row + u16::from(high);
+                        self.load(shop, tape, by, index, row, first, (format, high))?;
+                    }
                 }
                 Some(())
             }
@@ -205,7 +213,7 @@ impl Builder {
         }
     }
 
-    /// One weight row of LW.
+    /// One weight row of LW: its vectors, or the low or the high halves of one.
     #[allow(clippy::too_many_arguments, reason = "what, from where, to where, when")]
     fn load(
         &mut self,
@@ -215,7 +223,7 @@ impl Builder {
         index: usize,
         row: u16,
         first: Stream,
-        format: Format,
+        (format, high): (Format, bool),
     ) -> Option<()> {
         let mut words = [0; 2];
         for (word, stream) in words.iter_mut().zip(adjacent(first, format.streams())) {
@@ -236,7 +244,16 @@ impl Builder {
                 constant = false;
             }
         }
-        self.planes.planes[index].rows.push(Row { due, row, place, words, format, constant });
+        let half = half(format, high);
+        self.planes.planes[index].rows.push(Row {
+            due,
+            row,
+            place,
+            words,
+            format: format.held(),
+            half,
+            constant,
+        });
         Some(())
     }
 

@@ -122,6 +122,6 @@ impl Builder {
 pub(super) fn plus(format: isa::Format) -> VxmOp {
     match format {
         isa::Format::F8 | isa::Format::F16 | isa::Format::F32 => VxmOp::Add,
-        isa::Format::I8 | isa::Format::I32 => VxmOp::IntAdd,
+        isa::Format::I8 | isa::Format::I32 | isa::Format::I4 | isa::Format::F4 => VxmOp::IntAdd,
     }
 }

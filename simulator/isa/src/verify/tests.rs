@@ -189,7 +189,7 @@ fn weights_of_four_bits_are_pairs_of_rows_and_nothing_else() {
         queue vxm.alu0 { @0: Add f4 s0w, i8 s1w -> f32 s0e @9: Pass 1 -> i4 s0e }",
         &[
             "chip 0, vxm.alu0, run 0 (@0: Add f4 s0w, i8 s1w -> f32 s0e): f4 is a format of weights, which only LW takes",
-            "chip 0, vxm.alu0, run 1 (@9: Pass 1 -> i4 s0e): i4 is a format of weights, which only LW takes",
+            "chip 0, vxm.alu0, run 1 (@9: Pass 0x00000001 -> i4 s0e): i4 is a format of weights, which only LW takes",
             "chip 0, east.mxm1.load, run 0 (@0: LW f4 s0e x2 -> row 10 by 150): reaches row pair 160, which must be at least 0 and less than 160",
             "chip 0, east.mxm1.load, run 1 (@9: LW i4 s0e x33 -> row 0 by 1): loads from 33 streams at once, 1 to 32 are possible",
             "chip 0, east.mxm1.stream, run 0 (@40: ABC i4 s3e): the planes of lp30 multiply in i8, f8, f16, not in i4",

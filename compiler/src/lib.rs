@@ -34,6 +34,8 @@ pub enum Precision {
     Int8,
     /// Constant weights and their activations in e4m3 with a scale a row; other products as [`Precision::Fp16`].
     Fp8,
+    /// Constant weights in blocks of four bits with a scale each; other products as [`Precision::Fp16`].
+    Int4,
     /// Operands split into two binary16 parts, three products each.
     Fp32,
 }

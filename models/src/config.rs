@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use compiler::graph::Encoding;
+
 /// A transformer's shape. Lengths are elements of a vector, numbers of heads, layers, experts or tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -280,6 +282,17 @@ pub enum Published {
     Mxfp4Experts,
     /// Experts that are chosen in signed integers of 4 bits with a scale for each 32, the rest in bfloat16.
     Int4Experts,
+}
+
+impl Published {
+    /// How the matrices of experts that are chosen are encoded in a graph.
+    pub fn experts(self) -> Encoding {
+        match self {
+            Published::Mxfp4Experts => Encoding::Mxfp4,
+            Published::Int4Experts => Encoding::Int4,
+            Published::Plain | Published::Fp8 => Encoding::F16,
+        }
+    }
 }
 
 impl Config {

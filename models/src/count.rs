@@ -192,6 +192,16 @@ pub fn cache(config: &Config) -> Cache {
     cache
 }
 
+/// Bits of all matrices, of so many bits each; of experts that are published in blocks of four bits, of these. Scales are not counted.
+pub fn matrix_bits(config: &Config, bits: u64) -> u64 {
+    let few = config.published.experts().blocks().is_some();
+    let of = |(name, part): (&str, Weights)| match name {
+        "experts" if few => part.matrices * bits.min(4),
+        _ => part.matrices * bits,
+    };
+    count(config).parts().into_iter().map(of).sum()
+}
+
 /// The least number of chips whose SRAM holds so many weights of so many bits each, filled to the last byte: nothing is left for
 /// caches, activations and instructions, so that more are needed in truth.
 pub fn chips(weights: u64, bits: u64, sram_bytes: u64) -> u64 {

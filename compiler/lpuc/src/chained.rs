@@ -90,11 +90,12 @@ pub(crate) fn measured(
     tool.total = total.elapsed();
     let mut report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
     let bits = match subject.precision {
+        Precision::Int4 => 4,
         Precision::Int8 | Precision::Fp8 => 8,
         Precision::Fp16 | Precision::Fp32 => 16,
     };
-    let matrices = models::count::count(config).total().matrices;
-    report.least_chips = models::count::chips(matrices, bits, chip.sram_bytes());
+    let bits = models::count::matrix_bits(config, bits);
+    report.least_chips = models::count::chips(bits, 1, chip.sram_bytes());
     Ok(report)
 }
 

@@ -214,6 +214,8 @@ pub(crate) enum Precision {
     Int8,
     /// Constant weights and activations in e4m3.
     Fp8,
+    /// Constant weights in blocks of four bits with a scale each.
+    Int4,
 }
 
 impl Subject {
@@ -234,6 +236,7 @@ impl Precision {
             Precision::Fp32 => "fp32",
             Precision::Int8 => "int8",
             Precision::Fp8 => "fp8",
+            Precision::Int4 => "int4",
         }
     }
 }
@@ -245,6 +248,7 @@ impl From<Precision> for compiler::Precision {
             Precision::Fp32 => compiler::Precision::Fp32,
             Precision::Int8 => compiler::Precision::Int8,
             Precision::Fp8 => compiler::Precision::Fp8,
+            Precision::Int4 => compiler::Precision::Int4,
         }
     }
 }

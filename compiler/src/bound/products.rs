@@ -8,6 +8,7 @@ use super::convolution::Meetings;
 use super::cost::Operands;
 use super::machine::Machine;
 use super::rows::{self, Rows};
+use crate::graph::blocks::BLOCK;
 use crate::graph::{ElementType, Graph, NodeId, Op};
 
 /// One runtime product.
@@ -74,6 +75,11 @@ pub(super) fn products(
         let vectors =
             |rows: &Rows, node| if rows.flat { 1 } else { machine.vectors(rows::columns(graph, node)) };
         let width = vectors(&right, b) * operands.bytes();
+        let bytes = |rows: u64| match graph.nodes[b].op {
+            // Four bits an element, and two bytes a block.
+            Op::Blocks(_) => vectors(&right, b) * rows * (4 * BLOCK as u64 + 16) / (8 * BLOCK as u64),
+            _ => rows * width,
+        };
         let seen =
             loaded.entry(right.base).or_insert_with(|| vec![false; rows::row_count(graph, right.base)]);
         let used = |at: usize| meetings.as_ref().is_none_or(|m| m.used[at % m.used.len()]);
@@ -95,8 +101,8 @@ pub(super) fn products(
         found.of[node] = Some(found.list.len() as u32);
         found.list.push(Product {
             node,
-            weights: all * width,
-            fresh: fresh * width,
+            weights: bytes(all),
+            fresh: bytes(fresh),
             stored: constant[right.base] || matches!(graph.nodes[right.base].op, Op::Input(_)),
             passes: passes * chunks,
             elements,

@@ -7,7 +7,9 @@ use isa::{Chip, Element, Format, Segment, numeric};
 
 use super::Names;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, eval};
+use crate::graph::blocks::BLOCK;
+use crate::graph::eval::Tensor;
+use crate::graph::{Few, Graph, eval};
 use crate::lower::context::words;
 use crate::lower::flow::Kernels;
 use crate::lower::storage::{MaskKind, Region, Role, Storage, StorageId};
@@ -29,7 +31,7 @@ pub(crate) fn image(
         };
         let content = match &array.role {
             Role::Constant => match eval::constant(graph, array.node)? {
-                Some(tensor) => Content::Bytes(planes(array, kernels, chip, &encode(array, &words(&tensor)))),
+                Some(tensor) => Content::Bytes(planes(array, kernels, chip, &encode(array, chip, &tensor))),
                 None => Content::Absent,
             },
             Role::Mask { lanes, kind } => {
@@ -79,15 +81,42 @@ fn push(
 }
 
 /// Elements as little-endian bytes of the array's type, row-major.
-fn encode(array: &Storage, words: &[u32]) -> Vec<u32> {
+fn encode(array: &Storage, chip: &Chip, tensor: &Tensor) -> Vec<u32> {
+    let words = words(tensor);
+    if let Some(few) = array.few {
+        return tiles(array, (few, chip), (tensor.shape.last().copied().unwrap_or(1), &words));
+    }
     match array.element {
         Element::F16 => {
             words.iter().map(|&word| u32::from(f16::from_f32(f32::from_bits(word)).to_bits())).collect()
         }
         Element::I8 => words.iter().map(|&word| numeric::narrow(Format::I8, word)).collect(),
         Element::F8 => words.iter().map(|&word| numeric::narrow(Format::F8, word)).collect(),
-        _ => words.to_vec(),
+        _ => words,
     }
+}
+
+/// Tiles of weights of four bits as the planes load them ([`isa::instruction::Mxm::Lw`]): of each block of rows two rows of scales, and then pairs.
+fn tiles(array: &Storage, (few, chip): (Few, &Chip), (columns, words): (usize, &[u32])) -> Vec<u32> {
+    let mut encoded = Vec::new();
+    let batch = words.len() / array.batches as usize;
+    let tiles = words.chunks(batch).flat_map(|batch| batch.chunks(usize::from(chip.mxm.rows) * columns));
+    for rows in tiles.flat_map(|tile| tile.chunks(BLOCK * columns)) {
+        let mut bytes = vec![0; chip.four_bit_rows((rows.len() / columns) as u32) as usize * array.columns];
+        for (row, elements) in rows.chunks(columns).enumerate() {
+            for (first, block) in (0..).step_by(BLOCK).zip(elements.chunks(BLOCK)) {
+                let block: Vec<f32> = block.iter().map(|&word| f32::from_bits(word)).collect();
+                let (scale, codes) = few.quantize(&block);
+                for (half, byte) in scale.to_le_bytes().into_iter().enumerate() {
+                    bytes[half * array.columns + first + row] = byte.into();
+                }
+                let pair = &mut bytes[(2 + row / 2) * array.columns + first..];
+                pair.iter_mut().zip(codes).for_each(|(byte, code)| *byte |= u32::from(code) << (row % 2 * 4));
+            }
+        }
+        encoded.append(&mut bytes);
+    }
+    encoded
 }
 
 /// Two rows: all lanes, and the lanes below a number.

@@ -5,6 +5,7 @@
 
 pub mod op;
 pub mod f8;
+pub mod blocks;
 pub mod shape;
 pub mod verify;
 pub mod fold;
@@ -18,6 +19,7 @@ use cranelift_entity::{EntityRef, PrimaryMap, entity_impl};
 use petgraph::graph::DiGraph;
 
 pub use crate::links::Gates;
+pub use blocks::Few;
 pub use op::{BinaryOp, Op, ReduceOp, UnaryOp};
 
 /// A node, and the tensor it makes; prints as `n3`.
@@ -79,6 +81,11 @@ pub enum Encoding {
     I4,
     /// Unsigned 4 bits, as I4.
     U4,
+    /// A matrix [.., inputs, outputs] in blocks of 32 inputs ([`blocks::Few::Int4`]): the elements as I4, then the scales
+    /// [.., inputs / 32, outputs]. The value is element times scale.
+    Int4,
+    /// As that, elements and scales of [`blocks::Few::Mxfp4`].
+    Mxfp4,
 }
 
 /// A constant tensor's content.

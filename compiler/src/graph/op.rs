@@ -1,6 +1,6 @@
 //! The closed set of operators, and what each means.
 
-use super::{Constant, ElementType, Gates};
+use super::{Constant, ElementType, Few, Gates};
 
 /// One-operand pointwise functions. Real unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -219,6 +219,8 @@ pub enum Op {
     },
     /// a [each, ..] of the chips that receive, of which each chip gets its part.
     FromGates(Gates),
+    /// a, constant, as blocks of four bits along its last axis hold it.
+    Blocks(Few),
 }
 
 impl UnaryOp {
@@ -311,6 +313,7 @@ impl Op {
             Op::AllToAll { .. } => "all_to_all",
             Op::Cross { .. } => "cross",
             Op::FromGates(_) => "from_gates",
+            Op::Blocks(_) => "blocks",
         }
     }
 
@@ -330,6 +333,7 @@ impl Op {
             | Op::AllToAll { .. }
             | Op::Cross { .. }
             | Op::FromGates(_)
+            | Op::Blocks(_)
             | Op::Cast(_) => Some(1),
             Op::MatMul { .. } | Op::Conv { .. } | Op::Binary(_) | Op::Gather { .. } => Some(2),
             Op::Select => Some(3),
@@ -340,7 +344,7 @@ impl Op {
 
 impl crate::graph::Encoding {
     /// All, with their names in the text form.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::F64, "f64"),
         (Self::F32, "f32"),
         (Self::F16, "f16"),
@@ -354,6 +358,8 @@ impl crate::graph::Encoding {
         (Self::F8E4M3, "f8e4m3"),
         (Self::I4, "i4"),
         (Self::U4, "u4"),
+        (Self::Int4, "int4"),
+        (Self::Mxfp4, "mxfp4"),
     ];
 
     /// Name in the text form.

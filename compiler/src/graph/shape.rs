@@ -3,7 +3,8 @@
 //! [`infer`] is the only place that decides which operand types an operator takes. Everything else (the verifier, the text
 //! form, the evaluator) asks it.
 
-use super::{BinaryOp, ElementType, Encoding, Gates, Op, TensorType, UnaryOp};
+use super::blocks::BLOCK;
+use super::{BinaryOp, ElementType, Encoding, Few, Gates, Op, TensorType, UnaryOp};
 use std::fmt;
 
 impl fmt::Display for ElementType {
@@ -32,21 +33,31 @@ impl TensorType {
 }
 
 impl Encoding {
-    /// Bits of one element.
+    /// Blocks of four bits that a constant is written in, with their scales; none if each element stands for itself.
+    pub fn blocks(self) -> Option<Few> {
+        match self {
+            Encoding::Int4 => Some(Few::Int4),
+            Encoding::Mxfp4 => Some(Few::Mxfp4),
+            _ => None,
+        }
+    }
+
+    /// Bits of one element, without scales.
     pub fn element_bits(self) -> usize {
         match self {
             Encoding::F64 | Encoding::I64 => 64,
             Encoding::F32 | Encoding::I32 => 32,
             Encoding::F16 | Encoding::Bf16 | Encoding::I16 => 16,
             Encoding::I8 | Encoding::U8 | Encoding::Bool | Encoding::F8E4M3 => 8,
-            Encoding::I4 | Encoding::U4 => 4,
+            Encoding::I4 | Encoding::U4 | Encoding::Int4 | Encoding::Mxfp4 => 4,
         }
     }
 
-    /// Bytes of so many elements; the number of elements must have been through [`count`].
+    /// Bytes of so many elements, with their scales; the number of elements must have been through [`count`].
     pub fn bytes(self, elements: usize) -> usize {
+        let scales = self.blocks().map_or(0, |few| elements / BLOCK * few.scale_bytes());
         match self.element_bits() {
-            4 => elements.div_ceil(2),
+            4 => elements.div_ceil(2) + scales,
             bits => elements * (bits / 8),
         }
     }
@@ -54,9 +65,13 @@ impl Encoding {
     /// Element type that decoding gives.
     pub fn element(self) -> ElementType {
         match self {
-            Encoding::F64 | Encoding::F32 | Encoding::F16 | Encoding::Bf16 | Encoding::F8E4M3 => {
-                ElementType::F32
-            }
+            Encoding::F64
+            | Encoding::F32
+            | Encoding::F16
+            | Encoding::Bf16
+            | Encoding::F8E4M3
+            | Encoding::Int4
+            | Encoding::Mxfp4 => ElementType::F32,
             Encoding::I64
             | Encoding::I32
             | Encoding::I16
@@ -176,9 +191,8 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         }
         Op::Gather { axis } => gather(inputs[0], inputs[1], *axis),
         Op::Softmax { axis } => {
-            element(inputs[0], "the input", &[ElementType::F32])?;
             axis_length(inputs[0], *axis)?;
-            Ok(inputs[0].clone())
+            real(inputs[0])
         }
         Op::Cast(element) => Ok(TensorType::new(*element, inputs[0].shape.clone())),
         Op::Append { axis } => append(inputs, *axis),
@@ -186,7 +200,14 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         Op::AllToAll { .. } => exchanged(inputs[0]),
         Op::Cross { gates, .. } => crossed(inputs[0], gates),
         Op::FromGates(gates) => served(inputs[0], gates),
+        Op::Blocks(_) => real(inputs[0]),
     }
+}
+
+/// Of the input's own type, which must be real.
+fn real(a: &TensorType) -> Result<TensorType, String> {
+    element(a, "the input", &[ElementType::F32])?;
+    Ok(a.clone())
 }
 
 fn gather(table: &TensorType, indices: &TensorType, axis: usize) -> Result<TensorType, String> {

@@ -15,6 +15,7 @@ use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages
 use super::tiling::{Pace, Site, Weights, share};
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
+use crate::graph::blocks::BLOCK;
 use crate::graph::{ElementType, NodeId, Op};
 use crate::links::Links;
 
@@ -133,6 +134,7 @@ impl Arrays {
             broadcast: false,
             chunks: 1,
             taps: 1,
+            few: None,
             frame: None,
             batches: 1,
             rows: 2,
@@ -144,6 +146,9 @@ impl Arrays {
     }
 }
 
+/// Part of a chip's SRAM that an array may waste, so that activations have streams for themselves.
+const MOST_WASTE: u64 = 32;
+
 /// Weights that take more than this of their slices, in percent, are crowded.
 const CROWDED: u64 = 88;
 
@@ -154,8 +159,10 @@ fn is_crowded(
     (chip, plan): (&Chip, &Floorplan),
 ) -> bool {
     let words = |node: NodeId| {
-        let width = if context.graph.nodes[node].ty.element.is_narrow() { 1 } else { 2 };
-        (context.rows(node) * context.columns(node).div_ceil(chip.lanes) * width) as u64
+        let few = context.few(node);
+        let width = if few.is_some() || context.graph.nodes[node].ty.element.is_narrow() { 1 } else { 2 };
+        let rows = Storage::rows_of(few, context.rows(node) as u32, chip) as usize;
+        (rows * context.columns(node).div_ceil(chip.lanes) * width) as u64
     };
     let tiled =
         |node: &NodeId| context.constant[*node] && needs[*node].tiles.is_some() && !needs[*node].striped;
@@ -223,6 +230,7 @@ impl Builder<'_, '_> {
             broadcast,
             chunks: if broadcast { 1 } else { columns.div_ceil(self.chip.lanes) as u32 },
             taps: 1,
+            few: None,
             frame: None,
             batches: 1,
             rows: self.context.rows(node) as u32,
@@ -330,14 +338,28 @@ impl Builder<'_, '_> {
         if let Some(places) = taps {
             storage.window(places);
         }
+        storage.few = self.context.few(node);
+        storage.rows = Storage::rows_of(storage.few, storage.rows, self.chip);
+        if storage.few.is_some() {
+            // Bytes, and blocks are whole.
+            (storage.element, storage.columns) = (Element::I8, storage.columns.next_multiple_of(BLOCK));
+        }
         let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
         // The emptier sites first, so that the odd tiles of small products go there.
-        let mut sites = Site::all(self.chip, element.bytes());
+        let mut sites = Site::all(self.chip, storage.loaded().held());
         let words = |site: &Site, set: u16| self.set_use.get(&site.region(set)).copied().unwrap_or(0);
         let sets = 0..self.storages.plan.sets;
         let set = sets.min_by_key(|&set| sites.iter().map(|site| words(site, set)).max()).unwrap_or(0);
         sites.sort_by_key(|site| words(site, set));
-        storage.units = share(weights, u32::from(self.chip.mxm.rows), &sites, set, pace);
+        storage.units = share(weights, storage.tile(self.chip), &sites, set, pace);
+        // Where a stripe holds few rows, one more in each wastes much room.
+        let vectors = storage.vectors() as usize * storage.element.bytes();
+        let waste =
+            storage.bytes(self.chip, &self.storages.plan).saturating_sub((vectors * self.chip.lanes) as u64);
+        if waste > self.chip.sram_bytes() / MOST_WASTE && storage.copies() == 1 {
+            let pace = Pace { crowded: true, ..*pace };
+            storage.units = share(weights, storage.tile(self.chip), &sites, set, &pace);
+        }
         for (region, words) in storage.regions() {
             *self.set_use.entry(region).or_default() += u64::from(words);
         }

@@ -5,7 +5,7 @@ use cranelift_entity::SecondaryMap;
 use super::view::{self, View};
 use crate::diagnostic::Diagnostic;
 use crate::graph::eval::{self, Data, Tensor};
-use crate::graph::{ElementType, Encoding, Graph, NodeId, Op};
+use crate::graph::{ElementType, Encoding, Few, Graph, NodeId, Op};
 
 /// Constants of at most this many elements are looked at, to find uniform ones.
 const SMALL: usize = 4096;
@@ -69,6 +69,14 @@ impl<'g> Context<'g> {
     /// Rows of the base for each row of a tensor of shape `target` that `node` is broadcast to.
     pub fn rows_for(&self, node: NodeId, target: &[usize]) -> Vec<u32> {
         view::broadcast_rows(&self.view(node).rows, self.graph.shape(node), target)
+    }
+
+    /// The blocks of four bits that a constant is held in, if it is.
+    pub fn few(&self, node: NodeId) -> Option<Few> {
+        match self.graph.nodes[node].op {
+            Op::Blocks(few) => Some(few),
+            _ => None,
+        }
     }
 
     /// Whether a node moves no data (an Append does).

@@ -15,7 +15,7 @@ use super::compress::Item;
 use super::conv::Taps;
 use super::floorplan::position;
 use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, StreamRef, WordRef, joined};
-use super::pass::{emit, format};
+use super::pass::emit;
 use super::storage::{Region, Role, Storage, StorageId, Unit};
 use super::tiling::Site;
 use crate::graph::NodeId;
@@ -103,25 +103,42 @@ impl Belt<'_> {
         &self.arrays.storages.arrays[id]
     }
 
+    /// Streams on which a weight row arrives, of four bits a row of scales or a pair.
     fn bytes(&self) -> usize {
         self.storage(self.weights).element.bytes()
     }
 
+    /// That of activations, and of weights in the array.
     fn format(&self) -> Format {
-        format(self.storage(self.weights).element)
+        self.storage(self.weights).loaded().held()
     }
 
-    /// Cycles that an activation keeps the site busy.
+    /// Streams on which an activation arrives, and cycles that it keeps the site busy.
+    fn width(&self) -> usize {
+        self.format().streams().into()
+    }
+
     fn cycles(&self) -> i64 {
-        self.bytes() as i64
+        self.width() as i64
     }
 
-    fn stripes(&self) -> i64 {
-        i64::from(self.arrays.storages.plan.stripes)
+    /// Weight rows that arrive together, and those of them that come on the streams of activations.
+    fn stripes(&self) -> (i64, i64) {
+        let shared = self.width() / self.bytes();
+        (i64::from(self.arrays.storages.plan.stripes) * shared as i64, shared as i64)
     }
 
     fn install(&self, window: &Window) -> i64 {
-        window.load + window.loads.0 - 1 + i64::from(self.chip.latency.load)
+        let arrival = window.load + window.loads.0 - 1 + i64::from(self.chip.latency.load);
+        let latency = &self.chip.latency;
+        // So that activations find the other cycles.
+        let late = self.takes_turns(window) && (latency.load + latency.install).is_multiple_of(2);
+        arrival + i64::from(late)
+    }
+
+    /// Whether weights and one vector share the last stripe cycle by cycle: a tile arrives in one, and is multiplied for two.
+    fn takes_turns(&self, window: &Window) -> bool {
+        window.loads == (1, 1) && window.vectors.len() == 1 && self.cycles() == 2
     }
 
     /// Tiles in order, as close as the streams and the site allow.
@@ -130,7 +147,9 @@ impl Belt<'_> {
             let Work { units, rows, .. } = &work[index];
             let chunks = chunks(&work[index]);
             let last = |unit: &Unit| {
-                (i64::from(unit.rows) - (self.stripes() - 1) * i64::from(unit.per_stripe)).max(0)
+                let (stripes, shared) = self.stripes();
+                let per_stripe = i64::from(unit.per_stripe);
+                (i64::from(unit.rows) - (stripes - shared) * per_stripe).clamp(0, per_stripe)
             };
             Window {
                 work: index,
@@ -158,7 +177,9 @@ impl Belt<'_> {
             }
         }
         for at in 1..=windows.len() {
-            let mut load = windows[at - 1].load + windows[at - 1].loads.0;
+            let before = &windows[at - 1];
+            let mut load =
+                before.load + if self.takes_turns(before) { self.cycles() } else { before.loads.0 };
             while !self.fits(&mut windows, at, load) {
                 load += 1;
             }
@@ -220,7 +241,8 @@ impl Belt<'_> {
         let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
         let last = &windows[windows.len() - 1];
         let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + last.loads.0);
-        let width = plan.stripes * bytes as u16;
+        let (stripes, _) = self.stripes();
+        let width = stripes as u16 * bytes as u16;
         let stream = flow.stream(hemisphere.outward(), width, path, (windows[0].load - mxm, end - mxm));
         let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
         // For each unit: when its first rows are loaded, and by which window.
@@ -242,15 +264,16 @@ impl Belt<'_> {
                 loads.entry((count, unit.per_stripe)).or_default().push(item);
             }
         }
+        let loaded = self.storage(self.weights).loaded();
         for ((count, per_stripe), items) in loads {
             emit(flow, queue(MxmPort::Load), items, |row, _| {
-                Act::Lw(StreamRef(stream, 0), count as u8, row as u16, per_stripe as u16, self.format())
+                Act::Lw(StreamRef(stream, 0), count as u8, row as u16, per_stripe as u16, loaded)
             });
         }
         let installs = windows.iter().map(|window| Item::once(self.install(window), 0)).collect();
         emit(flow, queue(MxmPort::Install), installs, |_, _| Act::Iw);
         let read = i64::from(self.chip.latency.read);
-        for stripe in 0..u32::from(plan.stripes) {
+        for stripe in 0..stripes as u32 {
             for byte in 0..bytes {
                 let slice = plan.slice(region, stripe, bytes, byte);
                 let start = -(mxm - 1 - i64::from(slice)) - read;
@@ -298,16 +321,16 @@ impl Belt<'_> {
         streams: usize,
     ) -> Sums {
         let plan = &self.arrays.storages.plan;
-        let (hemisphere, bytes) = (site.hemisphere, self.bytes());
+        let (hemisphere, bytes) = (site.hemisphere, self.width());
         let mxm = i64::from(Slice::Mxm(hemisphere).position(self.chip).abs());
         let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
         let left = self.storage(self.left);
-        let to = (u32::from(plan.stripes) as usize - 1) * bytes;
+        let to = (usize::from(plan.stripes) - 1) * bytes;
         let read = i64::from(self.chip.latency.read);
         let rows_of = |window: &Window| work[window.work].rows.as_slice();
         let slots: Vec<(i64, i64)> =
             windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1)).collect();
-        let copy = if bytes == 1 { u16::from(site.plane) } else { 0 };
+        let copy = if site.paired { 0 } else { u16::from(site.plane) };
         let start = |slice: u16| -(mxm - 1 - i64::from(slice)) - read;
         let mut items: BTreeMap<u16, Vec<Item>> = BTreeMap::new();
         let mut reads: BTreeMap<u32, (i64, i64)> = BTreeMap::new();

@@ -8,7 +8,7 @@ use super::arrays::Arrays;
 use super::context::Context;
 use super::flow::Flow;
 use super::needs::bad_node;
-use super::pass::format;
+use super::storage::Storage;
 use super::tiled::{Sharing, Tiled};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
@@ -38,8 +38,8 @@ pub fn product(
             data.origin
         )));
     }
-    let element = arrays.storages.arrays[weights].element;
-    if let Some(problem) = chip.mxm.refuses(&chip.name, format(element)) {
+    let loaded = arrays.storages.arrays[weights].loaded();
+    if let Some(problem) = chip.mxm.refuses(&chip.name, loaded) {
         return Err(bad_node(format!("{node} ({}): {problem}", data.origin)));
     }
     let with_last = |rows: usize, last: usize| {
@@ -53,8 +53,8 @@ pub fn product(
         .map(|row| arrays.storages.arrays[left[0]].row(row))
         .collect();
     let b_rows = context.rows_for(b, &with_last(n, k));
-    let per_batch = arrays.storages.arrays[weights].rows as usize;
-    if n != per_batch
+    let array = &arrays.storages.arrays[weights];
+    if Storage::rows_of(array.few, n as u32, chip) != array.rows
         || b_rows.chunks(n).any(|rows| {
             !(rows[0] as usize).is_multiple_of(n) || rows[n - 1] as usize != rows[0] as usize + n - 1
         })

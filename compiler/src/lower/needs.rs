@@ -83,7 +83,10 @@ fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> P
     let all = (context.rows(node) / batches.max(1)).max(1) as u32;
     let vectors = all.min(chip.mxm.accumulators.into());
     let narrow = context.graph.nodes[weights].ty.element.is_narrow();
-    Pace { stripes: plan.stripes.into(), vectors, all, cycles: if narrow { 1 } else { 2 }, crowded: false }
+    // Weights of four bits come on twice as many streams as elements of binary16, which take two each.
+    let shared = if context.few(weights).is_some() { 2 } else { 1 };
+    let stripes = shared * u32::from(plan.stripes);
+    Pace { stripes, shared, vectors, all, cycles: if narrow { 1 } else { 2 }, crowded: false }
 }
 
 /// Whether an operation's result is an array of 32-bit elements of its own.

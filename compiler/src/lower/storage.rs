@@ -2,10 +2,10 @@
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use isa::place::Hemisphere;
-use isa::{Chip, Element};
+use isa::{Chip, Element, Format};
 
 use super::floorplan::Floorplan;
-use crate::graph::NodeId;
+use crate::graph::{Few, NodeId};
 
 /// An array; prints as `a5`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,6 +155,8 @@ pub struct Storage {
     pub chunks: u32,
     /// Rows of `columns` elements that make up a row: the places of a convolution's window.
     pub taps: u32,
+    /// Weights of four bits: rows of scales and pairs of rows, as the planes load them.
+    pub few: Option<Few>,
     /// Zeros around images; `rows` counts them.
     pub frame: Option<Frame>,
     /// Leading axes.
@@ -183,6 +185,25 @@ pub struct Location {
 }
 
 impl Storage {
+    /// The format in which the planes load it.
+    pub fn loaded(&self) -> Format {
+        self.few.map_or(super::pass::format(self.element), Few::format)
+    }
+
+    /// The rows of an array of a matrix of so many: of weights of four bits, those of the buffer.
+    pub fn rows_of(few: Option<Few>, rows: u32, chip: &Chip) -> u32 {
+        if few.is_none() {
+            return rows;
+        }
+        let plane = u32::from(chip.mxm.rows);
+        rows / plane * chip.four_bit_rows(plane) + chip.four_bit_rows(rows % plane)
+    }
+
+    /// Rows of the array that a plane holds.
+    pub fn tile(&self, chip: &Chip) -> u32 {
+        chip.buffer_rows(self.loaded()).into()
+    }
+
     /// Tiles of one batch.
     pub fn tiles(&self) -> u32 {
         self.rows.div_ceil(self.tile_rows)
@@ -249,6 +270,7 @@ impl Storage {
             broadcast: false,
             chunks: 1,
             taps: 1,
+            few: None,
             frame: None,
             batches: 1,
             rows,

@@ -68,7 +68,7 @@ impl Tiled<'_> {
     fn block(&self, arrays: &mut Arrays, sharing: &Shares) -> Result<Vec<Flow>, Diagnostic> {
         let (work, parts) = self.work(arrays, sharing);
         let weights = &arrays.storages.arrays[self.weights];
-        let tiles = weights.rows.div_ceil(self.chip.mxm.rows.into());
+        let tiles = weights.rows.div_ceil(weights.tile(self.chip));
         let mut sites: BTreeMap<Region, Vec<Work>> = BTreeMap::new();
         for own in work {
             sites.entry(own.units[0].region).or_default().push(own);
@@ -94,7 +94,7 @@ impl Tiled<'_> {
     /// What each unit multiplies, and the parts to be added.
     fn work(&self, arrays: &mut Arrays, sharing: &Shares) -> (Vec<Work>, Parts) {
         let weights = arrays.storages.arrays[self.weights].clone();
-        let lanes = u32::from(self.chip.mxm.rows);
+        let lanes = weights.tile(self.chip);
         let mut work = Vec::new();
         let mut parts = Parts::new();
         // Batch and chunk of the result's columns.
@@ -142,7 +142,7 @@ impl Tiled<'_> {
         let clashes =
             |region: &Region| (*region == place, taken.iter().filter(|other| *other == region).count());
         let weights = &arrays.storages.arrays[self.weights];
-        let lanes = u32::from(self.chip.mxm.rows);
+        let lanes = weights.tile(self.chip);
         let whole = |other: &&Unit| other.region == unit.region && other.chunks == weights.chunks;
         let own = weights.units.iter().find(whole).filter(|_| out.units.len() > 1);
         let own = own.map(|own| out.locate(0, own.row % weights.rows / lanes).region);

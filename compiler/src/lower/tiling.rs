@@ -4,8 +4,8 @@
 //! the sites (planes, or pairs of planes) in turns. The tiles that are left over are cut along k, so that every site gets an equal share; the
 //! sums of such a tile's parts are added afterwards.
 
-use isa::Chip;
 use isa::place::Hemisphere;
+use isa::{Chip, Format};
 
 use super::storage::{Region, Unit};
 
@@ -24,9 +24,9 @@ pub struct Site {
 }
 
 impl Site {
-    /// All sites for elements of a number of bytes.
-    pub fn all(chip: &Chip, bytes: usize) -> Vec<Site> {
-        let paired = bytes > 1;
+    /// All sites that multiply in a format.
+    pub fn all(chip: &Chip, format: Format) -> Vec<Site> {
+        let paired = format == Format::F16;
         let planes = if paired { 1 } else { chip.mxm.planes_per_hemisphere.min(2) };
         let of_plane = |plane| Hemisphere::BOTH.map(|hemisphere| Site { hemisphere, plane, paired });
         (0..planes).flat_map(of_plane).collect()
@@ -76,6 +76,8 @@ struct Part {
 pub struct Pace {
     /// Weight rows that arrive together.
     pub stripes: u32,
+    /// The last of them, whose streams activations come on as well.
+    pub shared: u32,
     /// Activation vectors per tile, in one go.
     pub vectors: u32,
     /// Activation vectors in all.
@@ -87,14 +89,14 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Rows in a stripe, and about the cycles that a tile of some rows takes. Activations share the last stripe's streams, or have them
+    /// Rows in a stripe, and about the cycles that a tile of some rows takes. Activations share the last stripes' streams, or have them
     /// to themselves.
     pub fn tile(&self, rows: u32) -> (u32, u32) {
         let busy = self.vectors * self.cycles;
         let shared = rows.div_ceil(self.stripes).max(1);
-        let last = rows.saturating_sub((self.stripes - 1) * shared);
+        let last = rows.saturating_sub((self.stripes - self.shared) * shared).min(shared);
         let with_shared = shared.max(if last == 0 { busy } else { last + busy });
-        let alone = rows.div_ceil(self.stripes - 1).max(1);
+        let alone = rows.div_ceil(self.stripes - self.shared).max(1);
         let with_alone = alone.max(busy);
         if with_alone < with_shared && !self.crowded { (alone, with_alone) } else { (shared, with_shared) }
     }
@@ -232,7 +234,7 @@ mod tests {
     use super::*;
 
     fn shares(rows: u32, chunks: u32) -> Vec<Vec<(u32, u32, u32, u32)>> {
-        let pace = Pace { stripes: 32, vectors: 1, all: 1, cycles: 1, crowded: false };
+        let pace = Pace { stripes: 32, shared: 1, vectors: 1, all: 1, cycles: 1, crowded: false };
         let parts = parts(Weights { batches: 1, rows, chunks }, 320, 4, &pace);
         let tuple = |part: &Part| (part.row, part.rows, part.chunk, part.chunks);
         parts.iter().map(|share| share.iter().map(tuple).collect()).collect()

@@ -244,6 +244,8 @@ fn typed_data(
             out.extend(ints.iter().map(|&v| v as u8));
             ints.len()
         }
+        // No tensor of a file is in blocks.
+        (Encoding::Int4 | Encoding::Mxfp4, None) => 0,
         (Encoding::Bool, None) => {
             out.extend(ints.iter().map(|&v| u8::from(v != 0)));
             ints.len()

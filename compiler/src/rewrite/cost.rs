@@ -166,7 +166,8 @@ impl Model {
             | Op::AllGather { .. }
             | Op::AllToAll { .. }
             | Op::Cross { .. }
-            | Op::FromGates(_) => copy,
+            | Op::FromGates(_)
+            | Op::Blocks(_) => copy,
         }
     }
 

@@ -199,6 +199,8 @@ fn uniform(node: &Node) -> Option<f32> {
         | Encoding::U8
         | Encoding::I4
         | Encoding::U4
+        | Encoding::Int4
+        | Encoding::Mxfp4
         | Encoding::Bool => return None,
     };
     value.is_finite().then_some(value)

@@ -10,8 +10,9 @@ use isa::system::System;
 
 use super::{Chained, Mapping, Model, compile_chained, joined};
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::{Graph, Op};
+use crate::graph::{Constant, Graph, Node, Op};
 use crate::lower::floorplan::{Floorplan, Room};
+use crate::lower::legalize::takes;
 use crate::partition::groups::Groups;
 use crate::{Compiled, Options, Precision};
 
@@ -121,7 +122,7 @@ pub fn compile_planned(
     let message = format!("{} does not fit system {} of {} chips", model.name, system.name, system.chips());
     let mut problem = Diagnostic::new(Kind::Unsupported, "does-not-fit", message);
     problem.notes = reasons;
-    Err(problem.note("use a larger --system, fewer bits (--precision int8), or a shorter --context"))
+    Err(problem.note("use a larger --system, fewer bits (--precision int8 or int4), or a shorter --context"))
 }
 
 /// Chips that there may be.
@@ -259,7 +260,7 @@ fn costs(
     let groups = Groups::new(system, chip, chips, stages)?;
     let last = model.pieces.len() - 1;
     for piece in &model.pieces {
-        let least = least_bytes(&piece.graph, options.precision) / chips as u64;
+        let least = least_bytes(&piece.graph, options.precision, chip) / chips as u64;
         if least > chip.sram_bytes() {
             let message = format!("{} has {least} bytes of weights on each chip", piece.name);
             return Err(Diagnostic::new(Kind::Unsupported, "does-not-fit", message));
@@ -282,12 +283,18 @@ fn cost(compiled: &Compiled) -> Cost {
 }
 
 /// Bytes that the weights of a graph take at least.
-fn least_bytes(graph: &Graph, precision: Precision) -> u64 {
-    let width = match precision {
-        Precision::Int8 | Precision::Fp8 => 1,
-        Precision::Fp16 | Precision::Fp32 => 2,
+fn least_bytes(graph: &Graph, precision: Precision, chip: &Chip) -> u64 {
+    let bits = match precision {
+        Precision::Int4 => 4,
+        Precision::Int8 | Precision::Fp8 => 8,
+        Precision::Fp16 | Precision::Fp32 => 16,
     };
-    let absent = |op: &Op| matches!(op, Op::Constant(constant) if constant.bytes.is_none());
-    let weights = graph.nodes.values().filter(|node| absent(&node.op) && node.ty.shape.len() > 1);
-    weights.map(|node| node.ty.elements() as u64 * width).sum()
+    let of_node = |node: &Node| match &node.op {
+        Op::Constant(Constant { encoding, bytes: None }) if node.ty.shape.len() > 1 => {
+            let few = encoding.blocks().is_some_and(|few| takes(chip, few));
+            node.ty.elements() as u64 * if few { 4 } else { bits }
+        }
+        _ => 0,
+    };
+    graph.nodes.values().map(of_node).sum::<u64>() / 8
 }

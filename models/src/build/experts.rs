@@ -40,7 +40,8 @@ impl Parts<'_> {
         let spread = self.weight(&format!("{SPREAD}.weight"), &[shape.experts, shape.experts * shape.inner]);
         let of_each = self.matmul(shares, spread, SPREAD)?;
         let inner = self.binary(BinaryOp::Mul, inner, of_each, "mlp.experts.shared_out")?;
-        let mut sum = self.linear(inner, "mlp.experts.down_proj", hidden)?;
+        let encoding = self.config.published.experts();
+        let mut sum = self.product(inner, "mlp.experts.down_proj", hidden, encoding)?;
         if shape.bias {
             let bias = self.weight("mlp.experts.down_proj.bias", &[shape.experts, hidden]);
             let bias = self.matmul(shares, bias, "mlp.experts.down_proj.bias")?;
@@ -57,7 +58,7 @@ impl Parts<'_> {
     fn expert_product(&mut self, x: NodeId, part: &str, shape: Experts) -> Made {
         let name = format!("mlp.experts.{part}");
         let outputs = shape.experts * shape.inner;
-        let product = self.linear(x, &name, outputs)?;
+        let product = self.product(x, &name, outputs, self.config.published.experts())?;
         if !shape.bias {
             return Ok(product);
         }

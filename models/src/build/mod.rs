@@ -1,7 +1,8 @@
 //! Models as graphs without weights: the embedding, each layer, and the head.
 //!
 //! A decoder's graphs are one step: one new token for each sequence of a batch, over caches that live in SRAM. An encoder's are one whole text.
-//! Weights are binary16 constants without values; products take them as [inputs, outputs]. They have the names that the models are published
+//! Weights are binary16 constants without values, those of experts in the blocks of four bits that they are published in; products take them as
+//! [inputs, outputs]. They have the names that the models are published
 //! under, without the layer's number (`self_attn.q_proj.weight`), and the shapes, with these exceptions:
 //! - Products of all experts of a layer are one constant each, the experts side by side: `mlp.experts.gate_proj.weight` and `up_proj`
 //!   [inputs, experts · inner], `down_proj` [experts · inner, outputs]. gpt-oss publishes the columns of the first two in turns, Mixtral calls

@@ -48,8 +48,12 @@ impl Parts<'_> {
 
     /// A constant that is published with the model, whose values are not here.
     pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> NodeId {
+        self.encoded(name, shape, Encoding::F16)
+    }
+
+    fn encoded(&mut self, name: &str, shape: &[usize], encoding: Encoding) -> NodeId {
         let ty = TensorType { element: ElementType::F32, shape: shape.to_vec() };
-        let absent = Constant { encoding: Encoding::F16, bytes: None };
+        let absent = Constant { encoding, bytes: None };
         self.graph.push_typed(Op::Constant(absent), &[], ty, name)
     }
 
@@ -88,8 +92,13 @@ impl Parts<'_> {
     }
 
     pub(super) fn linear(&mut self, x: NodeId, name: &str, outputs: usize) -> Made {
+        self.product(x, name, outputs, Encoding::F16)
+    }
+
+    /// A product with a matrix that is published in some encoding.
+    pub(super) fn product(&mut self, x: NodeId, name: &str, outputs: usize, encoding: Encoding) -> Made {
         let inputs = self.graph.shape(x).last().copied().unwrap_or(1);
-        let weight = self.weight(&format!("{name}.weight"), &[inputs, outputs]);
+        let weight = self.encoded(&format!("{name}.weight"), &[inputs, outputs], encoding);
         self.matmul(x, weight, name)
     }
 

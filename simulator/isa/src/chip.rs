@@ -155,6 +155,24 @@ impl Chip {
         (self.lanes / self.lanes_per_superlane) as u16
     }
 
+    /// Lanes of a block of weights of four bits, which share a scale in each row: 32, or a superlane where vectors are not made of such blocks.
+    pub fn block_lanes(&self) -> usize {
+        if self.lanes.is_multiple_of(32) { 32 } else { self.lanes_per_superlane }
+    }
+
+    /// Rows of the weight buffer that so many weight rows of four bits take: for each [`Chip::block_lanes`] of them two of scales, and then one for
+    /// each pair.
+    pub fn four_bit_rows(&self, rows: u32) -> u32 {
+        let block = self.block_lanes() as u32;
+        let rest = rows % block;
+        rows / block * (2 + block.div_ceil(2)) + if rest > 0 { 2 + rest.div_ceil(2) } else { 0 }
+    }
+
+    /// Rows that the weight buffer has for a format.
+    pub fn buffer_rows(&self, format: Format) -> u16 {
+        if format.only_weights() { self.four_bit_rows(self.mxm.rows.into()) as u16 } else { self.mxm.rows }
+    }
+
     /// Bytes of a page of instruction text: what one Ifetch brings.
     pub fn page_bytes(&self) -> usize {
         usize::from(self.icu.fetch_vectors) * self.lanes

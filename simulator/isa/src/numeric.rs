@@ -87,7 +87,7 @@ fn min(x: f32, y: f32) -> u32 {
 /// The 32-bit word that an ALU sees of a stream group's bytes (in the low bits of `bits`, the rest ignored).
 pub fn widen(format: Format, bits: u32) -> u32 {
     match format {
-        // No operand is of four bits; what weights of four bits become is I8.
+        // No operand is of four bits.
         Format::I8 | Format::I4 | Format::F4 => bits as u8 as i8 as i32 as u32,
         Format::F8 => from_f8(bits as u8).to_bits(),
         Format::F16 => self::bits(f16::from_bits(bits as u16).to_f32()),
@@ -95,21 +95,21 @@ pub fn widen(format: Format, bits: u32) -> u32 {
     }
 }
 
-/// The two weights in a byte of I4 or F4, that of the low half first, as the plane holds them: I4 its value, F4 twice its value, so that both
-/// are I8. A byte of any other format is no pair, and stands for itself.
-pub fn pair(format: Format, byte: u8) -> [i8; 2] {
-    /// Twice the values of e2m1 without their signs.
-    const F4: [i8; 8] = [0, 1, 2, 3, 4, 6, 8, 12];
-    let halves = [byte & 0xf, byte >> 4];
-    match format {
+/// A weight of four bits (in the low bits of `code`) times the scale of its block, in binary16, rounded to nearest even. A code of any other
+/// format than I4 and F4 counts as I4.
+pub fn scaled(format: Format, code: u8, scale: u16) -> u16 {
+    let code = code & 0xf;
+    let value = match format {
+        // e2m1: the codes without signs, in order.
+        Format::F4 => {
+            let magnitude = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0][usize::from(code & 7)];
+            if code & 8 == 0 { magnitude } else { -magnitude }
+        }
         // The sign moves to the top of the byte, and back with copies of itself.
-        Format::I4 => halves.map(|half| (half << 4) as i8 >> 4),
-        Format::F4 => halves.map(|half| {
-            let magnitude = F4[usize::from(half & 7)];
-            if half & 8 == 0 { magnitude } else { -magnitude }
-        }),
-        Format::I8 | Format::F8 | Format::F16 | Format::I32 | Format::F32 => [byte as i8; 2],
-    }
+        _ => f32::from((code << 4) as i8 >> 4),
+    };
+    // Both have few bits, so their product is exact before it is rounded.
+    to_f16(value * f16::from_bits(scale).to_f32()).to_bits()
 }
 
 /// The stream group's bytes, in the low bits, for an ALU's result: I8 saturates an integer; F8 and F16 round an f32 to nearest even, and F8
@@ -211,8 +211,8 @@ pub fn dot_i8(weights: &[i8], activations: &[i8]) -> u32 {
 /// activations.
 pub fn accumulate(format: Format, sum: u32, product: u32) -> u32 {
     match format {
-        Format::F8 | Format::F16 | Format::F32 => alu(VxmOp::Add, sum, product),
-        Format::I8 | Format::I32 | Format::I4 | Format::F4 => alu(VxmOp::IntAdd, sum, product),
+        Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 => alu(VxmOp::Add, sum, product),
+        Format::I8 | Format::I32 => alu(VxmOp::IntAdd, sum, product),
     }
 }
 

@@ -63,10 +63,10 @@ pub enum Format {
     I32,
     /// IEEE binary32, four streams.
     F32,
-    /// Weights alone, two rows in a vector: a signed integer of four bits, -8 to 7, in each half of a byte. See [`Format::held`].
+    /// Weights alone, two rows in a vector: a signed integer of four bits, -8 to 7, in each half of a byte, in blocks with a scale. See
+    /// [`crate::instruction::Mxm::Lw`].
     I4,
-    /// Weights alone, two rows in a vector: the 4-bit float e2m1 of the Open Compute Project in each half of a byte, loaded as twice its
-    /// value, which is an integer. See [`Format::held`].
+    /// The same of the 4-bit float e2m1 of the Open Compute Project.
     F4,
 }
 
@@ -83,15 +83,15 @@ impl Format {
     /// The format of sums of products in this format.
     pub fn sums(self) -> Format {
         match self {
-            Format::I8 | Format::I32 | Format::I4 | Format::F4 => Format::I32,
-            Format::F8 | Format::F16 | Format::F32 => Format::F32,
+            Format::I8 | Format::I32 => Format::I32,
+            Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 => Format::F32,
         }
     }
 
-    /// The format in which a plane holds weights of this one: those of four bits become I8 as they are loaded, the others stay as they are.
+    /// The format in which the array holds weights of this one: those of four bits become F16 as they are installed, the others stay as they are.
     pub fn held(self) -> Format {
         match self {
-            Format::I4 | Format::F4 => Format::I8,
+            Format::I4 | Format::F4 => Format::F16,
             Format::I8 | Format::F8 | Format::F16 | Format::I32 | Format::F32 => self,
         }
     }
@@ -99,11 +99,6 @@ impl Format {
     /// Whether values of it are weights on their way into a plane, and nothing else: no activations, no operands of ALUs.
     pub fn only_weights(self) -> bool {
         self.held() != self
-    }
-
-    /// Weight rows in one vector (or one group of them) that LW takes.
-    pub fn rows_per_vector(self) -> u16 {
-        if self.only_weights() { 2 } else { 1 }
     }
 }
 

@@ -43,12 +43,9 @@ struct Plane {
 /// The rows of one LW.
 struct Rows {
     by: Dispatch,
-    /// That in which the buffer holds them.
     format: Format,
     first: u16,
     stride: u16,
-    /// Rows that lie one after the other, for each vector.
-    per_vector: u16,
     /// One vector of `lanes` weights per row.
     weights: Vec<f32>,
 }
@@ -56,6 +53,7 @@ struct Rows {
 /// The weight buffer.
 struct Buffer {
     tile: Option<Tile>,
+    /// Which rows of it are loaded.
     loaded: Vec<bool>,
 }
 
@@ -79,7 +77,7 @@ impl MxmSlice {
     pub(crate) fn new(chip: &Chip, hemisphere: Hemisphere, position: i32) -> MxmSlice {
         let plane = |_| Plane {
             loading: Pipeline::new(),
-            buffer: Buffer { tile: None, loaded: vec![false; chip.mxm.rows.into()] },
+            buffer: Buffer { tile: None, loaded: Vec::new() },
             installing: Pipeline::new(),
             array: None,
             streaming: None,
@@ -155,19 +153,12 @@ impl MxmSlice {
             Mxm::Lw { stream, count, row, row_stride, format } => {
                 let rows = self.load(by, stream, count, format, registers)?;
                 let weights = decode(format, &rows, self.chip.lanes);
-                let rows = Rows {
-                    by: *by,
-                    format: format.held(),
-                    first: row,
-                    stride: row_stride,
-                    per_vector: format.rows_per_vector(),
-                    weights,
-                };
+                let rows = Rows { by: *by, format, first: row, stride: row_stride, weights };
                 self.planes[plane].loading.send(by.cycle + u64::from(self.chip.latency.load), rows);
                 Ok(())
             }
             Mxm::Iw => {
-                let tile = self.planes[plane].unload(by)?;
+                let tile = self.planes[plane].unload(by)?.installed(&self.chip);
                 self.planes[plane]
                     .installing
                     .send(by.cycle + u64::from(self.chip.latency.install), (*by, tile));
@@ -187,7 +178,7 @@ impl MxmSlice {
         format: Format,
         registers: &Registers,
     ) -> Result<Vec<u8>, Raised> {
-        let paired = format == Format::F16;
+        let paired = format.held() == Format::F16;
         if paired && self.planes.get(1).is_some_and(Plane::is_working) {
             return Err(by.pair_working());
         }
@@ -222,13 +213,10 @@ impl MxmSlice {
         let vector = registers.take_group(by, stream, format, self.position)?;
         let sums = tile.multiply(&decode(format, vector, self.chip.lanes));
         let sums = match format {
-            Format::F8 | Format::F16 | Format::F32 => {
+            Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 => {
                 Sums::F32(sums.into_iter().map(|sum| canonical(sum as f32)).collect())
             }
-            // Of four bits are weights alone, and a chip refuses activations of it before a program runs.
-            Format::I8 | Format::I32 | Format::I4 | Format::F4 => {
-                Sums::I32(sums.into_iter().map(|sum| sum as i32).collect())
-            }
+            Format::I8 | Format::I32 => Sums::I32(sums.into_iter().map(|sum| sum as i32).collect()),
         };
         let due = by.cycle + u64::from(self.chip.latency.product) + u64::from(self.chip.stagger());
         plane.streaming = Some(*by);
@@ -275,8 +263,8 @@ impl MxmSlice {
 impl Plane {
     /// F16 rows, weights or products are here, so this plane and the next are one.
     fn is_paired(&self) -> bool {
-        let f16 = |tile: &Tile| tile.format == Format::F16;
-        self.loading.iter().any(|rows| rows.format == Format::F16)
+        let f16 = |tile: &Tile| tile.format.held() == Format::F16;
+        self.loading.iter().any(|rows| rows.format.held() == Format::F16)
             || self.buffer.tile.as_ref().is_some_and(f16)
             || self.installing.iter().any(|(_, tile)| f16(tile))
             || self.array.as_deref().is_some_and(f16)
@@ -302,7 +290,6 @@ impl Plane {
 
     /// IW: empties the buffer. Rows that arrive later belong to the next tile.
     fn unload(&mut self, by: &Dispatch) -> Result<Tile, Raised> {
-        self.buffer.loaded.fill(false);
         self.buffer.tile.take().ok_or_else(|| by.empty_buffer())
     }
 
@@ -320,19 +307,20 @@ impl Plane {
 impl Buffer {
     /// The end of LW: its rows are in the buffer.
     fn fill(&mut self, cycle: u64, rows: Rows, chip: &Chip) -> Result<(), Raised> {
-        let tile = self.tile.get_or_insert_with(|| Tile::new(rows.format, chip.lanes, chip.mxm.rows.into()));
+        let count = chip.buffer_rows(rows.format);
+        let tile = self.tile.get_or_insert_with(|| {
+            self.loaded = vec![false; count.into()];
+            Tile::new(rows.format, chip.lanes, count.into())
+        });
         if tile.format != rows.format {
             return Err(rows.by.rows_differ(cycle, rows.format, tile.format));
         }
-        let per_vector = usize::from(rows.per_vector);
-        let vectors = rows.weights.len() / chip.lanes / per_vector;
-        let numbers: Vec<usize> = (0..vectors)
-            .map(|vector| per_vector * (usize::from(rows.first) + vector * usize::from(rows.stride)))
-            .flat_map(|row| row..row + per_vector)
+        let numbers: Vec<usize> = (0..rows.weights.len() / chip.lanes)
+            .map(|row| usize::from(rows.first) + row * usize::from(rows.stride))
             .collect();
         for &row in &numbers {
             match self.loaded.get_mut(row) {
-                None => return Err(rows.by.no_row(cycle, row, chip.mxm.rows)),
+                None => return Err(rows.by.no_row(cycle, row, count)),
                 Some(true) => return Err(rows.by.row_overwritten(cycle, row)),
                 Some(loaded) => *loaded = true,
             }

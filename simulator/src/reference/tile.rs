@@ -1,17 +1,17 @@
 //! A tile of weights, and its product with a vector.
 
-use isa::numeric;
 use isa::stream::Format;
+use isa::{Chip, numeric};
 
 /// Rows that are summed side by side, so that no addition waits for the one before it.
 const BLOCK: usize = 8;
 
 /// Weights as the array multiplies by them.
 pub(crate) struct Tile {
-    /// I8, F8 or F16.
+    /// I8, F8 or F16; in the buffer also I4 or F4.
     pub(crate) format: Format,
     lanes: usize,
-    /// Row after row. All formats are exact in f32.
+    /// Row after row. All formats are exact in f32; rows of I4 and F4 are bytes, each a number.
     weights: Vec<f32>,
 }
 
@@ -26,6 +26,26 @@ impl Tile {
         for (&row, value) in rows.iter().zip(values.chunks(self.lanes)) {
             self.weights[row * self.lanes..(row + 1) * self.lanes].copy_from_slice(value);
         }
+    }
+
+    /// Of I4 and F4, what the array holds: each code times the scale of its block. Other formats as they are.
+    pub(crate) fn installed(self, chip: &Chip) -> Tile {
+        if !self.format.only_weights() {
+            return self;
+        }
+        let mut tile = Tile::new(Format::F16, self.lanes, chip.mxm.rows.into());
+        let byte = |row: usize, lane: usize| self.weights[row * self.lanes + lane] as u8;
+        let block = chip.block_lanes();
+        for (at, weight) in tile.weights.iter_mut().enumerate() {
+            let (row, lane) = (at / self.lanes, at % self.lanes);
+            let first = chip.four_bit_rows((row / block * block) as u32) as usize;
+            let beside = lane / block * block + row % block;
+            let scale = u16::from_le_bytes([byte(first, beside), byte(first + 1, beside)]);
+            let pair = byte(first + 2 + row % block / 2, lane);
+            let code = if (row % block).is_multiple_of(2) { pair & 0xf } else { pair >> 4 };
+            *weight = f16_to_f32(numeric::scaled(self.format, code, scale));
+        }
+        tile
     }
 
     /// For every row, the sum over the lanes of weight × activation. Each product is exact in f64; the products are added in f64 in
@@ -52,20 +72,12 @@ impl Tile {
     }
 }
 
-/// Vectors of I8 or F8 (one stream each) or F16 (two streams each: low bytes, then high bytes) as numbers. Of I4 and F4 each vector gives two:
-/// the low halves of its bytes, then the high.
+/// Vectors of I8 or F8 (one stream each) or F16 (two streams each: low bytes, then high bytes) as numbers; of I4 and F4 (one
+/// stream each) the bytes.
 pub(crate) fn decode(format: Format, bytes: &[u8], lanes: usize) -> Vec<f32> {
     match format {
         Format::F16 => {}
-        Format::I4 | Format::F4 => {
-            let rows = |vector: &[u8]| {
-                let pairs: Vec<[i8; 2]> = vector.iter().map(|byte| numeric::pair(format, *byte)).collect();
-                [0, 1]
-                    .map(|half| pairs.iter().map(|pair| f32::from(pair[half])).collect::<Vec<f32>>())
-                    .concat()
-            };
-            return bytes.chunks(lanes).flat_map(rows).collect();
-        }
+        Format::I4 | Format::F4 => return bytes.iter().map(|byte| f32::from(*byte)).collect(),
         Format::F8 => return bytes.iter().map(|byte| f8_to_f32(*byte)).collect(),
         // The wider formats are refused before a program runs.
         Format::I8 | Format::I32 | Format::F32 => {

@@ -13,7 +13,7 @@ mod tensor;
 pub use group::evaluate_group;
 pub use tensor::{Data, Tensor};
 
-use super::{Graph, NodeId, Op, shape};
+use super::{Graph, NodeId, Op, blocks, shape};
 use crate::diagnostic::{Diagnostic, Kind};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::collections::{BTreeMap, BTreeSet};
@@ -224,6 +224,11 @@ pub fn apply(op: &Op, inputs: &[&Tensor]) -> Result<Tensor, String> {
             let position =
                 inputs[2].as_i32().and_then(|p| p.first().copied()).ok_or("append: no position")?;
             layout::append(inputs[0], inputs[1], position, *axis)?
+        }
+        Op::Blocks(few) => {
+            let a = inputs[0].as_f32().ok_or("blocks: not of real numbers")?;
+            let columns = ty.shape.last().copied().unwrap_or(1);
+            Tensor::f32(ty.shape, blocks::rounded(*few, a, columns))
         }
         Op::AllGather { .. } | Op::AllToAll { .. } | Op::Cross { .. } | Op::FromGates(_) => {
             return Err("a chip alone does not know what the others of its group have".to_owned());

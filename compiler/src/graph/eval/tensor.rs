@@ -1,7 +1,8 @@
 //! Tensors with values, and their way from and to constants.
 
+use crate::graph::blocks::{self, BLOCK};
 use crate::graph::f8::F8;
-use crate::graph::{Constant, ElementType, Encoding, TensorType, shape};
+use crate::graph::{Constant, ElementType, Encoding, Few, TensorType, shape};
 use bytes::Bytes;
 use half::{bf16, f16};
 
@@ -164,6 +165,13 @@ impl Tensor {
             return Err(format!("a constant encoded as {} cannot be {ty}", encoding.name()));
         }
         let expected = encoding.bytes(shape::count(&ty.shape)?);
+        let inputs = ty.shape.iter().rev().nth(1).copied().unwrap_or(0);
+        if encoding.blocks().is_some() && constant.bytes.is_some() && !inputs.is_multiple_of(BLOCK) {
+            return Err(format!(
+                "{ty} in {} is not made of blocks of {BLOCK} along its last axis but one",
+                encoding.name()
+            ));
+        }
         match &constant.bytes {
             Some(bytes) if bytes.len() != expected => Err(format!(
                 "a constant {ty} in {} has {expected} bytes, not {}",
@@ -192,6 +200,8 @@ impl Tensor {
             Encoding::I8 => Data::I32(each_of(bytes, |b| i32::from(i8::from_le_bytes(b)))),
             Encoding::U8 => Data::I32(bytes.iter().map(|&b| i32::from(b)).collect()),
             Encoding::Bool => Data::Bool(bytes.iter().map(|&b| b != 0).collect()),
+            Encoding::Int4 => Data::F32(blocks::decode(Few::Int4, bytes, &ty.shape)),
+            Encoding::Mxfp4 => Data::F32(blocks::decode(Few::Mxfp4, bytes, &ty.shape)),
             Encoding::F8E4M3 => Data::F32(bytes.iter().map(|&b| F8(b).to_f32()).collect()),
             Encoding::I4 | Encoding::U4 => {
                 let halves = bytes.iter().flat_map(|&b| [b & 15, b >> 4]).take(ty.elements());

@@ -55,6 +55,10 @@ fn elements<'a>(
 ) -> Option<Box<dyn Iterator<Item = &'a [u8]> + 'a>> {
     const HALVES: &[u8; 16] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     let bits = encoding.element_bits();
+    // An element of a block is nothing without its scale.
+    if encoding.blocks().is_some() {
+        return None;
+    }
     if bits >= 8 {
         return Some(Box::new(bytes.chunks(bits / 8)));
     }
@@ -91,7 +95,14 @@ fn number(encoding: Encoding, bytes: &[u8]) -> Option<String> {
         (Encoding::I4, &[half]) => ((half << 4).cast_signed() >> 4).to_string(),
         (Encoding::U4, &[half]) => half.to_string(),
         (
-            Encoding::I8 | Encoding::U8 | Encoding::Bool | Encoding::F8E4M3 | Encoding::I4 | Encoding::U4,
+            Encoding::I8
+            | Encoding::U8
+            | Encoding::Bool
+            | Encoding::F8E4M3
+            | Encoding::I4
+            | Encoding::U4
+            | Encoding::Int4
+            | Encoding::Mxfp4,
             _,
         ) => return None,
     };
@@ -125,6 +136,9 @@ fn encode(encoding: Encoding, text: &str) -> Result<Vec<u8>, String> {
             value @ 0..=15 => vec![value],
             _ => return Err(format!("{text} is no u4")),
         },
+        Encoding::Int4 | Encoding::Mxfp4 => {
+            return Err(format!("{} is written as bytes: elements, and then scales", encoding.name()));
+        }
         Encoding::Bool => match text {
             "0" | "1" => vec![u8::from(text == "1")],
             _ => return Err(format!("{text} is no bool: write 0 or 1")),

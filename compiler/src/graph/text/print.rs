@@ -117,6 +117,7 @@ fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, ", chips={chips}, stride={stride}, distance={distance}, {gates}")
         }
         Op::FromGates(gates) => write!(f, ", {gates}"),
+        Op::Blocks(few) => write!(f, ", {}", few.name()),
         Op::Input(_)
         | Op::Constant(_)
         | Op::MatMul { transpose_b: false }

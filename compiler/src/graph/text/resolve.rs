@@ -6,7 +6,8 @@ use super::syntax::{Argument, Body, File, Item, Spanned, Statement, Type};
 use super::{Lookup, Problem, constant};
 use crate::graph::eval::Tensor;
 use crate::graph::{
-    BinaryOp, ElementType, Encoding, Gates, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, shape,
+    BinaryOp, ElementType, Encoding, Few, Gates, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp,
+    shape,
 };
 use std::collections::BTreeMap;
 
@@ -261,6 +262,11 @@ fn operator(
             gates: gates(attributes)?,
         },
         "from_gates" => Op::FromGates(gates(attributes)?),
+        "blocks" => {
+            let kind = Few::ALL.into_iter().find(|(_, kind)| attributes.flag(kind));
+            let missing = || problem(name, "`blocks` needs `int4` or `mxfp4`".to_owned());
+            Op::Blocks(kind.ok_or_else(missing)?.0)
+        }
         other => {
             if let Some(&(op, _)) = UnaryOp::ALL.iter().find(|(_, name)| *name == other) {
                 Op::Unary(op)

@@ -132,7 +132,7 @@ fn refused() {
         ),
         (
             "graph \"t\" { n0 = constant f8 absent : f32[2] }",
-            "1:27: `f8` is no encoding; encodings are f64, f32, f16, bf16, i64, i32, i16, i8, u8, bool, f8e4m3, i4, u4\n",
+            "1:27: `f8` is no encoding; encodings are f64, f32, f16, bf16, i64, i32, i16, i8, u8, bool, f8e4m3, i4, u4, int4, mxfp4\n",
         ),
         (
             "graph \"t\" { n0 = constant f64 splat 0 : f32[1000000000000] }",

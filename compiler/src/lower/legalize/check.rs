@@ -115,15 +115,15 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             ReduceOp::Sum | ReduceOp::Max => None,
         },
         Op::Reshape { .. } => reshape(input_shape(0), shape),
+        Op::Slice { axis, .. } if *axis != lanes => None,
         Op::Transpose { permutation } => (permutation[lanes] != lanes && !is_recent(graph, input(0)))
             .then(|| format!("moves the last axis of a tensor of {}", node.ty.element)),
-        Op::Slice { axis, step, count, .. } if *axis == lanes => {
+        Op::Slice { step, count, .. } => {
             if *step != 1 {
                 return Some(format!("takes every {step}th lane of a tensor of {}", node.ty.element));
             }
             (*count == 1).then(|| "one lane".to_owned())
         }
-        Op::Slice { .. } => None,
         Op::Pad { value, .. } => (*value != 0).then(|| "not padded with zeros".to_owned()),
         Op::Expand { .. } => {
             (input_shape(0).len() != shape.len()).then(|| "new axes in an expansion".to_owned())
@@ -133,7 +133,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             (!table || last(input_shape(1)) != 1 || constant(node.inputs[1]))
                 .then(|| "not rows of a constant table, nor few enough to compare each".to_owned())
         }
-        Op::Softmax { .. } => plain("not decomposed"),
+        Op::Softmax { .. } | Op::Blocks(_) => plain("not decomposed"),
         Op::AllGather { .. } | Op::AllToAll { .. } | Op::Cross { .. } | Op::FromGates(_) => {
             (last(input_shape(0)) < 2).then(|| "one lane".to_owned())
         }

@@ -45,6 +45,7 @@ mod view;
 
 pub use check::check;
 pub use columns::{COLUMNS, RECENT, appends_columns};
+pub use quantize::takes;
 
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
@@ -68,25 +69,20 @@ pub fn legalize(graph: Graph, precision: Precision, chip: &isa::Chip) -> Result<
     // Parts of binary16 are made from rows.
     let chosen = match precision {
         Precision::Fp32 => BTreeSet::new(),
-        Precision::Fp16 | Precision::Int8 | Precision::Fp8 => columns::candidates(&graph, chip, lanes),
+        Precision::Fp16 | Precision::Int8 | Precision::Fp8 | Precision::Int4 => {
+            columns::candidates(&graph, chip, lanes)
+        }
     };
     let legal = with_columns(&graph, lanes, chosen);
     // What cannot be lowered is reported in the model's terms, before products multiply.
     check(&legal)?;
-    match precision {
-        Precision::Fp16 => Ok(legal),
-        Precision::Int8 | Precision::Fp8 => {
-            let element = if precision == Precision::Int8 { ElementType::I8 } else { ElementType::F8 };
-            let narrow = prune::prune(&quantize::quantize(&legal, element));
-            check(&narrow)?;
-            Ok(narrow)
-        }
-        Precision::Fp32 => {
-            let split = prune::prune(&precision::split(&legal));
-            check(&split)?;
-            Ok(split)
-        }
-    }
+    let narrow = match precision {
+        Precision::Fp32 => precision::split(&legal),
+        _ => quantize::quantize(&legal, precision, chip),
+    };
+    let narrow = prune::prune(&narrow);
+    check(&narrow)?;
+    Ok(narrow)
 }
 
 /// The legal graph, with the states by columns that no product wants by rows.
@@ -232,9 +228,11 @@ impl<'a> Pass<'a> {
                 }
                 b.emit(Op::Append { axis: *axis }, &[inputs[0], inputs[1], position])
             }
-            op @ (Op::AllGather { .. } | Op::AllToAll { .. } | Op::Cross { .. } | Op::FromGates(_)) => {
-                b.emit(op.clone(), &[inputs[0]])
-            }
+            op @ (Op::AllGather { .. }
+            | Op::AllToAll { .. }
+            | Op::Cross { .. }
+            | Op::FromGates(_)
+            | Op::Blocks(_)) => b.emit(op.clone(), &[inputs[0]]),
         }
     }
 

@@ -1,4 +1,7 @@
-//! Products with constant weights in eight bits: a scale for each row of weights, fixed, and one for each row of activations, found at run time.
+//! Products with constant weights in few bits.
+//!
+//! Of four bits they are blocks with a scale each, which the planes make binary16 of; activations are binary16 as well. Of eight bits there is a scale
+//! for each row of weights, fixed, and one for each row of activations, found at run time.
 //!
 //! I8 activations are two parts of eight bits, x ≈ (256 high + low) · scale: fifteen bits of the greatest of the row, and the weights still pass
 //! once. F8 activations are one part.
@@ -6,7 +9,10 @@
 use super::builder::Builder;
 use super::constants;
 use super::precision::with_products;
-use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, UnaryOp, eval::Tensor};
+use crate::Precision;
+use crate::graph::blocks::BLOCK;
+use crate::graph::{BinaryOp, ElementType, Few, Graph, NodeId, Op, ReduceOp, UnaryOp, eval::Tensor};
+use isa::Chip;
 
 /// What the greatest activation of a row becomes: 127 · 256 in two parts of I8, and the greatest F8.
 const MOST_I8: f32 = 32512.0;
@@ -14,14 +20,58 @@ const MOST_F8: f32 = 448.0;
 /// Rows of zeros are scaled as if their greatest element were this.
 const LEAST: f32 = 1e-18;
 
-/// Replaces products of real activations with constant weights.
-pub(super) fn quantize(graph: &Graph, element: ElementType) -> Graph {
+/// Replaces products of real activations with constant weights, where these have few bits: as they are published, or as the precision says.
+pub(super) fn quantize(graph: &Graph, precision: Precision, chip: &Chip) -> Graph {
+    let few = |graph: &Graph, right: NodeId| match precision {
+        Precision::Int4 => Some(published(graph, right).unwrap_or(Few::Int4)),
+        _ => published(graph, right).filter(|&few| takes(chip, few)),
+    };
     with_products(graph, |b, left, right| {
         let real = b.element(left) == ElementType::F32;
         let exact = constants::is_identity(&b.graph, right) || constants::is_ones(&b.graph, right);
-        let weights = b.is_constant(right) && !exact;
-        (real && weights && !b.is_constant(left)).then(|| product(b, left, right, element))
+        if !real || exact || b.is_constant(left) || !b.is_constant(right) {
+            return None;
+        }
+        match (few(&b.graph, right), precision) {
+            (Some(few), _) => {
+                let weights = b.emit(Op::Blocks(few), &[right]);
+                Some(b.emit(Op::MatMul { transpose_b: true }, &[left, weights]))
+            }
+            (None, Precision::Int8) => Some(product(b, left, right, ElementType::I8)),
+            (None, Precision::Fp8) => Some(product(b, left, right, ElementType::F8)),
+            (None, Precision::Int4 | Precision::Fp16 | Precision::Fp32) => None,
+        }
     })
+}
+
+/// Whether the planes of a chip load weights in such blocks.
+pub fn takes(chip: &Chip, few: Few) -> bool {
+    chip.mxm.formats.contains(&few.format()) && chip.block_lanes() == BLOCK
+}
+
+/// The blocks that all matrices of a constant expression are published in. What is only scaled, moved or put together stays in them; where blocks
+/// change by that they are made anew.
+fn published(graph: &Graph, node: NodeId) -> Option<Few> {
+    let data = &graph.nodes[node];
+    match &data.op {
+        Op::Constant(constant) => constant.encoding.blocks(),
+        Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Pad { .. }
+        | Op::Concat { .. }
+        | Op::Cast(ElementType::F32)
+        | Op::Binary(BinaryOp::Mul) => {
+            // Factors of rows and columns do not count.
+            let most = data.inputs.iter().map(|&input| graph.nodes[input].ty.elements()).max()?;
+            let factor =
+                |input: NodeId| matches!(data.op, Op::Binary(_)) && graph.nodes[input].ty.elements() < most;
+            let mut found = data.inputs.iter().filter(|&&input| !factor(input));
+            let first = published(graph, *found.next()?)?;
+            found.all(|&input| published(graph, input) == Some(first)).then_some(first)
+        }
+        _ => None,
+    }
 }
 
 fn product(b: &mut Builder, left: NodeId, right: NodeId, element: ElementType) -> NodeId {

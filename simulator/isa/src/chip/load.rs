@@ -215,7 +215,7 @@ fn relations(chip: &Chip) -> Vec<(&'static str, String)> {
     );
     let formats = &chip.mxm.formats;
     let holds = |format: &Format| formats.contains(&format.held());
-    let unheld = "has I4 or F4, which become I8 as they are loaded, and not I8 itself".to_string();
+    let unheld = "has I4 or F4, which become F16 as they are installed, and not F16 itself".to_string();
     require(formats.iter().all(holds), "mxm.formats", unheld);
     let planes = u16::from(chip.mxm.planes_per_hemisphere);
     let starved = format!("{planes} planes cannot load {load} streams each from {streams}");
@@ -342,8 +342,10 @@ mod tests {
             ],
         );
         check(
-            "base = \"lp30\"\n[mxm]\nformats = [\"F8\", \"F4\"]\n",
-            &["line 3: mxm.formats: has I4 or F4, which become I8 as they are loaded, and not I8 itself"],
+            "base = \"lp30\"\n[mxm]\nformats = [\"I8\", \"F4\"]\n",
+            &[
+                "line 3: mxm.formats: has I4 or F4, which become F16 as they are installed, and not F16 itself",
+            ],
         );
         check(
             "base = \"lp30\"\n[mxm]\nformats = \"I8\"\n",

@@ -123,20 +123,25 @@ fn products_round_once_and_integers_wrap() {
 }
 
 #[test]
-fn weights_of_four_bits_are_pairs_of_bytes() {
-    for byte in 0..=u8::MAX {
-        let signed = |half: u8| if half < 8 { half as i8 } else { half as i8 - 16 };
-        assert_eq!(pair(Format::I4, byte), [signed(byte % 16), signed(byte / 16)], "{byte:#04x}");
-        // e2m1 by its definition: two bits of exponent, biased by 1, and one of mantissa, in units of a half.
-        let doubled = |half: u8| {
-            let (exponent, mantissa) = (half >> 1 & 3, half & 1);
-            let magnitude = if exponent == 0 { mantissa } else { (2 + mantissa) << (exponent - 1) } as i8;
-            if half < 8 { magnitude } else { -magnitude }
-        };
-        assert_eq!(pair(Format::F4, byte), [doubled(byte % 16), doubled(byte / 16)], "{byte:#04x}");
+fn weights_of_four_bits_are_their_values_times_a_scale() {
+    let bits = |value: f32| f16::from_f32(value).to_bits();
+    // The nearest binary16 number; there is one NaN only.
+    let nearest = |value: f32| narrow(Format::F16, value.to_bits()) as u16;
+    for scale in [1.0, 0.5, -3.0, 0.0, 2f32.powi(-24), 65504.0, f32::INFINITY] {
+        for code in 0..16u8 {
+            let signed = if code < 8 { f32::from(code) } else { f32::from(code) - 16.0 };
+            let expected = nearest(signed * scale);
+            assert_eq!(scaled(Format::I4, code, bits(scale)), expected, "{code} by {scale}");
+            // e2m1 by its definition: two bits of exponent, biased by 1, and one of mantissa.
+            let (exponent, mantissa) = (code >> 1 & 3, f32::from(code & 1));
+            let magnitude = match exponent {
+                0 => mantissa / 2.0,
+                _ => (1.0 + mantissa / 2.0) * f32::from(1u8 << (exponent - 1)),
+            };
+            let value = if code < 8 { magnitude } else { -magnitude };
+            assert_eq!(scaled(Format::F4, code, bits(scale)), nearest(value * scale), "{code} by {scale}");
+        }
     }
-    let codes = std::array::from_fn(|code| pair(Format::F4, code as u8)[0]);
-    assert_eq!(codes, [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]);
 }
 
 #[test]

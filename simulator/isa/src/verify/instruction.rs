@@ -213,14 +213,12 @@ impl Operands<'_> {
                 self.streams(stream, taken);
                 self.aligned(stream, format);
                 let load = self.chip.mxm.load_streams_per_plane;
-                let most = if format == Format::F16 { 2 * load } else { load };
+                let most = if format.held() == Format::F16 { 2 * load } else { load };
                 self.require((1..=most).contains(&taken), || {
                     format!("loads from {taken} streams at once, 1 to {most} are possible")
                 });
                 let reach = u64::from(count.saturating_sub(1)) * u64::from(row_stride);
-                let what = if format.only_weights() { "row pair" } else { "row" };
-                let limit = self.chip.mxm.rows / format.rows_per_vector();
-                self.main_below(what, i64::from(row), reach, u64::from(limit));
+                self.main_below("row", i64::from(row), reach, u64::from(self.chip.buffer_rows(format)));
             }
             Mxm::Iw => {}
             Mxm::Abc { stream, format } => {
@@ -240,9 +238,9 @@ impl Operands<'_> {
     fn operand_format(&mut self, plane: u8, format: Format, refused: Option<String>) {
         if let Some(problem) = refused {
             self.problem(problem);
-        } else if format == Format::F16 {
+        } else if format.held() == Format::F16 {
             self.require(plane == 0, || {
-                "f16 works both planes as one: its instructions stand in plane 0's queues".to_string()
+                format!("{format} works both planes as one: its instructions stand in plane 0's queues")
             });
         }
     }

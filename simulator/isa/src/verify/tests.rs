@@ -169,7 +169,7 @@ fn a_chip_that_has_f8_takes_it_and_others_name_the_instruction() {
 }
 
 #[test]
-fn weights_of_four_bits_are_pairs_of_rows_and_nothing_else() {
+fn weights_of_four_bits_are_scales_and_pairs_of_rows_and_nothing_else() {
     let check = |chip: &str, body: &str, expected: &[&str]| {
         let program = asm::parse(&format!("program \"{chip}\" nodes {{ n0 \"\" }} chip 0 {{ {body} }}"))
             .unwrap_or_else(|errors| panic!("{errors:#?}"));
@@ -179,20 +179,23 @@ fn weights_of_four_bits_are_pairs_of_rows_and_nothing_else() {
         let problems = verify(&program, &Chip::preset(chip).unwrap()).err().unwrap_or_default();
         assert_eq!(problems, expected, "{body}");
     };
-    let sound = "queue east.mxm1.load { @0 x5 every 1 step 32: LW i4 s0e x32 -> row 0 by 1 @9: LW f4 s0e x2 -> row 9 by 150 }
-        queue east.mxm1.stream { @40: ABC i8 s3e }";
+    let sound = "queue east.mxm0.load { @0 x3 every 1 step 60: LW i4 s0e x60 -> row 0 by 1 @9: LW f4 s0e x2 -> row 29 by 150 }
+        queue east.mxm0.stream { @40: ABC f16 s2e }";
     check("lp30", sound, &[]);
     check(
         "lp30",
-        "queue east.mxm1.load { @0: LW f4 s0e x2 -> row 10 by 150 @9: LW i4 s0e x33 -> row 0 by 1 }
-        queue east.mxm1.stream { @40: ABC i4 s3e }
+        "queue east.mxm0.load { @0: LW f4 s0e x2 -> row 30 by 150 @9: LW i4 s0e x65 -> row 0 by 1 }
+        queue east.mxm1.load { @0: LW f4 s0e -> row 0 by 1 }
+        queue east.mxm0.stream { @40: ABC i4 s3e }
         queue vxm.alu0 { @0: Add f4 s0w, i8 s1w -> f32 s0e @9: Pass 1 -> i4 s0e }",
         &[
             "chip 0, vxm.alu0, run 0 (@0: Add f4 s0w, i8 s1w -> f32 s0e): f4 is a format of weights, which only LW takes",
             "chip 0, vxm.alu0, run 1 (@9: Pass 0x00000001 -> i4 s0e): i4 is a format of weights, which only LW takes",
-            "chip 0, east.mxm1.load, run 0 (@0: LW f4 s0e x2 -> row 10 by 150): reaches row pair 160, which must be at least 0 and less than 160",
-            "chip 0, east.mxm1.load, run 1 (@9: LW i4 s0e x33 -> row 0 by 1): loads from 33 streams at once, 1 to 32 are possible",
-            "chip 0, east.mxm1.stream, run 0 (@40: ABC i4 s3e): the planes of lp30 multiply in i8, f8, f16, not in i4",
+            "chip 0, east.mxm0.load, run 0 (@0: LW f4 s0e x2 -> row 30 by 150): reaches row 180, which must be at least 0 and less than 180",
+            "chip 0, east.mxm0.load, run 1 (@9: LW i4 s0e x65 -> row 0 by 1): 65 streams from s0e on go beyond the 64 of a direction",
+            "chip 0, east.mxm0.load, run 1 (@9: LW i4 s0e x65 -> row 0 by 1): loads from 65 streams at once, 1 to 64 are possible",
+            "chip 0, east.mxm0.stream, run 0 (@40: ABC i4 s3e): the planes of lp30 multiply in i8, f8, f16, not in i4",
+            "chip 0, east.mxm1.load, run 0 (@0: LW f4 s0e -> row 0 by 1): f4 works both planes as one: its instructions stand in plane 0's queues",
         ],
     );
     for chip in ["tsp-v1", "ftlpu"] {

@@ -18,6 +18,8 @@ pub(super) struct Planes {
     half: Hemisphere,
     position: i32,
     rows: u16,
+    /// Rows of the buffer for weights of four bits.
+    four_bit_rows: u16,
     load: u64,
     install: u64,
     product: u64,
@@ -47,7 +49,7 @@ pub(super) struct Plane {
     pub(super) accumulators: Vec<Option<Format>>,
 }
 
-/// Something on its way: when it arrives, of which instruction, in which format (of weights, that in which the buffer holds them).
+/// Something on its way: when it arrives, of which instruction, in which format.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Due {
     cycle: u64,
@@ -74,17 +76,19 @@ pub(super) struct Accumulated {
     pub(super) format: Format,
 }
 
+/// Of F16, or to become so.
 fn is_f16(due: &Due) -> bool {
-    due.format == Format::F16
+    due.format.held() == Format::F16
 }
 
 impl Planes {
     /// Empty planes.
     pub(super) fn new(chip: &Chip, half: Hemisphere) -> Planes {
+        let four_bit_rows = chip.buffer_rows(Format::I4);
         let plane = Plane {
             loading: VecDeque::new(),
             buffer: None,
-            loaded: vec![0; usize::from(chip.mxm.rows).div_ceil(64)],
+            loaded: vec![0; usize::from(chip.mxm.rows.max(four_bit_rows)).div_ceil(64)],
             installing: VecDeque::new(),
             array: None,
             f16_streaming: None,
@@ -96,6 +100,7 @@ impl Planes {
             half,
             position: Slice::Mxm(half).position(chip),
             rows: chip.mxm.rows,
+            four_bit_rows,
             load: chip.latency.load.into(),
             install: chip.latency.install.into(),
             product: u64::from(chip.latency.product) + u64::from(chip.stagger()),
@@ -121,7 +126,8 @@ impl Planes {
         let mut joined = false;
         for plane in &mut self.planes {
             while let Some(rows) = arrived(&mut plane.loading, cycle) {
-                faults.extend(plane.fill(cycle, &rows, self.rows).err());
+                let count = if rows.format.only_weights() { self.four_bit_rows } else { self.rows };
+                faults.extend(plane.fill(cycle, &rows, count).err());
             }
             while let Some(tile) = arrived(&mut plane.installing, cycle) {
                 joined |= is_f16(&tile);
@@ -160,13 +166,13 @@ impl Planes {
             Mxm::Lw { stream, count, format, .. } => {
                 self.check_load(by, stream, count, format, world)?;
                 let cycle = by.cycle + self.load;
-                self.planes[plane].loading.push_back(Due { cycle, by: *by, format: format.held() });
+                self.planes[plane].loading.push_back(Due { cycle, by: *by, format });
                 Ok(None)
             }
             Mxm::Iw => {
                 let format = self.planes[plane].unload(by)?;
                 let cycle = by.cycle + self.install;
-                self.planes[plane].installing.push_back(Due { cycle, by: *by, format });
+                self.planes[plane].installing.push_back(Due { cycle, by: *by, format: format.held() });
                 Ok(None)
             }
             Mxm::Abc { stream, format } => {
@@ -199,7 +205,7 @@ impl Planes {
         format: Format,
         world: &impl World,
     ) -> Result<(), Raised> {
-        let paired = format == Format::F16;
+        let paired = format.held() == Format::F16;
         if paired && self.planes.get(1).is_some_and(Plane::is_working) {
             return Err(by.pair_working());
         }
@@ -278,7 +284,7 @@ impl Plane {
     /// F16 rows, weights or products are here, so this plane and the next are one.
     fn is_paired(&self) -> bool {
         self.loading.iter().any(is_f16)
-            || self.buffer == Some(Format::F16)
+            || self.buffer.is_some_and(|format| format.held() == Format::F16)
             || self.installing.iter().any(is_f16)
             || self.array == Some(Format::F16)
             || self.products.iter().chain(&self.arrived).any(is_f16)
@@ -306,18 +312,15 @@ impl Plane {
 
     /// The end of LW: its rows are in the buffer.
     fn fill(&mut self, cycle: u64, rows: &Due, count: u16) -> Result<(), Raised> {
-        let Instruction::Mxm(Mxm::Lw { count: vectors, row, row_stride, format, .. }) = rows.by.instruction
-        else {
+        let Instruction::Mxm(Mxm::Lw { count: vectors, row, row_stride, .. }) = rows.by.instruction else {
             return Ok(());
         };
-        let per_vector = usize::from(format.rows_per_vector());
         let buffer = *self.buffer.get_or_insert(rows.format);
         if buffer != rows.format {
             return Err(rows.by.rows_differ(cycle, rows.format, buffer));
         }
-        for index in 0..usize::from(vectors) * per_vector {
-            let (vector, half) = (index / per_vector, index % per_vector);
-            let row = per_vector * (usize::from(row) + vector * usize::from(row_stride)) + half;
+        for vector in 0..usize::from(vectors) {
+            let row = usize::from(row) + vector * usize::from(row_stride);
             let bits = self.loaded.get_mut(row / 64).filter(|_| row < count.into());
             let bits = bits.ok_or_else(|| rows.by.no_row(cycle, row, count))?;
             if *bits >> (row % 64) & 1 == 1 {

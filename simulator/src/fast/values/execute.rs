@@ -55,10 +55,11 @@ pub(crate) fn execute(shop: &mut Workshop<'_>, tape: &Tape, mut watch: Option<Wa
                 });
             }
             Op::Pack { tile, rows } => {
-                let rows = &tape.numbers[rows as usize..][..1 + 2 * usize::from(shop.chip.mxm.rows)];
-                let format = Format::OF_PLANES.into_iter().find(|format| *format as u32 == rows[0]);
+                let numbers = &tape.numbers[rows as usize..];
+                let format = Format::OF_WEIGHTS.into_iter().find(|format| *format as u32 == numbers[0]);
                 let Some(format) = format else { continue };
-                shop.tiles.pack(tile, format, &rows[1..], shop.memory);
+                let rows = &numbers[1..][..2 * usize::from(shop.chip.buffer_rows(format))];
+                shop.tiles.pack(tile, format, rows, (shop.chip, shop.memory));
             }
             Op::Multiply { numbers } => {
                 let rows = shop.chip.mxm.rows.into();

@@ -66,7 +66,7 @@ impl Places {
         let depth = u64::from(chip.vxm.forward_depth) + 1;
         let alus = buffers.end;
         let staging = alus + u32::from(chip.vxm.alus) * depth as u32 * WIDE;
-        let rows = u32::from(chip.mxm.rows);
+        let rows = u32::from(chip.mxm.rows.max(chip.buffer_rows(isa::stream::Format::I4)));
         let row_places = u32::from(d.load) + 1;
         let accumulators = staging + planes * rows * 2 * row_places;
         let accumulators_per_plane = u32::from(chip.mxm.accumulators);

@@ -1,7 +1,5 @@
 //! A stretch of a program as a list of operations on words, in the order in which they are to be done.
 
-use isa::stream::Format;
-
 use super::bits::Bits;
 use super::memory::Word;
 
@@ -22,7 +20,7 @@ pub(crate) enum Op {
     Gather { indexed: u32 },
     /// Scatter: an [`Indexed`].
     Scatter { indexed: u32 },
-    /// Packs weight rows into a tile: for each row its two words, or one word and which half of its bytes ([`half`]).
+    /// Packs weight rows into a tile: for each row its two words.
     Pack { tile: u32, rows: u32 },
     /// Multiplies vectors by a tile: the tile, the number of vectors, and for each its two words and the word of its product.
     Multiply { numbers: u32 },
@@ -46,28 +44,6 @@ pub(crate) struct Indexed {
 
 /// A row that was not loaded, in [`Op::Pack`] and in tiles.
 pub(crate) const NO_ROW: Word = Word::MAX;
-
-/// Rows that are half of the bytes of a word: their format, and whether it is the high half.
-const HALVES: [(Format, bool); 4] =
-    [(Format::I4, false), (Format::I4, true), (Format::F4, false), (Format::F4, true)];
-
-/// Numbers from here on are no words of the arena: [`NO_ROW`], and those that stand for [`HALVES`].
-const FIRST_MARK: Word = NO_ROW - HALVES.len() as Word;
-
-/// What stands in the place of a row's second word when the row is half of the first; none for formats of whole bytes.
-pub(crate) fn half(format: Format, high: bool) -> Option<Word> {
-    HALVES.iter().position(|half| *half == (format, high)).map(|index| FIRST_MARK + index as Word)
-}
-
-/// Which half of the first word a row is, by what stands in the place of its second.
-pub(crate) fn which_half(second: Word) -> Option<(Format, bool)> {
-    HALVES.get(second.checked_sub(FIRST_MARK)? as usize).copied()
-}
-
-/// Whether this is a word of the arena, and no mark.
-pub(crate) fn is_word(word: Word) -> bool {
-    word < FIRST_MARK
-}
 
 /// In [`Op::Multiply`]: the tile is one that [`Op::Pack`] fills, and not one of constants.
 pub(crate) const PACKED: u32 = 1 << 31;

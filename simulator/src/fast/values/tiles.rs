@@ -3,17 +3,18 @@
 use indexmap::IndexMap;
 use std::rc::Rc;
 
-use isa::numeric;
 use isa::stream::Format;
+use isa::{Chip, numeric};
 
 use super::memory::{Memory, Word};
-use super::tape::{NO_ROW, is_word, which_half};
+use super::tape::NO_ROW;
 use crate::fast::native::Tile;
 
 /// A tile of constant weights.
 struct Constant {
+    /// That in which it is loaded.
     format: Format,
-    /// Two words for each row, or what stands for them in [`super::tape::Op::Pack`].
+    /// Two words for each row of the buffer.
     rows: Rc<[Word]>,
     tile: Option<Tile>,
 }
@@ -54,19 +55,19 @@ impl Tiles {
     }
 
     /// Packs a tile of constant weights, unless that was done before.
-    pub(crate) fn prepare(&mut self, number: u32, memory: &mut Memory) {
+    pub(crate) fn prepare(&mut self, number: u32, chip: &Chip, memory: &mut Memory) {
         let constant = &mut self.constants[number as usize];
         if constant.tile.is_none() {
-            for &word in constant.rows.iter().filter(|word| is_word(**word)) {
+            for &word in constant.rows.iter().filter(|word| **word != NO_ROW) {
                 if memory.brought(word).is_none() {
                     memory.touch(word);
                 }
             }
             let bytes =
                 |word| memory.brought(word).unwrap_or_else(|| &memory.bytes()[memory.places.bytes(word)]);
-            let expanded = expanded(&constant.rows, bytes);
+            let expanded = expanded(chip, constant.format, &constant.rows, bytes);
             let rows = row_bytes(constant.format, &constant.rows, &expanded, bytes);
-            let tile = Tile::pack(constant.format, memory.places.lanes, &rows);
+            let tile = Tile::pack(constant.format.held(), memory.places.lanes, &rows);
             self.room = self.room.saturating_sub(tile.bytes());
             constant.tile = Some(tile);
         }
@@ -78,13 +79,20 @@ impl Tiles {
     }
 
     /// Packs what the rows' words hold now.
-    pub(crate) fn pack(&mut self, number: u32, format: Format, rows: &[Word], memory: &Memory) {
+    pub(crate) fn pack(
+        &mut self,
+        number: u32,
+        format: Format,
+        rows: &[Word],
+        (chip, memory): (&Chip, &Memory),
+    ) {
         if self.packed.len() <= number as usize {
             self.packed.resize_with(number as usize + 1, || None);
         }
         let bytes = |word| &memory.bytes()[memory.places.bytes(word)];
-        let expanded = expanded(rows, bytes);
+        let expanded = expanded(chip, format, rows, bytes);
         let rows = row_bytes(format, rows, &expanded, bytes);
+        let format = format.held();
         match &mut self.packed[number as usize] {
             Some(tile) => tile.repack(format, memory.places.lanes, &rows),
             empty => *empty = Some(Tile::pack(format, memory.places.lanes, &rows)),
@@ -97,33 +105,54 @@ impl Tiles {
     }
 }
 
-/// For each row of weights of four bits, its bytes as the plane holds them; nothing at all where there is no such row.
-fn expanded<'m>(rows: &[Word], bytes: impl Fn(Word) -> &'m [u8]) -> Vec<Option<Box<[u8]>>> {
-    if rows.chunks_exact(2).all(|row| which_half(row[1]).is_none()) {
+/// Of weights of four bits, the two planes of each row as the array holds it.
+fn expanded<'m>(
+    chip: &Chip,
+    format: Format,
+    rows: &[Word],
+    bytes: impl Fn(Word) -> &'m [u8],
+) -> Vec<[Box<[u8]>; 2]> {
+    if !format.only_weights() {
         return Vec::new();
     }
-    let row = |row: &[Word]| {
-        let (format, high) = which_half(row[1])?;
-        let values: [u8; 16] = std::array::from_fn(|code| numeric::pair(format, code as u8)[0] as u8);
-        let shift = if high { 4 } else { 0 };
-        Some(bytes(row[0]).iter().map(|byte| values[usize::from(byte >> shift & 0xf)]).collect())
+    let block = chip.block_lanes();
+    let vector = |row: usize| (rows[2 * row] != NO_ROW).then(|| bytes(rows[2 * row]));
+    let row = |row: usize| {
+        let (group, within) = (row / block * (2 + block.div_ceil(2)), row % block);
+        let scales = [vector(group), vector(group + 1)];
+        let codes = vector(group + 2 + within / 2);
+        let mut planes = [vec![0; chip.lanes], vec![0; chip.lanes]];
+        for first in (0..chip.lanes).step_by(block) {
+            let scale = scales.map(|half| half.map_or(0, |bytes| bytes[first + within]));
+            let scale = u16::from_le_bytes(scale);
+            let values: [[u8; 2]; 16] =
+                std::array::from_fn(|code| numeric::scaled(format, code as u8, scale).to_le_bytes());
+            for lane in first..first + block {
+                let code = codes.map_or(0, |codes| codes[lane]) >> (within % 2 * 4) & 0xf;
+                let [low, high] = values[usize::from(code)];
+                (planes[0][lane], planes[1][lane]) = (low, high);
+            }
+        }
+        planes.map(Vec::into_boxed_slice)
     };
-    rows.chunks_exact(2).map(row).collect()
+    (0..chip.mxm.rows.into()).map(row).collect()
 }
 
-/// The planes of each row.
+/// The planes of each row; of weights of four bits, those that they have become.
 fn row_bytes<'m>(
     format: Format,
     rows: &[Word],
-    expanded: &'m [Option<Box<[u8]>>],
+    expanded: &'m [[Box<[u8]>; 2]],
     bytes: impl Fn(Word) -> &'m [u8],
 ) -> Vec<Option<[&'m [u8]; 2]>> {
-    let row = |(index, row): (usize, &[Word])| {
+    if format.only_weights() {
+        return expanded.iter().map(|[low, high]| Some([&**low, &**high])).collect();
+    }
+    let row = |row: &[Word]| {
         (row[0] != NO_ROW).then(|| {
-            let own = expanded.get(index).and_then(Option::as_deref);
-            let low = own.unwrap_or_else(|| bytes(row[0]));
+            let low = bytes(row[0]);
             [low, if format == Format::F16 { bytes(row[1]) } else { low }]
         })
     };
-    rows.chunks_exact(2).enumerate().map(row).collect()
+    rows.chunks_exact(2).map(row).collect()
 }

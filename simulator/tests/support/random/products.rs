@@ -99,7 +99,7 @@ impl Maker {
     /// Loads and installs; multiplies in the same cadence of tiles. False if nothing more should be tried.
     fn tiles(&mut self, half: Hemisphere, plane: usize, format: Format, from: u64) -> bool {
         let chip = self.board.chip.clone();
-        let (d, width) = (chip.latency.clone(), usize::from(format.streams()));
+        let d = chip.latency.clone();
         let queue = |port| Queue::Mxm(half, plane as u8, port);
         let position = Slice::Mxm(half).position(&chip);
         let count = if self.rng.chance(25) { 2 + self.rng.below(2) as u32 } else { 1 };
@@ -145,6 +145,7 @@ impl Maker {
             let Instruction::Mxm(Mxm::Lw { stream, count, format, .. }) = run.instruction else {
                 return false;
             };
+            let width = usize::from(format.streams());
             let streams = usize::from(count) * width;
             let cadence: Cadence = run.repeats.iter().map(|r| (r.count, r.interval)).collect();
             let flavour = if self.rng.chance(70) { Flavour::Any } else { Flavour::Small };
@@ -200,16 +201,15 @@ impl Maker {
         cadence
     }
 
-    /// LWs that together fill a tile, or part of it: the instruction, its cadence, and the step of its rows. Tiles of I8 may come in four bits.
+    /// LWs that together fill a tile, or part of it: the instruction, its cadence, and the step of its rows. Tiles of F16 may come in four bits.
     fn loads(&mut self, format: Format) -> Vec<(Mxm, Cadence, i32)> {
         let mxm = self.board.chip.mxm.clone();
-        let width = format.streams();
         let most = mxm.load_streams_per_plane as usize * if format == Format::F16 { 2 } else { 1 };
-        let four = format == Format::I8 && mxm.formats.contains(&Format::I4) && mxm.rows >= 2;
+        let four = format == Format::F16 && mxm.formats.contains(&Format::I4);
         let format =
             if four && self.rng.chance(50) { *self.rng.pick(&[Format::I4, Format::F4]) } else { format };
-        // Of four bits, pairs of rows.
-        let rows = usize::from(mxm.rows / format.rows_per_vector());
+        let width = format.streams();
+        let rows = usize::from(self.board.chip.buffer_rows(format));
         let count = 1 + self.rng.below((most / usize::from(width)).clamp(1, 4)).min(rows - 1);
         let stream = isa::Stream { number: 0, direction: half_direction() };
         let lw = |row, row_stride| Mxm::Lw { stream, count: count as u8, row, row_stride, format };

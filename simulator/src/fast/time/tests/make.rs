@@ -219,12 +219,12 @@ impl<'m> Maker<'m> {
         let plane = if f16 { 0 } else { self.rng.below(2) as u8 };
         let d = self.chip.latency.clone();
         let weights_in = match format {
-            Format::I8 => [Format::I8, Format::I4, Format::F4][self.rng.below(3) as usize],
+            Format::F16 => [Format::F16, Format::I4, Format::F4][self.rng.below(3) as usize],
             other => other,
         };
-        let vectors_of_tile = 4 / weights_in.rows_per_vector() as u8;
-        let count = [1, 2, 4][self.rng.below(3) as usize].min(vectors_of_tile);
-        let loads = vectors_of_tile / count;
+        let rows = self.chip.buffer_rows(weights_in) as u8;
+        let count = [1, 2, if rows == 4 { 4 } else { 3 }][self.rng.below(3) as usize];
+        let loads = rows / count;
         let vectors = if self.rng.one_in(8) { 40 } else { self.rng.within(1, 6) as u32 };
         let lw_at = self.now + 15;
         let iw_at = lw_at + u64::from(loads) - 1 + u64::from(d.load) + self.rng.below(2);
@@ -237,7 +237,7 @@ impl<'m> Maker<'m> {
         let period = period as u32 + if self.rng.one_in(2) { 0 } else { self.rng.below(4) as u32 };
         let outer = (tiles, period, 0);
         let weights = self.stream(4, half.outward());
-        let streams = count * width;
+        let streams = count * weights_in.streams();
         let (mxm, queue) = (Slice::Mxm(half), |port| Queue::Mxm(half, plane, port));
         let lw_levels = vec![outer, (loads.into(), 1, i32::from(count))];
         let lw = Mxm::Lw { stream: weights, count, row: 0, row_stride: 1, format: weights_in };

@@ -10,7 +10,7 @@ use super::vxm::plus;
 use super::{Builder, Workshop, adjacent};
 use crate::fast::native::{Chain, Node, Source};
 use crate::fast::values::memory::{Places, Word};
-use crate::fast::values::tape::{NO_ROW, Op, PACKED, Tape, half, is_word};
+use crate::fast::values::tape::{NO_ROW, Op, PACKED, Tape};
 use crate::fast::values::unroll::Element;
 
 /// Vectors that are multiplied together at most.
@@ -48,10 +48,7 @@ struct Row {
     /// Where its vectors wait, if not where they were read: rows of the next tile may come before IW.
     place: u32,
     words: [Word; 2],
-    /// That in which the buffer holds it.
     format: Format,
-    /// Of weights of four bits, the mark of its half of the vector.
-    half: Option<Word>,
     constant: bool,
 }
 
@@ -138,19 +135,18 @@ impl Plane {
         let there = self.rows.partition_point(|row| row.due <= cycle);
         let rows: Vec<Row> = self.rows.drain(..there).collect();
         let format = rows.first()?.format;
-        let mut words = vec![NO_ROW; 2 * usize::from(shop.chip.mxm.rows)];
+        let mut words = vec![NO_ROW; 2 * usize::from(shop.chip.buffer_rows(format))];
         for row in &rows {
             let at = 2 * usize::from(row.row);
-            let second = row.half.unwrap_or(row.words[1]);
-            words.get_mut(at..at + 2)?.copy_from_slice(&[row.words[0], second]);
+            words.get_mut(at..at + 2)?.copy_from_slice(&row.words);
         }
         let constant = shop.tiles.has_room() && rows.iter().all(|row| row.constant);
         if constant {
             let number = shop.tiles.constant(format, &words);
-            shop.tiles.prepare(number, shop.memory);
-            return Some(Tile { number, format });
+            shop.tiles.prepare(number, shop.chip, shop.memory);
+            return Some(Tile { number, format: format.held() });
         }
-        words.iter().filter(|word| is_word(**word)).for_each(|word| shop.memory.touch(*word));
+        words.iter().filter(|word| **word != NO_ROW).for_each(|word| shop.memory.touch(*word));
         // As many as can be on their way at once, and the one in the array, and the one that is pending.
         let ring = u64::from(shop.chip.latency.install) + 3;
         let number = PACKED | (index as u64 * ring + self.packed % ring) as u32;
@@ -161,7 +157,7 @@ impl Plane {
         tape.ops.push(Op::Pack { tile: number & !PACKED, rows: tape.numbers.len() as u32 });
         tape.numbers.push(format as u32);
         tape.numbers.extend(words);
-        Some(Tile { number, format })
+        Some(Tile { number, format: format.held() })
     }
 }
 
@@ -178,13 +174,9 @@ impl Builder {
         match mxm {
             Mxm::Lw { stream, count, row, row_stride, format } => {
                 for vector in 0..u16::from(count) {
-                    let row = format.rows_per_vector() * (row + vector * row_stride);
-                    let number = stream.number + vector as u8 * format.streams();
-                    let first = Stream { number, ..stream };
-                    for high in [false, true].into_iter().take(format.rows_per_vector().into()) {
-                        let row = row + u16::from(high);
-                        self.load(shop, tape, by, index, row, first, (format, high))?;
-                    }
+                    let row = row + vector * row_stride;
+                    let first = stream.number + vector as u8 * format.streams();
+                    self.load(shop, tape, by, index, row, Stream { number: first, ..stream }, format)?;
                 }
                 Some(())
             }
@@ -213,7 +205,7 @@ impl Builder {
         }
     }
 
-    /// One weight row of LW: its vectors, or the low or the high halves of one.
+    /// One weight row of LW.
     #[allow(clippy::too_many_arguments, reason = "what, from where, to where, when")]
     fn load(
         &mut self,
@@ -223,7 +215,7 @@ impl Builder {
         index: usize,
         row: u16,
         first: Stream,
-        (format, high): (Format, bool),
+        format: Format,
     ) -> Option<()> {
         let mut words = [0; 2];
         for (word, stream) in words.iter_mut().zip(adjacent(first, format.streams())) {
@@ -244,16 +236,7 @@ impl Builder {
                 constant = false;
             }
         }
-        let half = half(format, high);
-        self.planes.planes[index].rows.push(Row {
-            due,
-            row,
-            place,
-            words,
-            format: format.held(),
-            half,
-            constant,
-        });
+        self.planes.planes[index].rows.push(Row { due, row, place, words, format, constant });
         Some(())
     }
 

@@ -172,7 +172,7 @@ fn check_mxm(chip: &Chip, mxm: &Mxm, plane: u8, port: MxmPort) -> Result<(), Str
     match format.held() {
         Format::I8 | Format::F8 => Ok(()),
         Format::F16 if plane == 0 && chip.mxm.planes_per_hemisphere >= 2 => Ok(()),
-        Format::F16 | Format::I4 | Format::F4 => {
+        Format::F16 | Format::I4 | Format::F4 | Format::F8Wide => {
             Err("F16 work belongs in plane 0, which forms a pair with plane 1".to_owned())
         }
         Format::I32 | Format::F32 => Err(format!("the MXM does not multiply {format}")),

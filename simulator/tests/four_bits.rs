@@ -1,5 +1,5 @@
-//! Weights of four bits on the machine: tiles against plain arithmetic, from constants and from inputs; rows that a buffer has not, and chips
-//! that load no such weights.
+//! Weights of four bits, and of eight that become F16, on the machine: tiles against plain arithmetic, from constants and from inputs; rows that a
+//! buffer has not, and chips that load no such weights.
 
 mod support;
 
@@ -10,26 +10,37 @@ use isa::{Element, Instruction, Mem, Mxm, PortKind, Queue};
 use simulator::{Array, Machine};
 use support::*;
 
-/// Vectors of a tile: two of scales, and sixteen pairs of rows; three of them arrive together.
-const VECTORS: usize = 18;
-const TOGETHER: usize = 3;
+/// Vectors that arrive together.
+const TOGETHER: usize = 2;
+
+/// Vectors of a tile: two of scales, and sixteen pairs of rows; or a row each.
+fn vectors(format: Format) -> usize {
+    if format == Format::F8Wide { LANES } else { 18 }
+}
 
 /// The scale of weight row n: 32 lanes are one block.
 fn scale(n: usize) -> f32 {
     [0.25, 1.0, -2.0, 0.0, 0.75][n % 5]
 }
 
-/// The byte of a vector in a lane: scales, low bytes and high bytes, and then codes, every one of which comes.
-fn byte(vector: usize, lane: usize) -> u8 {
+/// The byte of a vector in a lane: scales, low bytes and high bytes, and then codes, every one of which comes; of F8 those from 1 to 2, and negative.
+fn byte(format: Format, vector: usize, lane: usize) -> u8 {
+    let any = (vector * 37 + lane * 11 + vector * lane) as u8;
     match vector {
+        _ if format == Format::F8Wide => any & 0x87 | 0x38,
         0 | 1 => f16::from_f32(scale(lane)).to_le_bytes()[vector],
-        _ => (vector * 37 + lane * 11 + vector * lane) as u8,
+        _ => any,
     }
 }
 
 /// The weight from input `k` to output `n`, from the definitions of the formats.
 fn weight(format: Format, n: usize, k: usize) -> f32 {
-    let byte = byte(2 + n / 2, k);
+    if format == Format::F8Wide {
+        let code = byte(format, n, k);
+        let magnitude = 1.0 + f32::from(code & 7) / 8.0;
+        return if code < 0x80 { magnitude } else { -magnitude };
+    }
+    let byte = byte(format, 2 + n / 2, k);
     let code = if n.is_multiple_of(2) { byte & 0xf } else { byte >> 4 };
     let value = match format {
         Format::I4 => f32::from(code) - if code < 8 { 0.0 } else { 16.0 },
@@ -44,10 +55,10 @@ fn weight(format: Format, n: usize, k: usize) -> f32 {
 /// y = W (a₀ + a₁). The vectors of slice 0 are input "w" if that is asked for, and constants otherwise, as those of the other slices.
 fn products(format: Format, input: bool) -> Draft {
     let mut draft = Draft::default();
-    let loads = VECTORS / TOGETHER;
+    let loads = vectors(format) / TOGETHER;
     for slice in 0..TOGETHER {
         for load in (0..loads).filter(|_| slice > 0 || !input) {
-            draft.word(East, slice as u16, load as u32, |lane| byte(TOGETHER * load + slice, lane));
+            draft.word(East, slice as u16, load as u32, |lane| byte(format, TOGETHER * load + slice, lane));
         }
         let read = Mem::Read { address: 0, stream: e(slice as u8) };
         draft.repeat(slice as u64, Queue::MemRead(East, slice as u16), read, &[(loads as u32, 1, 1)]);
@@ -81,15 +92,16 @@ fn products(format: Format, input: bool) -> Draft {
 
 #[test]
 fn products_are_those_of_plain_arithmetic() {
-    for format in [Format::I4, Format::F4] {
+    for format in [Format::I4, Format::F4, Format::F8Wide] {
         for input in [false, true] {
             let draft = products(format, input);
             let activations = |k| (activation(0, k) + activation(1, k)) as f32;
             // All of these are exact.
             let sum = |n| (0..LANES).map(|k| weight(format, n, k) * activations(k)).sum();
             let y: Vec<f32> = (0..LANES).map(sum).collect();
-            let loads = VECTORS / TOGETHER;
-            let given = (0..loads).flat_map(|at| (0..LANES).map(move |k| byte(TOGETHER * at, k) as i8));
+            let loads = vectors(format) / TOGETHER;
+            let given =
+                (0..loads).flat_map(|at| (0..LANES).map(move |k| byte(format, TOGETHER * at, k) as i8));
             let given = Array::I32(given.map(i32::from).collect());
             for engine in ENGINES {
                 let mut machine = Machine::load(*engine, &tiny(), &draft.program())
@@ -126,7 +138,7 @@ fn fault(change: impl Fn(&mut u16, &mut u16)) -> String {
 
 #[test]
 fn rows_past_the_buffer_and_rows_loaded_twice_are_faults() {
-    // The last of six LWs takes rows 16 to 18; scales and pairs are rows 0 to 17.
+    // The last of nine LWs takes rows 17 and 18; scales and pairs are rows 0 to 17.
     let past = fault(|row, _| *row = 1);
     assert!(past.contains("row 18"), "{past}");
     let twice = fault(|_, row_stride| *row_stride = 0);
@@ -139,7 +151,7 @@ fn a_chip_without_them_names_the_instruction() {
     chip.mxm.formats = Format::OF_PLANES.to_vec();
     for engine in ENGINES {
         let problems = Machine::load(*engine, &chip, &products(Format::F4, false).program()).err();
-        let expected = "east.mxm0.load, run of cycle 10: `LW f4 s0e x3 -> row 0 by 1`: the planes of tiny load weights in i8, f8, f16, not in f4";
+        let expected = "east.mxm0.load, run of cycle 10: `LW f4 s0e x2 -> row 0 by 1`: the planes of tiny load weights in i8, f8, f16, not in f4";
         assert_eq!(problems.expect("refused"), [expected]);
     }
 }

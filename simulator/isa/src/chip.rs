@@ -170,7 +170,7 @@ impl Chip {
 
     /// Rows that the weight buffer has for a format.
     pub fn buffer_rows(&self, format: Format) -> u16 {
-        if format.only_weights() { self.four_bit_rows(self.mxm.rows.into()) as u16 } else { self.mxm.rows }
+        if format.in_blocks() { self.four_bit_rows(self.mxm.rows.into()) as u16 } else { self.mxm.rows }
     }
 
     /// Bytes of a page of instruction text: what one Ifetch brings.

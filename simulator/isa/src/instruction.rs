@@ -348,13 +348,13 @@ pub enum AccMode {
 
 /// Matrix. A plane is `rows` weight rows by `lanes`; row n and lane k hold the weight from input k to output n, so
 /// the product of an activation vector x is y[n] = sum over k of w[n][k] x[k], and y[n] leaves in lane n. Formats I8, F8 and F16,
-/// as far as the chip has them; weights may also come in I4 and F4, which are F16 in the array. In I8 and F8 each plane works by itself. With the others, planes 0 and 1 of
+/// as far as the chip has them; weights may also come in I4, F4 and F8Wide, which are F16 in the array. In I8 and F8 each plane works by itself. With the others, planes 0 and 1 of
 /// the hemisphere work as one array: its instructions stand in plane 0's queues, plane 1's queues must be idle, each F16 weight
 /// row arrives on two streams, and an activation vector keeps the array busy for two cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mxm {
     /// Takes `count` vectors at t, on adjacent stream groups from `stream` on, into the buffer: the j-th into row `row + j * row_stride`.
-    /// At most load_streams_per_plane streams (twice as many for F16, I4 and F4). The rows are in the buffer from t + d_load on.
+    /// At most load_streams_per_plane streams (twice as many for F16 and what becomes F16). The rows are in the buffer from t + d_load on.
     ///
     /// In I4 and F4 each B = [`crate::Chip::block_lanes`] weight rows take two rows of scales and then a row for each pair. Scales are binary16: that of the
     /// i-th of these weight rows in the b-th block of B lanes lies in lane B · b + i, its low byte in the first row and its high byte in the second. The first
@@ -368,7 +368,7 @@ pub enum Mxm {
         row: u16,
         /// Rows from one vector to the next.
         row_stride: u16,
-        /// I8, F8 or F16; or I4 or F4, which are formats of weights alone.
+        /// I8, F8 or F16; or I4, F4 or F8Wide, which are formats of weights alone.
         format: Format,
     },
     /// Moves the buffer into the array, and empties it: rows that were not loaded since are zero. The tile is what LWs at t − d_load or

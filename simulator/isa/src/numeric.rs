@@ -88,7 +88,7 @@ fn min(x: f32, y: f32) -> u32 {
 pub fn widen(format: Format, bits: u32) -> u32 {
     match format {
         // No operand is of four bits.
-        Format::I8 | Format::I4 | Format::F4 => bits as u8 as i8 as i32 as u32,
+        Format::I8 | Format::I4 | Format::F4 | Format::F8Wide => bits as u8 as i8 as i32 as u32,
         Format::F8 => from_f8(bits as u8).to_bits(),
         Format::F16 => self::bits(f16::from_bits(bits as u16).to_f32()),
         Format::I32 | Format::F32 => bits,
@@ -117,7 +117,9 @@ pub fn scaled(format: Format, code: u8, scale: u16) -> u16 {
 pub fn narrow(format: Format, word: u32) -> u32 {
     match format {
         // No result is of four bits, either.
-        Format::I8 | Format::I4 | Format::F4 => u32::from((word as i32).clamp(-128, 127) as u8),
+        Format::I8 | Format::I4 | Format::F4 | Format::F8Wide => {
+            u32::from((word as i32).clamp(-128, 127) as u8)
+        }
         Format::F8 => u32::from(to_f8(f32::from_bits(word))),
         Format::F16 => u32::from(to_f16(f32::from_bits(word)).to_bits()),
         Format::I32 | Format::F32 => word,
@@ -211,8 +213,8 @@ pub fn dot_i8(weights: &[i8], activations: &[i8]) -> u32 {
 /// activations.
 pub fn accumulate(format: Format, sum: u32, product: u32) -> u32 {
     match format {
-        Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 => alu(VxmOp::Add, sum, product),
         Format::I8 | Format::I32 => alu(VxmOp::IntAdd, sum, product),
+        _ => alu(VxmOp::Add, sum, product),
     }
 }
 

@@ -68,13 +68,15 @@ pub enum Format {
     I4,
     /// The same of the 4-bit float e2m1 of the Open Compute Project.
     F4,
+    /// Weights alone: F8, of which the array makes F16.
+    F8Wide,
 }
 
 impl Format {
     /// Streams (bytes per lane) that one value takes; of weights of four bits, two values share one.
     pub fn streams(self) -> u8 {
         match self {
-            Format::I8 | Format::F8 | Format::I4 | Format::F4 => 1,
+            Format::I8 | Format::F8 | Format::I4 | Format::F4 | Format::F8Wide => 1,
             Format::F16 => 2,
             Format::I32 | Format::F32 => 4,
         }
@@ -84,14 +86,14 @@ impl Format {
     pub fn sums(self) -> Format {
         match self {
             Format::I8 | Format::I32 => Format::I32,
-            Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 => Format::F32,
+            Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 | Format::F8Wide => Format::F32,
         }
     }
 
-    /// The format in which the array holds weights of this one: those of four bits become F16 as they are installed, the others stay as they are.
+    /// The format in which the array holds weights of this one: formats of weights alone become F16 as they are installed, the others stay as they are.
     pub fn held(self) -> Format {
         match self {
-            Format::I4 | Format::F4 => Format::F16,
+            Format::I4 | Format::F4 | Format::F8Wide => Format::F16,
             Format::I8 | Format::F8 | Format::F16 | Format::I32 | Format::F32 => self,
         }
     }
@@ -99,6 +101,11 @@ impl Format {
     /// Whether values of it are weights on their way into a plane, and nothing else: no activations, no operands of ALUs.
     pub fn only_weights(self) -> bool {
         self.held() != self
+    }
+
+    /// Whether values of it have four bits, and come in blocks with a scale.
+    pub fn in_blocks(self) -> bool {
+        matches!(self, Format::I4 | Format::F4)
     }
 }
 
@@ -137,8 +144,16 @@ impl FromStr for Stream {
 
 impl Format {
     /// Every format, in the order of its code.
-    pub const ALL: [Format; 7] =
-        [Format::I8, Format::F16, Format::I32, Format::F32, Format::F8, Format::I4, Format::F4];
+    pub const ALL: [Format; 8] = [
+        Format::I8,
+        Format::F16,
+        Format::I32,
+        Format::F32,
+        Format::F8,
+        Format::I4,
+        Format::F4,
+        Format::F8Wide,
+    ];
 
     /// The formats that ALUs read and write.
     pub const OF_ALUS: [Format; 5] = [Format::I8, Format::F16, Format::I32, Format::F32, Format::F8];
@@ -147,7 +162,8 @@ impl Format {
     pub const OF_PLANES: [Format; 3] = [Format::I8, Format::F8, Format::F16];
 
     /// The formats of weights that a matrix plane may load; which of them it does, its chip says.
-    pub const OF_WEIGHTS: [Format; 5] = [Format::I8, Format::F8, Format::F16, Format::I4, Format::F4];
+    pub const OF_WEIGHTS: [Format; 6] =
+        [Format::I8, Format::F8, Format::F16, Format::I4, Format::F4, Format::F8Wide];
 }
 
 impl fmt::Display for Format {
@@ -160,6 +176,7 @@ impl fmt::Display for Format {
             Format::F32 => "f32",
             Format::I4 => "i4",
             Format::F4 => "f4",
+            Format::F8Wide => "f8wide",
         })
     }
 }

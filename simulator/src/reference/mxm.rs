@@ -213,10 +213,8 @@ impl MxmSlice {
         let vector = registers.take_group(by, stream, format, self.position)?;
         let sums = tile.multiply(&decode(format, vector, self.chip.lanes));
         let sums = match format {
-            Format::F8 | Format::F16 | Format::F32 | Format::I4 | Format::F4 => {
-                Sums::F32(sums.into_iter().map(|sum| canonical(sum as f32)).collect())
-            }
             Format::I8 | Format::I32 => Sums::I32(sums.into_iter().map(|sum| sum as i32).collect()),
+            _ => Sums::F32(sums.into_iter().map(|sum| canonical(sum as f32)).collect()),
         };
         let due = by.cycle + u64::from(self.chip.latency.product) + u64::from(self.chip.stagger());
         plane.streaming = Some(*by);

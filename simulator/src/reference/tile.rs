@@ -8,7 +8,7 @@ const BLOCK: usize = 8;
 
 /// Weights as the array multiplies by them.
 pub(crate) struct Tile {
-    /// I8, F8 or F16; in the buffer also I4 or F4.
+    /// I8, F8 or F16; in the buffer also I4, F4 or F8Wide.
     pub(crate) format: Format,
     lanes: usize,
     /// Row after row. All formats are exact in f32; rows of I4 and F4 are bytes, each a number.
@@ -30,8 +30,10 @@ impl Tile {
 
     /// Of I4 and F4, what the array holds: each code times the scale of its block. Other formats as they are.
     pub(crate) fn installed(self, chip: &Chip) -> Tile {
-        if !self.format.only_weights() {
-            return self;
+        match self.format {
+            Format::I4 | Format::F4 => {}
+            // All of its numbers are numbers of F16.
+            format => return Tile { format: format.held(), ..self },
         }
         let mut tile = Tile::new(Format::F16, self.lanes, chip.mxm.rows.into());
         let byte = |row: usize, lane: usize| self.weights[row * self.lanes + lane] as u8;
@@ -78,7 +80,7 @@ pub(crate) fn decode(format: Format, bytes: &[u8], lanes: usize) -> Vec<f32> {
     match format {
         Format::F16 => {}
         Format::I4 | Format::F4 => return bytes.iter().map(|byte| f32::from(*byte)).collect(),
-        Format::F8 => return bytes.iter().map(|byte| f8_to_f32(*byte)).collect(),
+        Format::F8 | Format::F8Wide => return bytes.iter().map(|byte| f8_to_f32(*byte)).collect(),
         // The wider formats are refused before a program runs.
         Format::I8 | Format::I32 | Format::F32 => {
             return bytes.iter().map(|byte| f32::from(*byte as i8)).collect();

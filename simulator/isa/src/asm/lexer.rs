@@ -131,6 +131,8 @@ pub(super) enum Token<'a> {
     I4,
     #[token("f4")]
     F4,
+    #[token("f8wide")]
+    F8Wide,
     #[token("f16")]
     F16,
     #[token("f16low")]

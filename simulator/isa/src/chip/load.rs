@@ -215,7 +215,7 @@ fn relations(chip: &Chip) -> Vec<(&'static str, String)> {
     );
     let formats = &chip.mxm.formats;
     let holds = |format: &Format| formats.contains(&format.held());
-    let unheld = "has I4 or F4, which become F16 as they are installed, and not F16 itself".to_string();
+    let unheld = "has weights that become F16 as they are installed, and not F16 itself".to_string();
     require(formats.iter().all(holds), "mxm.formats", unheld);
     let planes = u16::from(chip.mxm.planes_per_hemisphere);
     let starved = format!("{planes} planes cannot load {load} streams each from {streams}");
@@ -328,28 +328,26 @@ mod tests {
         check(
             "base = \"lp30\"\n[mxm]\nformats = [\"I8\", \"f16\", 8, \"F32\", \"I8\"]\n",
             &[
-                "line 3: mxm.formats: \"f16\" is no format of planes; there are I8, F8, F16, I4, F4",
-                "line 3: mxm.formats: 8 is no format of planes; there are I8, F8, F16, I4, F4",
-                "line 3: mxm.formats: \"F32\" is no format of planes; there are I8, F8, F16, I4, F4",
+                "line 3: mxm.formats: \"f16\" is no format of planes; there are I8, F8, F16, I4, F4, F8WIDE",
+                "line 3: mxm.formats: 8 is no format of planes; there are I8, F8, F16, I4, F4, F8WIDE",
+                "line 3: mxm.formats: \"F32\" is no format of planes; there are I8, F8, F16, I4, F4, F8WIDE",
                 "line 3: mxm.formats: names I8 twice",
             ],
         );
         check(
             "base = \"lp30\"\n[mxm]\nformats = { value = [], unit = \"format\" }\n",
             &[
-                "line 3: mxm.formats: is empty: planes multiply in some format, of I8, F8, F16, I4, F4",
+                "line 3: mxm.formats: is empty: planes multiply in some format, of I8, F8, F16, I4, F4, F8WIDE",
                 "line 3: mxm.formats: the unit is \"formats\", not \"format\"",
             ],
         );
         check(
             "base = \"lp30\"\n[mxm]\nformats = [\"I8\", \"F4\"]\n",
-            &[
-                "line 3: mxm.formats: has I4 or F4, which become F16 as they are installed, and not F16 itself",
-            ],
+            &["line 3: mxm.formats: has weights that become F16 as they are installed, and not F16 itself"],
         );
         check(
             "base = \"lp30\"\n[mxm]\nformats = \"I8\"\n",
-            &["line 3: mxm.formats: must be a list of formats, of I8, F8, F16, I4, F4"],
+            &["line 3: mxm.formats: must be a list of formats, of I8, F8, F16, I4, F4, F8WIDE"],
         );
         check("mem = 3\nbase = \"lp30\"\n", &["line 1: mem: must be a table: [mem]"]);
         assert_eq!(Chip::parse("empty", "").unwrap_err().len(), FIELDS.len());

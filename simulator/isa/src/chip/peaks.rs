@@ -116,7 +116,7 @@ mod tests {
             assert!(line.ends_with(&chip.sources[field.name]), "{line}");
         }
         assert!(text.contains("SRAM                        499.9 MB (476.8 MiB)"), "{text}");
-        assert!(text.contains("mxm.formats                 I8, F8, F16, I4, F4 "), "{text}");
+        assert!(text.contains("mxm.formats                 I8, F8, F16, I4, F4, F8WIDE "), "{text}");
         assert!(text.contains("fp8 operations              1228.8 TFLOPS"), "{text}");
         let old = Chip::preset("tsp-v1").unwrap().describe();
         assert!(!old.contains("fp8"), "{old}");

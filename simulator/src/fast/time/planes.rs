@@ -126,7 +126,7 @@ impl Planes {
         let mut joined = false;
         for plane in &mut self.planes {
             while let Some(rows) = arrived(&mut plane.loading, cycle) {
-                let count = if rows.format.only_weights() { self.four_bit_rows } else { self.rows };
+                let count = if rows.format.in_blocks() { self.four_bit_rows } else { self.rows };
                 faults.extend(plane.fill(cycle, &rows, count).err());
             }
             while let Some(tile) = arrived(&mut plane.installing, cycle) {

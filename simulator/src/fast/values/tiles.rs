@@ -105,7 +105,7 @@ impl Tiles {
     }
 }
 
-/// Of weights of four bits, the two planes of each row as the array holds it.
+/// Of weights that become F16, the two planes of each row as the array holds it.
 fn expanded<'m>(
     chip: &Chip,
     format: Format,
@@ -115,8 +115,16 @@ fn expanded<'m>(
     if !format.only_weights() {
         return Vec::new();
     }
-    let block = chip.block_lanes();
     let vector = |row: usize| (rows[2 * row] != NO_ROW).then(|| bytes(rows[2 * row]));
+    if !format.in_blocks() {
+        let halves: Vec<[u8; 2]> = (0..=u8::MAX).map(wide).collect();
+        let plane = |row: usize, half: usize| -> Box<[u8]> {
+            let codes = vector(row).map_or_else(|| vec![0; chip.lanes], <[u8]>::to_vec);
+            codes.into_iter().map(|code| halves[usize::from(code)][half]).collect()
+        };
+        return (0..rows.len() / 2).map(|row| [plane(row, 0), plane(row, 1)]).collect();
+    }
+    let block = chip.block_lanes();
     let row = |row: usize| {
         let (group, within) = (row / block * (2 + block.div_ceil(2)), row % block);
         let scales = [vector(group), vector(group + 1)];
@@ -138,7 +146,12 @@ fn expanded<'m>(
     (0..chip.mxm.rows.into()).map(row).collect()
 }
 
-/// The planes of each row; of weights of four bits, those that they have become.
+/// A number of F8 in F16, which has all of them.
+fn wide(code: u8) -> [u8; 2] {
+    (numeric::narrow(Format::F16, numeric::widen(Format::F8, code.into())) as u16).to_le_bytes()
+}
+
+/// The planes of each row; of weights that become F16, those that they have become.
 fn row_bytes<'m>(
     format: Format,
     rows: &[Word],

@@ -7,7 +7,7 @@ use super::Case;
 use super::board::Board;
 
 /// Every feature that random legal programs must show, over all of them.
-pub const ALL: [&str; 37] = [
+pub const ALL: [&str; 38] = [
     "read",
     "write",
     "gather",
@@ -17,6 +17,7 @@ pub const ALL: [&str; 37] = [
     "lw f16",
     "lw i4",
     "lw f4",
+    "lw f8wide",
     "iw",
     "abc i8",
     "abc f8",
@@ -124,6 +125,7 @@ fn of_plane(mxm: Mxm, run: &Run, found: &mut Vec<&'static str>) {
             found.push(match format {
                 Format::I4 => "lw i4",
                 Format::F4 => "lw f4",
+                Format::F8Wide => "lw f8wide",
                 other => named(other, ["lw i8", "lw f8", "lw f16"]),
             });
             if row_stride > 1 {

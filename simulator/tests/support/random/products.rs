@@ -201,13 +201,16 @@ impl Maker {
         cadence
     }
 
-    /// LWs that together fill a tile, or part of it: the instruction, its cadence, and the step of its rows. Tiles of F16 may come in four bits.
+    /// LWs that together fill a tile, or part of it: the instruction, its cadence, and the step of its rows. Tiles of F16 may come in fewer bits.
     fn loads(&mut self, format: Format) -> Vec<(Mxm, Cadence, i32)> {
         let mxm = self.board.chip.mxm.clone();
         let most = mxm.load_streams_per_plane as usize * if format == Format::F16 { 2 } else { 1 };
-        let four = format == Format::F16 && mxm.formats.contains(&Format::I4);
-        let format =
-            if four && self.rng.chance(50) { *self.rng.pick(&[Format::I4, Format::F4]) } else { format };
+        let few = format == Format::F16 && mxm.formats.contains(&Format::I4);
+        let format = if few && self.rng.chance(60) {
+            *self.rng.pick(&[Format::I4, Format::F4, Format::F8Wide])
+        } else {
+            format
+        };
         let width = format.streams();
         let rows = usize::from(self.board.chip.buffer_rows(format));
         let count = 1 + self.rng.below((most / usize::from(width)).clamp(1, 4)).min(rows - 1);

@@ -116,7 +116,7 @@ fn instruction(rng: &mut Rng, chip: &Chip, queue: Queue) -> Instruction {
                     row: rng.below(20) as u16,
                     row_stride: rng.below(3) as u16,
                     format: match format {
-                        Format::F16 => *rng.pick(&[Format::F16, Format::I4, Format::F4]),
+                        Format::F16 => *rng.pick(&[Format::F16, Format::I4, Format::F4, Format::F8Wide]),
                         other => other,
                     },
                 },

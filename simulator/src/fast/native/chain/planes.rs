@@ -39,7 +39,7 @@ impl Emit<'_> {
             std::array::from_fn(|plane| (plane < format.streams().into()).then(|| self.plane(planes[plane])));
         let p0 = p0.expect("every format has a plane");
         match (format, p1.zip(p2.zip(p3))) {
-            (Format::I8 | Format::F8 | Format::I4 | Format::F4, ..) => {
+            (Format::I8 | Format::F8 | Format::I4 | Format::F4 | Format::F8Wide, ..) => {
                 let halves = [self.builder.ins().swiden_low(p0), self.builder.ins().swiden_high(p0)];
                 let [low, high] = halves
                     .map(|half| [self.builder.ins().swiden_low(half), self.builder.ins().swiden_high(half)]);
@@ -59,7 +59,7 @@ impl Emit<'_> {
     /// Stores a block as planes, but of F16.
     pub(super) fn narrow(&mut self, format: Format, block: Block, planes: &[Address]) {
         let stored: Vec<Value> = match format {
-            Format::I8 | Format::F8 | Format::I4 | Format::F4 => {
+            Format::I8 | Format::F8 | Format::I4 | Format::F4 | Format::F8Wide => {
                 let block =
                     if format == Format::F8 { block.map(|value| self.narrow_f8(value)) } else { block };
                 let low = self.builder.ins().snarrow(block[0], block[1]);

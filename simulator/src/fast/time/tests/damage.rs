@@ -151,7 +151,7 @@ fn operand(run: &mut Run, rng: &mut Rng) {
             0 => *count += 1,
             1 => *row += 1,
             2 => *row_stride += 1,
-            3 => *format = Format::OF_WEIGHTS[rng.below(5) as usize],
+            3 => *format = Format::OF_WEIGHTS[rng.below(6) as usize],
             4 => *count = count.saturating_sub(1).max(1),
             _ => nudge(stream, rng),
         },

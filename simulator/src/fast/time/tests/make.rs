@@ -219,7 +219,7 @@ impl<'m> Maker<'m> {
         let plane = if f16 { 0 } else { self.rng.below(2) as u8 };
         let d = self.chip.latency.clone();
         let weights_in = match format {
-            Format::F16 => [Format::F16, Format::I4, Format::F4][self.rng.below(3) as usize],
+            Format::F16 => [Format::F16, Format::I4, Format::F4, Format::F8Wide][self.rng.below(4) as usize],
             other => other,
         };
         let rows = self.chip.buffer_rows(weights_in) as u8;
@@ -451,7 +451,7 @@ pub(in crate::fast) fn senseless(program: &mut ChipProgram, rng: &mut Rng) {
                 (Queue::Vxm(rng.below(4) as u8), Instruction::Vxm(vxm))
             }
             8 => {
-                let format = Format::OF_WEIGHTS[rng.below(5) as usize];
+                let format = Format::OF_WEIGHTS[rng.below(6) as usize];
                 let lw =
                     Mxm::Lw { stream: a, count: streams, row: rng.below(6) as u16, row_stride: 1, format };
                 (Queue::Mxm(half, plane, MxmPort::Load), Instruction::Mxm(lw))

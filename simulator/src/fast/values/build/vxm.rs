@@ -121,9 +121,7 @@ impl Builder {
 /// The operation that adds what ACC adds.
 pub(super) fn plus(format: isa::Format) -> VxmOp {
     match format {
-        isa::Format::F8 | isa::Format::F16 | isa::Format::F32 | isa::Format::I4 | isa::Format::F4 => {
-            VxmOp::Add
-        }
         isa::Format::I8 | isa::Format::I32 => VxmOp::IntAdd,
+        _ => VxmOp::Add,
     }
 }

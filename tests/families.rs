@@ -219,7 +219,12 @@ impl Part {
     fn of(graph: Graph) -> Part {
         let chip = Chip::preset("lp30").expect("a preset");
         let rewrite = Some(RewriteOptions::default());
-        let options = Options { precision: Precision::Fp32, rewrite, links: Links::default() };
+        let options = Options {
+            precision: Precision::Fp32,
+            rewrite,
+            links: Links::default(),
+            caches: compiler::Caches::Fp16,
+        };
         let name = graph.name.clone();
         let compiled = compile(graph.clone(), &chip, &options, &mut |_, _| {})
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -433,7 +438,12 @@ fn chained(name: &str, system: &str, mapping: &Mapping) {
     let system = System::preset(system).expect("a preset");
     let chip = Chip::preset(&system.chip).expect("a preset");
     let rewrite = Some(RewriteOptions::default());
-    let options = Options { precision: Precision::Fp32, rewrite, links: Links::default() };
+    let options = Options {
+        precision: Precision::Fp32,
+        rewrite,
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+    };
     let made = compile_chained(&model, mapping, (&system, &chip), &options, &mut |_, _| {})
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     let composed = compose(&system, &chip, &made.program).unwrap_or_else(|error| panic!("{name}: {error:?}"));

@@ -61,7 +61,8 @@ struct Made {
 }
 
 fn compile(graph: &Graph, chip: &Chip, precision: Precision) -> Made {
-    let options = Options { precision, rewrite: None, links: Links::default() };
+    let options =
+        Options { precision, rewrite: None, links: Links::default(), caches: compiler::Caches::Fp16 };
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
     let legal = compiler::lower::legalize::legalize(graph.clone(), precision, chip);
     let told = |problem: compiler::diagnostic::Diagnostic| -> ! { panic!("{problem}") };
@@ -138,7 +139,12 @@ fn products_in_blocks_that_the_compiler_makes() {
 #[test]
 fn chips_that_do_not_load_them() {
     let chip = Chip::preset("tsp-v1").expect("a preset");
-    let options = Options { precision: Precision::Int4, rewrite: None, links: Links::default() };
+    let options = Options {
+        precision: Precision::Int4,
+        rewrite: None,
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+    };
     let graph = product(published(Encoding::Mxfp4, [64, 64], 1), 1, [64, 64]);
     let refused = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {}).expect_err("refused");
     assert!(

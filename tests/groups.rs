@@ -144,7 +144,12 @@ fn evaluated(model: &Model, ids: &[i32]) -> Vec<f32> {
 fn compiled(model: &Model, mapping: &Mapping, precision: Precision, system: &str) -> (Chained, System, Chip) {
     let system = System::preset(system).expect("a preset");
     let chip = Chip::preset(&system.chip).expect("a preset");
-    let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
+    let options = Options {
+        precision,
+        rewrite: Some(RewriteOptions::default()),
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+    };
     let chained = compile_chained(model, mapping, (&system, &chip), &options, &mut |_, _| {})
         .unwrap_or_else(|error| panic!("{mapping:?}: {error}"));
     (chained, system, chip)

@@ -8,7 +8,7 @@ use compiler::graph::eval::{Data, Tensor, evaluate};
 use compiler::graph::{Graph, Op};
 use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
-use compiler::{Options, Precision, compile};
+use compiler::{Caches, Options, Precision, compile};
 use isa::Chip;
 use lpu_tests::{lpuc, lpuc_well, root};
 use models::config::{
@@ -76,12 +76,13 @@ fn error(
     config: &Config,
     chip: &str,
     (batch, context): (usize, usize),
-    precision: Precision,
+    (precision, caches): (Precision, Caches),
     positions: &[i32],
 ) -> f32 {
     let graph = with_weights(build::layer(config, 0, batch, context).expect("a layer"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
+    let options =
+        Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default(), caches };
     let compiled =
         compile(graph.clone(), &chip, &options, &mut |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut machine = Machine::load(Engine::Fast, &chip, &compiled.program).expect("loads");
@@ -114,20 +115,20 @@ fn values_follow_the_caches_across_superlanes_and_vectors() {
     // What lies between stays zero: a superlane that is full may be followed by any other.
     let positions: Vec<i32> = (0..32).chain(304..338).collect();
     for chip in ["lp30", "tsp-v1"] {
-        let error = error(&SMALL, chip, (1, 350), Precision::Fp16, &positions);
+        let error = error(&SMALL, chip, (1, 350), (Precision::Fp16, Caches::Fp16), &positions);
         assert!(error < 2e-3, "{chip}: {error}");
     }
 }
 
 #[test]
 fn sequences_of_a_batch_have_caches_of_their_own() {
-    let error = error(&SMALL, "lp30", (2, 40), Precision::Fp16, &[0, 1, 2, 15, 16, 17]);
+    let error = error(&SMALL, "lp30", (2, 40), (Precision::Fp16, Caches::Fp16), &[0, 1, 2, 15, 16, 17]);
     assert!(error < 2e-3, "{error}");
 }
 
 #[test]
 fn weights_of_eight_bits() {
-    let error = error(&SMALL, "lp30", (1, 40), Precision::Int8, &[0, 1, 2]);
+    let error = error(&SMALL, "lp30", (1, 40), (Precision::Int8, Caches::Fp16), &[0, 1, 2]);
     assert!(error < 2e-2, "{error}");
 }
 
@@ -135,7 +136,13 @@ fn weights_of_eight_bits() {
 fn norms_of_queries_and_keys() {
     let Attention::Grouped(grouped) = SMALL.attention else { panic!("grouped") };
     let attention = Attention::Grouped(Grouped { qk_norm: true, ..grouped });
-    let error = error(&Config { attention, ..SMALL.clone() }, "lp30", (1, 40), Precision::Fp16, &[0, 1, 2]);
+    let error = error(
+        &Config { attention, ..SMALL.clone() },
+        "lp30",
+        (1, 40),
+        (Precision::Fp16, Caches::Fp16),
+        &[0, 1, 2],
+    );
     assert!(error < 3e-3, "{error}");
 }
 
@@ -146,8 +153,43 @@ fn windows() {
     let window = Some(Window { size: 40, every: 0, full: None });
     let attention = Attention::Grouped(Grouped { window, ..grouped });
     let positions: Vec<i32> = (0..90).collect();
-    let error = error(&Config { attention, ..SMALL.clone() }, "lp30", (1, 200), Precision::Fp16, &positions);
+    let error = error(
+        &Config { attention, ..SMALL.clone() },
+        "lp30",
+        (1, 200),
+        (Precision::Fp16, Caches::Fp16),
+        &positions,
+    );
     assert!(error < 2e-3, "{error}");
+}
+
+/// Keys and values in e4m3 have three bits after the first: rows, columns and rings, and one head, whose rows lie in both hemispheres.
+#[test]
+fn caches_of_eight_bits() {
+    let Attention::Grouped(grouped) = SMALL.attention else { panic!("grouped") };
+    let window = Some(Window { size: 40, every: 0, full: None });
+    for (grouped, context) in [
+        (grouped, 350),
+        (Grouped { window, ..grouped }, 200),
+        (Grouped { heads: 3, kv_heads: 1, head_dim: 64, ..grouped }, 1300),
+    ] {
+        let config = Config { attention: Attention::Grouped(grouped), ..SMALL.clone() };
+        let positions: Vec<i32> = (0..50).collect();
+        let error = |caches| error(&config, "lp30", (1, context), (Precision::Fp16, caches), &positions);
+        let (half, eighth) = (error(Caches::Fp16), error(Caches::Fp8));
+        assert!(half < 2e-3 && half < eighth && eighth < 3e-2, "{grouped:?}: {half} and {eighth}");
+    }
+}
+
+#[test]
+fn caches_of_eight_bits_are_refused_where_they_cannot_be() {
+    let layer = |options: &[&str]| lpuc(&[&["llama-3-8b/layer", "--kv", "fp8"], options].concat());
+    let ran = layer(&["--precision", "fp32"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("error[caches]: caches in eight bits do not have the bits"), "{}", ran.err);
+    let ran = layer(&["--chip", "tsp-v1", "--precision", "int8", "--context", "64"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("load weights in i8, f16, not in f8wide"), "{}", ran.err);
 }
 
 /// A report on one layer of Llama 3 8B with weights of eight bits.

@@ -57,7 +57,12 @@ fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
     let inputs = BTreeMap::from([("x".to_owned(), x.clone())]);
     let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision: Precision::Fp16, rewrite: None, links: Links::default() };
+    let options = Options {
+        precision: Precision::Fp16,
+        rewrite: None,
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+    };
     let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
     let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("well formed");

@@ -86,7 +86,12 @@ pub(crate) fn check(chip: &str, graph: &Graph, precision: Precision, tolerance: 
     let inputs: BTreeMap<String, Tensor> = graph.inputs.iter().map(|&node| given(node)).collect();
     let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options = Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default() };
+    let options = Options {
+        precision,
+        rewrite: Some(RewriteOptions::default()),
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+    };
     let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
     let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("well formed");

@@ -40,6 +40,16 @@ pub enum Precision {
     Fp32,
 }
 
+/// How caches are kept that products only read: those of attention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caches {
+    /// In binary16, as products take operands.
+    #[default]
+    Fp16,
+    /// In e4m3, of which the planes make binary16.
+    Fp8,
+}
+
 /// What a compilation may depend on, beside the graph and the chip.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -49,6 +59,8 @@ pub struct Options {
     pub rewrite: Option<RewriteOptions>,
     /// Links to other chips; none of a chip by itself.
     pub links: Links,
+    /// How caches are kept.
+    pub caches: Caches,
 }
 
 /// A compiled model.
@@ -81,6 +93,11 @@ pub fn compile(
     watch: &mut dyn FnMut(&'static str, &dyn std::fmt::Display),
 ) -> Result<Compiled, Diagnostic> {
     watch("graph", &graph);
+    if options.caches == Caches::Fp8 && options.precision == Precision::Fp32 {
+        let message = "caches in eight bits do not have the bits of products at fp32".to_owned();
+        return Err(Diagnostic::new(diagnostic::Kind::Unsupported, "caches", message)
+            .note("use another --precision, or --kv fp16"));
+    }
     let Some(rewriting) = &options.rewrite else { return back_end(plain(graph), chip, options, watch) };
     let graph = lower::legalize::turn(graph);
     for spared in SPARED {
@@ -111,6 +128,10 @@ fn back_end(
     watch("rewritten", &rewritten);
     let rules = rewritten.rules_by_origin();
     let legal = lower::legalize::legalize(rewritten.graph, options.precision, chip)?;
+    let legal = match options.caches {
+        Caches::Fp16 => legal,
+        Caches::Fp8 => lower::legalize::narrow_caches(&legal),
+    };
     watch("legal", &legal);
     let bound = bound::bound(&legal, chip);
     let (legal, kernels, schedule) = scheduled(legal, chip, options)?;

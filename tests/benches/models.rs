@@ -94,6 +94,7 @@ fn compile(graph: Graph, chip: &Chip) -> Program {
         precision: Precision::Fp16,
         rewrite: Some(compiler::rewrite::RewriteOptions::default()),
         links: compiler::links::Links::default(),
+        caches: compiler::Caches::Fp16,
     };
     let compiled = compiler::compile(graph, chip, &options, &mut |_, _| {});
     compiled.unwrap_or_else(|problem| panic!("{problem}")).program

@@ -46,7 +46,12 @@ pub(crate) fn run(subject: &Subject, console: &mut Console<'_>) -> Result<(), Fa
         timing(
             &loaded,
             &chip,
-            &Options { precision: subject.precision.into(), rewrite, links: Links::default() },
+            &Options {
+                precision: subject.precision.into(),
+                rewrite,
+                links: Links::default(),
+                caches: subject.kv.into(),
+            },
         )
     };
     progress.stage("with all rules");
@@ -172,6 +177,7 @@ mod tests {
             context: None,
             dims: Vec::new(),
             precision: crate::cli::Precision::Fp16,
+            kv: crate::cli::Kv::Fp16,
             inputs: None,
             json: false,
         };

@@ -44,6 +44,7 @@ pub(crate) fn run(
         precision: compiler::Precision::Fp16,
         rewrite: Some(RewriteOptions::default()),
         links: Links::default(),
+        caches: compiler::Caches::Fp16,
     };
     let progress = Progress::new(console.progress);
     let mut rows = Vec::new();

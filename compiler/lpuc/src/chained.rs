@@ -64,7 +64,12 @@ pub(crate) fn measured(
     tool.import = lap.lap();
 
     progress.stage("compiling");
-    let options = compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
+    let options = compiler::Options {
+        precision: subject.precision.into(),
+        rewrite,
+        links: Links::default(),
+        caches: subject.kv.into(),
+    };
     let wishes = Wishes {
         objective: subject.objective.into(),
         tensor_parallel: subject.tensor_parallel,
@@ -180,6 +185,7 @@ fn report(
         batch: batch as u64,
         context: context as u64,
         precision: subject.precision.name(),
+        kv: subject.kv.name(),
         least_chips: 0,
         tensor_parallel: chained.chips.first().map_or(0, Vec::len),
         stages: rows.collect(),

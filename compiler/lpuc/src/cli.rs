@@ -56,6 +56,9 @@ pub(crate) struct Subject {
     /// How matrix products are computed.
     #[arg(long, value_enum, default_value = "fp16")]
     pub precision: Precision,
+    /// How the KV cache is kept.
+    #[arg(long, value_enum, default_value = "fp16")]
+    pub kv: Kv,
     /// Arrays to run the model on, under the model's input names; their shapes bind symbolic dimensions.
     #[arg(long, value_name = "IN.npz")]
     pub inputs: Option<PathBuf>,
@@ -218,6 +221,14 @@ pub(crate) enum Precision {
     Int4,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kv {
+    /// In binary16.
+    Fp16,
+    /// In e4m3, of which the planes make binary16; half the room.
+    Fp8,
+}
+
 impl Subject {
     /// The model's file name; of a layer of a published model, that model's with it.
     pub(crate) fn name(&self) -> String {
@@ -237,6 +248,24 @@ impl Precision {
             Precision::Int8 => "int8",
             Precision::Fp8 => "fp8",
             Precision::Int4 => "int4",
+        }
+    }
+}
+
+impl Kv {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kv::Fp16 => "fp16",
+            Kv::Fp8 => "fp8",
+        }
+    }
+}
+
+impl From<Kv> for compiler::Caches {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::Fp16 => compiler::Caches::Fp16,
+            Kv::Fp8 => compiler::Caches::Fp8,
         }
     }
 }

@@ -165,7 +165,12 @@ fn compile(
     progress: &Progress,
 ) -> Result<(Compiled, Emitted), Failure> {
     let rewrite = (!job.no_rewrite).then(|| RewriteOptions { disabled: job.without_rules.clone() });
-    let options = compiler::Options { precision: subject.precision.into(), rewrite, links: Links::default() };
+    let options = compiler::Options {
+        precision: subject.precision.into(),
+        rewrite,
+        links: Links::default(),
+        caches: subject.kv.into(),
+    };
     let mut emitted = Emitted::new();
     let mut lap = Stopwatch::start();
     progress.stage("compiling");
@@ -284,6 +289,7 @@ fn report(
         batch: loaded.batch,
         context: loaded.context,
         precision: subject.precision.name(),
+        kv: subject.kv.name(),
         rewritten: !job.no_rewrite,
         without_rules: job.without_rules.clone(),
         predicted_cycles: compiled.predicted.cycles,

@@ -78,6 +78,7 @@ pub(super) fn products(
         let bytes = |rows: u64| match graph.nodes[b].op {
             // Four bits an element, and two bytes a block.
             Op::Blocks(_) => vectors(&right, b) * rows * (4 * BLOCK as u64 + 16) / (8 * BLOCK as u64),
+            _ if element(right.base) == ElementType::F8 => vectors(&right, b) * rows,
             _ => rows * width,
         };
         let seen =

@@ -2,7 +2,7 @@
 //!
 //! Operators that only rearrange rows make no new vectors, so that two operands may show the same ones, which may then be loaded once.
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{ElementType, Graph, NodeId, Op};
 
 /// An operand as rows of the tensor that it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub(super) fn is_view(graph: &Graph, node: NodeId) -> bool {
         Op::Slice { axis, .. } => *axis != last,
         Op::Expand { .. } => graph.shape(data.inputs[0]).len() == data.ty.shape.len(),
         Op::Append { .. } => true,
+        Op::Cast(ElementType::F32) => graph.nodes[data.inputs[0]].ty.element == ElementType::F8,
         _ => false,
     }
 }

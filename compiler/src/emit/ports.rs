@@ -5,7 +5,7 @@ use isa::{Hemisphere, Placement, Port, PortKind};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::Graph;
 use crate::lower::flow::Kernels;
-use crate::lower::storage::{Frame, Location, Region, Role, Storage, StorageId};
+use crate::lower::storage::{Frame, Location, Region, Role, Storage, StorageId, Unit};
 use crate::schedule::Schedule;
 
 /// All ports, in order of arrays. A state has a port under the name of its input, and an output port under that of its output.
@@ -79,6 +79,20 @@ fn parts(
         let pieces = pieces(array, lanes).into_iter();
         return pieces
             .map(|(at, rows, columns)| place(at.region, (at.stripe, at.word), (1, rows), columns))
+            .collect();
+    }
+    // A batch whose tiles lie side by side, or in both hemispheres, is several pieces.
+    let place_of = |unit: &Unit| (unit.region, unit.stripe);
+    let beside = |units: &[Unit]| units.windows(2).any(|pair| place_of(&pair[0]) != place_of(&pair[1]));
+    if array.units.chunks(array.tiles() as usize).any(beside) {
+        let next =
+            |a: &Unit, b: &Unit| (a.region, a.stripe, a.word + a.words()) == (b.region, b.stripe, b.word);
+        let runs = array.units.chunk_by(next);
+        return runs
+            .map(|units| {
+                let rows = units.iter().map(|unit| unit.rows).sum();
+                place(units[0].region, (units[0].stripe, units[0].word), (1, rows), array.columns)
+            })
             .collect();
     }
     let mut runs: Vec<(Region, (u32, u32), u32)> = Vec::new();

@@ -21,8 +21,6 @@ use super::storage::{Role, Storage, StorageId, Unit};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
 
-/// Bytes of an element.
-const BYTES: usize = 2;
 /// Streams that a queue of the SXM permutes at once.
 const GROUP: usize = 4;
 /// Cycles by which reads and writes of one slice must miss each other.
@@ -92,6 +90,11 @@ impl Columns<'_> {
         &self.arrays.storages.arrays[id]
     }
 
+    /// Bytes of an element.
+    fn bytes(&self) -> usize {
+        self.storage(self.state).element.bytes()
+    }
+
     /// Rows of the recent ones, of a tile of the state, and lanes of a superlane.
     fn width(&self) -> u32 {
         self.chip.lanes_per_superlane as u32
@@ -116,7 +119,7 @@ impl Columns<'_> {
     }
 
     fn slice(&self, unit: &Unit, row: u32, byte: usize) -> u16 {
-        self.arrays.storages.plan.slice(unit.region, unit.stripe + row, BYTES, byte)
+        self.arrays.storages.plan.slice(unit.region, unit.stripe + row, self.bytes(), byte)
     }
 
     /// The way from the innermost slice of a unit to the SXM.
@@ -135,10 +138,10 @@ impl Columns<'_> {
         let (read, sxm) = (i64::from(self.chip.latency.read), i64::from(self.chip.latency.sxm));
         let (near, end) = self.path(from);
         let at = self.sxm();
-        let wide = BYTES as u16 * width;
+        let wide = self.bytes() as u16 * width;
         let outward = flow.stream(hemisphere.outward(), wide, (near, end), (-at, 1 - at));
         let inward = flow.stream(hemisphere.inward(), wide, (end, near), (sxm + at, sxm + at + 1));
-        for byte in 0..BYTES as u16 {
+        for byte in 0..self.bytes() as u16 {
             let act = Act::Transpose(StreamRef(outward, byte * width), StreamRef(inward, byte * width));
             flow.run(FlowQueue::Sxm(byte.into()), 0, act, Vec::new());
             flow.sxm.push((hemisphere, 0, 1));
@@ -172,7 +175,7 @@ impl Columns<'_> {
 
     /// Rows that are rotated in a cycle.
     fn at_once(&self) -> u32 {
-        (self.queues() * GROUP / BYTES) as u32
+        (self.queues() * GROUP / self.bytes()) as u32
     }
 
     fn cycles_per_rotation(&self) -> i64 {
@@ -194,8 +197,10 @@ impl Columns<'_> {
         let own = state.units.len() / packs as usize;
         let units = &state.units[pack as usize * own..][..own];
         let each = state.scattered / units[0].words().max(1);
-        let window = |own: &[Unit]| Window { first: own[0].word - units[0].word, units: own.to_vec() };
-        units.chunks(each.max(1) as usize).map(window).collect()
+        let (each, words) = (each.max(1) as usize, units[0].words());
+        let window =
+            |(at, own): (usize, &[Unit])| Window { first: (at * each) as u32 * words, units: own.to_vec() };
+        units.chunks(each).enumerate().map(window).collect()
     }
 
     /// All rows of a pack through some rotations, and into the state where they belong, if that is within a window.
@@ -222,7 +227,7 @@ impl Columns<'_> {
             .collect();
         for queue in 0..=self.queues() {
             let data = queue < self.queues();
-            let first = (queue * GROUP / BYTES) as u32;
+            let first = (queue * GROUP / self.bytes()) as u32;
             let items = steps.iter().filter(|(_, _, row)| !data || row + first < self.width()).map(
                 |&(cycle, rotation, _)| {
                     Item::once(cycle, u32::from(self.map) + if data { rotation } else { 0 })
@@ -260,8 +265,8 @@ impl Columns<'_> {
         for row in 0..self.width() {
             let place = row % self.at_once();
             let own = || steps.iter().filter(|(_, _, first)| row - place == *first);
-            for byte in 0..BYTES {
-                let stream = (place as usize * BYTES + byte) as u16;
+            for byte in 0..self.bytes() {
+                let stream = (place as usize * self.bytes() + byte) as u16;
                 let slice = self.slice(unit, row, byte);
                 let start = -self.distance(slice) - read;
                 let items = own().map(|&(cycle, ..)| Item::once(start + cycle, unit.word)).collect();

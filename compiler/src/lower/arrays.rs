@@ -86,7 +86,8 @@ pub fn arrays(
             made.tiles = Some(builder.tiles((node, need.taps), element, role.clone(), &pace));
         }
         if need.striped || need.columns.is_some() {
-            made.striped = Some(builder.striped(node, Element::F16, role.clone(), need.columns));
+            made.striped =
+                Some(builder.striped(node, builder.operand_type(node), role.clone(), need.columns));
         }
         if need.table {
             made.table = Some(builder.striped(node, Element::F32, role.clone(), None));
@@ -374,24 +375,30 @@ impl Builder<'_, '_> {
         storage.tile_rows = columns.map_or(plane, |_| self.chip.lanes_per_superlane as u32);
         let in_pack = columns.unwrap_or(1) as u32;
         let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
-        // A plane's tile leaves the last stripe's streams to activations, where that costs no more than a cycle.
-        let alone = role != Role::Constant && storage.tile_rows > stripes;
-        storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes - u32::from(alone));
-        // What has few rows a tile lies in bands of the stripes: the first packs of a hemisphere in the first, at the same words as others.
-        let packs = storage.batches / in_pack;
+        // A plane's tile leaves the last streams to activations, of binary16, where that costs no more than a cycle.
+        let alone = if role != Role::Constant && storage.tile_rows > stripes {
+            2u32.div_ceil(element.bytes() as u32)
+        } else {
+            0
+        };
+        storage.rows_per_stripe = storage.tile_rows.div_ceil(stripes - alone);
+        // What has few rows a tile lies in bands of the stripes: the first packs of a hemisphere in the first, at the same words as others; or the
+        // first units of a pack, where there are fewer packs than bands.
+        let (packs, units) = (storage.batches / in_pack, in_pack * storage.tiles());
         let bands = columns.map_or(1, |_| (stripes / storage.tile_rows).clamp(1, packs.div_ceil(2)));
+        let within = columns.map_or(1, |_| stripes / storage.tile_rows / bands);
+        let within = (1..=within).rev().find(|&n| units.is_multiple_of(n)).unwrap_or(1);
         let mut next: BTreeMap<Region, u32> = BTreeMap::new();
+        let halved = storage.batches == 1 && columns.is_none();
         let first = if packs > 1 { Hemisphere::East } else { self.single_pack(&role) };
         for index in 0..storage.batches * storage.tiles() {
             // What the host sees lies in two ranges of packs, one a hemisphere; all else in turns.
             let (batch, tile) = (index / storage.tiles(), index % storage.tiles());
             let hemisphere = match &role {
-                Role::State(..) | Role::Input(_)
-                    if batch / in_pack < (storage.batches / in_pack).div_ceil(2) =>
-                {
-                    first
-                }
-                Role::State(..) | Role::Input(_) => first.other(),
+                // Of a single matrix, two ranges of its tiles.
+                Role::State(..) if halved && 2 * tile >= storage.tiles() => first.other(),
+                Role::State(..) | Role::Input(_) if batch / in_pack >= packs.div_ceil(2) => first.other(),
+                Role::State(..) | Role::Input(_) => first,
                 _ => self.emptier(&next),
             };
             let region = self.emptiest_set(
@@ -410,9 +417,15 @@ impl Builder<'_, '_> {
             if bands > 1 && batch % in_pack == 0 && tile == 0 && pack % half % in_band == 0 {
                 *word = 0;
             }
+            // Where a pack lies in several bands, its units lie side by side.
+            let (at, in_one) = (index % units, units / within);
+            let beside = at >= in_one && at % in_one == 0;
+            if beside {
+                *word -= in_one * storage.chunks * storage.rows_per_stripe;
+            }
             let unit = Unit {
                 region,
-                stripe: band * storage.tile_rows,
+                stripe: (band * within + at / in_one) * storage.tile_rows,
                 word: *word,
                 row: batch * storage.rows + row,
                 rows: storage.tile_rows.min(storage.rows - row),
@@ -422,11 +435,11 @@ impl Builder<'_, '_> {
             };
             storage.units.push(unit);
             *word += unit.words();
-            *self.set_use.entry(region).or_default() += u64::from(unit.words());
+            *self.set_use.entry(region).or_default() += u64::from(unit.words()) / u64::from(within);
         }
         if columns.is_some() && !storage.units.is_empty() {
             // Of a pack's units, as many as a bank holds.
-            let (units, words) = (in_pack * storage.tiles(), storage.units[0].words());
+            let (units, words) = (units / within, storage.units[0].words());
             let fit = |n: &u32| units.is_multiple_of(*n) && n * words <= self.chip.mem.words_per_bank;
             storage.scattered = words * (1..=units).rev().find(fit).unwrap_or(1);
         }

@@ -187,7 +187,11 @@ pub struct Location {
 impl Storage {
     /// The format in which the planes load it.
     pub fn loaded(&self) -> Format {
-        self.few.map_or(super::pass::format(self.element), Few::format)
+        match (self.few, &self.role) {
+            (Some(few), _) => few.format(),
+            (None, Role::State(..)) if self.element == Element::F8 => Format::F8Wide,
+            _ => super::pass::format(self.element),
+        }
     }
 
     /// The rows of an array of a matrix of so many: of weights of four bits, those of the buffer.

@@ -4,7 +4,7 @@
 
 use cranelift_entity::SecondaryMap;
 
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{ElementType, Graph, NodeId, Op};
 
 /// A tensor as rows of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub fn is_view(graph: &Graph, node: NodeId) -> bool {
         Op::Slice { axis, .. } => axis + 1 != rank,
         Op::Expand { .. } => true,
         Op::Append { .. } => true,
+        // What the planes make of a cache in eight bits.
+        Op::Cast(ElementType::F32) => graph.nodes[data.inputs[0]].ty.element == ElementType::F8,
         Op::Concat { axis } => axis + 1 != rank && one_source(graph, node),
         _ => false,
     }

@@ -21,6 +21,7 @@ pub(crate) fn value(report: &Report) -> Value {
     put("batch", json!(report.batch));
     put("context", json!(report.context));
     put("precision", json!(report.precision));
+    put("kv", json!(report.kv));
     put("rewritten", json!(report.rewritten));
     put("without_rules", json!(report.without_rules));
     let (cycles, latency_us, rate) = (report.simulated_cycles, report.latency_us(), report.runs_per_second());

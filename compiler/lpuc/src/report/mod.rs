@@ -26,6 +26,8 @@ pub(crate) struct Report {
     pub context: Option<u64>,
     /// `fp16` or `fp32`.
     pub precision: &'static str,
+    /// How caches are kept.
+    pub kv: &'static str,
     /// Whether the e-graph ran.
     pub rewritten: bool,
     /// Groups of rules that it did without, because the user said so.
@@ -113,6 +115,7 @@ pub(crate) fn sample() -> Report {
         batch: 1,
         context: Some(256),
         precision: "fp16",
+        kv: "fp16",
         rewritten: true,
         without_rules: Vec::new(),
         predicted_cycles: 12_345,

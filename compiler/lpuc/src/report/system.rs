@@ -41,6 +41,8 @@ pub(crate) struct SystemReport {
     pub context: u64,
     /// How products are computed.
     pub precision: &'static str,
+    /// How caches are kept.
+    pub kv: &'static str,
     /// Chips that the model's matrices fill by themselves, at the precision's bits.
     pub least_chips: u64,
     /// Chips of a group.
@@ -251,6 +253,7 @@ impl SystemReport {
         put("batch", json!(self.batch));
         put("context", json!(self.context));
         put("precision", json!(self.precision));
+        put("kv", json!(self.kv));
         let decode = json!({
             "cycles": self.simulated_cycles,
             "latency_us": self.seconds() * 1e6,

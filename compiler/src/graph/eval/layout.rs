@@ -1,5 +1,6 @@
 //! Operators that move elements and do not compute.
 
+use super::pointwise;
 use super::tensor::{Data, Tensor, each};
 use crate::graph::f8::F8;
 
@@ -190,6 +191,7 @@ pub(super) fn append(state: &Tensor, new: &Tensor, position: i32, axis: usize) -
         to
     }
     let at = |block: usize| (block * capacity + place) * inner;
+    let new = &pointwise::cast(new, state.ty().element);
     let data = match (&state.data, &new.data) {
         (Data::F32(s), Data::F32(n)) => Data::F32(write(s, n, count, length, at)),
         (Data::I32(s), Data::I32(n)) => Data::I32(write(s, n, count, length, at)),

@@ -27,6 +27,7 @@
 //! significant bits together; operands above 65,504 overflow in both.
 
 mod builder;
+mod caches;
 mod channels;
 mod check;
 mod columns;
@@ -43,6 +44,7 @@ mod sink;
 mod special;
 mod view;
 
+pub use caches::narrow as narrow_caches;
 pub use check::check;
 pub use columns::{COLUMNS, RECENT, appends_columns};
 pub use quantize::takes;

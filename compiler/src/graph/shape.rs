@@ -65,13 +65,6 @@ impl Encoding {
     /// Element type that decoding gives.
     pub fn element(self) -> ElementType {
         match self {
-            Encoding::F64
-            | Encoding::F32
-            | Encoding::F16
-            | Encoding::Bf16
-            | Encoding::F8E4M3
-            | Encoding::Int4
-            | Encoding::Mxfp4 => ElementType::F32,
             Encoding::I64
             | Encoding::I32
             | Encoding::I16
@@ -80,6 +73,7 @@ impl Encoding {
             | Encoding::I4
             | Encoding::U4 => ElementType::I32,
             Encoding::Bool => ElementType::Bool,
+            _ => ElementType::F32,
         }
     }
 }

@@ -40,6 +40,17 @@ pub enum Precision {
     Fp32,
 }
 
+impl Precision {
+    /// Bits of a constant weight, without scales.
+    pub fn weight_bits(self) -> u64 {
+        match self {
+            Precision::Int4 => 4,
+            Precision::Int8 | Precision::Fp8 => 8,
+            Precision::Fp16 | Precision::Fp32 => 16,
+        }
+    }
+}
+
 /// How caches are kept that products only read: those of attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Caches {

@@ -8,7 +8,7 @@ use isa::system::System;
 use models::Config;
 use simulator::ComposeError;
 
-use crate::cli::{Job, Precision, Subject};
+use crate::cli::{Job, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -94,12 +94,7 @@ pub(crate) fn measured(
     equal(chained.predicted_cycles, composed.cycles)?;
     tool.total = total.elapsed();
     let mut report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
-    let bits = match subject.precision {
-        Precision::Int4 => 4,
-        Precision::Int8 | Precision::Fp8 => 8,
-        Precision::Fp16 | Precision::Fp32 => 16,
-    };
-    let bits = models::count::matrix_bits(config, bits);
+    let bits = models::count::matrix_bits(config, options.precision.weight_bits());
     report.least_chips = models::count::chips(bits, 1, chip.sram_bytes());
     Ok(report)
 }

@@ -284,15 +284,10 @@ fn cost(compiled: &Compiled) -> Cost {
 
 /// Bytes that the weights of a graph take at least.
 fn least_bytes(graph: &Graph, precision: Precision, chip: &Chip) -> u64 {
-    let bits = match precision {
-        Precision::Int4 => 4,
-        Precision::Int8 | Precision::Fp8 => 8,
-        Precision::Fp16 | Precision::Fp32 => 16,
-    };
     let of_node = |node: &Node| match &node.op {
         Op::Constant(Constant { encoding, bytes: None }) if node.ty.shape.len() > 1 => {
             let few = encoding.blocks().is_some_and(|few| takes(chip, few));
-            node.ty.elements() as u64 * if few { 4 } else { bits }
+            node.ty.elements() as u64 * if few { 4 } else { precision.weight_bits() }
         }
         _ => 0,
     };

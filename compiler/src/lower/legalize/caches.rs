@@ -5,34 +5,22 @@ use std::collections::BTreeSet;
 use cranelift_entity::SecondaryMap;
 
 use super::appends_columns;
-use super::builder::Builder;
+use super::precision::rebuilt;
 use crate::graph::{ElementType, Graph, NodeId, Op, TensorType};
 use crate::lower::view::is_view;
 
 /// The legal graph with such states, and what shows them, in e4m3: an Append rounds what it appends, and a Cast is before each product.
 pub fn narrow(graph: &Graph) -> Graph {
     let narrow = narrowed(graph);
-    let mut b = Builder::default();
-    let mut map: SecondaryMap<NodeId, NodeId> = SecondaryMap::with_default(NodeId::from_u32(0));
-    for (id, node) in graph.nodes.iter() {
-        b.origin.clone_from(&node.origin);
-        let mut inputs: Vec<NodeId> = node.inputs.iter().map(|&input| map[input]).collect();
+    rebuilt(graph, |b, id, inputs| {
+        let node = &graph.nodes[id];
+        let mut inputs = inputs.to_vec();
         if matches!(node.op, Op::MatMul { .. }) && narrow.contains(&node.inputs[1]) {
             inputs[1] = b.cast(ElementType::F32, inputs[1]);
         }
         let element = if narrow.contains(&id) { ElementType::F8 } else { node.ty.element };
-        let ty = TensorType::new(element, node.ty.shape.clone());
-        map[id] = b.emit_typed(node.op.clone(), &inputs, ty);
-    }
-    let mut result = b.graph;
-    result.name.clone_from(&graph.name);
-    result.inputs = graph.inputs.iter().map(|&input| map[input]).collect();
-    result.outputs = graph.outputs.iter().map(|(name, node)| (name.clone(), map[*node])).collect();
-    result.states = graph.states.clone();
-    for state in &mut result.states {
-        (state.input, state.output) = (map[state.input], map[state.output]);
-    }
-    result
+        b.emit_typed(node.op.clone(), &inputs, TensorType::new(element, node.ty.shape.clone()))
+    })
 }
 
 /// The nodes of such states, and those that show them.

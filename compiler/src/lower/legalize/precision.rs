@@ -24,16 +24,27 @@ pub(super) fn with_products(
     graph: &Graph,
     mut product: impl FnMut(&mut Builder, NodeId, NodeId) -> Option<NodeId>,
 ) -> Graph {
+    rebuilt(graph, |b, id, inputs| {
+        let node = &graph.nodes[id];
+        let replaced = match node.op {
+            Op::MatMul { transpose_b: true } => product(b, inputs[0], inputs[1]),
+            _ => None,
+        };
+        replaced.unwrap_or_else(|| b.emit_typed(node.op.clone(), inputs, node.ty.clone()))
+    })
+}
+
+/// The graph made anew, node by node: `make` says what becomes of a node, from what has become of its inputs.
+pub(super) fn rebuilt(
+    graph: &Graph,
+    mut make: impl FnMut(&mut Builder, NodeId, &[NodeId]) -> NodeId,
+) -> Graph {
     let mut b = Builder::default();
     let mut map: SecondaryMap<NodeId, NodeId> = SecondaryMap::with_default(NodeId::from_u32(0));
     for (id, node) in graph.nodes.iter() {
         b.origin.clone_from(&node.origin);
         let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| map[input]).collect();
-        let replaced = match node.op {
-            Op::MatMul { transpose_b: true } => product(&mut b, inputs[0], inputs[1]),
-            _ => None,
-        };
-        map[id] = replaced.unwrap_or_else(|| b.emit_typed(node.op.clone(), &inputs, node.ty.clone()));
+        map[id] = make(&mut b, id, &inputs);
     }
     let mut result = b.graph;
     result.name.clone_from(&graph.name);

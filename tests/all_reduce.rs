@@ -27,6 +27,7 @@ fn check(nodes: usize, share: usize) {
         rewrite: Some(RewriteOptions::default()),
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let made = all_reduce(share * chips, chips, (&system, &chip), &options, &mut |_, _| {})
         .unwrap_or_else(|problem| panic!("{nodes} nodes: {problem}"));

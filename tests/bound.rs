@@ -20,8 +20,13 @@ fn chips() -> [Chip; 2] {
 
 /// Compiles, simulates and compares; nothing where the compiler refuses the graph.
 fn ratio(graph: &Graph, chip: &Chip, precision: Precision) -> Option<f64> {
-    let options =
-        Options { precision, rewrite: None, links: Links::default(), caches: compiler::Caches::Fp16 };
+    let options = Options {
+        precision,
+        rewrite: None,
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+        dense: false,
+    };
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {}).ok()?;
     let mut machine = Machine::load(Engine::Fast, chip, &compiled.program).expect("loads");
     let cycles = machine.time().expect("no hazard").cycles;

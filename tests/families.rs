@@ -224,6 +224,7 @@ impl Part {
             rewrite,
             links: Links::default(),
             caches: compiler::Caches::Fp16,
+            dense: false,
         };
         let name = graph.name.clone();
         let compiled = compile(graph.clone(), &chip, &options, &mut |_, _| {})
@@ -443,6 +444,7 @@ fn chained(name: &str, system: &str, mapping: &Mapping) {
         rewrite,
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let made = compile_chained(&model, mapping, (&system, &chip), &options, &mut |_, _| {})
         .unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -61,8 +61,13 @@ struct Made {
 }
 
 fn compile(graph: &Graph, chip: &Chip, precision: Precision) -> Made {
-    let options =
-        Options { precision, rewrite: None, links: Links::default(), caches: compiler::Caches::Fp16 };
+    let options = Options {
+        precision,
+        rewrite: None,
+        links: Links::default(),
+        caches: compiler::Caches::Fp16,
+        dense: false,
+    };
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
     let legal = compiler::lower::legalize::legalize(graph.clone(), precision, chip);
     let told = |problem: compiler::diagnostic::Diagnostic| -> ! { panic!("{problem}") };
@@ -144,6 +149,7 @@ fn chips_that_do_not_load_them() {
         rewrite: None,
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let graph = product(published(Encoding::Mxfp4, [64, 64], 1), 1, [64, 64]);
     let refused = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {}).expect_err("refused");

@@ -149,6 +149,7 @@ fn compiled(model: &Model, mapping: &Mapping, precision: Precision, system: &str
         rewrite: Some(RewriteOptions::default()),
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let chained = compile_chained(model, mapping, (&system, &chip), &options, &mut |_, _| {})
         .unwrap_or_else(|error| panic!("{mapping:?}: {error}"));

@@ -62,6 +62,7 @@ fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
         rewrite: None,
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));

@@ -91,6 +91,7 @@ pub(crate) fn check(chip: &str, graph: &Graph, precision: Precision, tolerance: 
         rewrite: Some(RewriteOptions::default()),
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));

@@ -21,6 +21,7 @@ use graph::Graph;
 use links::Links;
 use lower::flow::Kernels;
 use lower::spread::Spread;
+use lower::{Layout, Packing};
 use rewrite::{RewriteOptions, Rewritten};
 use schedule::Schedule;
 use summary::Summary;
@@ -72,6 +73,8 @@ pub struct Options {
     pub links: Links,
     /// How caches are kept.
     pub caches: Caches,
+    /// Whether room counts for more than cycles.
+    pub dense: bool,
 }
 
 /// A compiled model.
@@ -155,20 +158,27 @@ fn back_end(
     Ok(Compiled { program, ranks, predicted, summary, rules })
 }
 
-/// Kernels and their schedule, with the widest layout that has one.
+/// Kernels and their schedule, with the widest layout that has one; crowded only where the model does not fit otherwise.
 fn scheduled(
     legal: Graph,
     chip: &isa::Chip,
     options: &Options,
 ) -> Result<(Graph, Kernels, Schedule), Diagnostic> {
     let [widest, narrower @ ..] = Spread::ALL;
-    let solve = |most: Spread| {
-        let (graph, kernels) =
-            lower::laid_out(legal.clone(), chip, (options.precision, &options.links), most)?;
-        schedule::solve(&kernels, chip).map(|schedule| (graph, kernels, schedule))
+    let solve = |packing: Packing| {
+        let solve = |spread: Spread| {
+            let (wanted, layout) = ((options.precision, &options.links), Layout { spread, packing });
+            let (graph, kernels) = lower::laid_out(legal.clone(), chip, wanted, layout)?;
+            schedule::solve(&kernels, chip).map(|schedule| (graph, kernels, schedule))
+        };
+        narrower.into_iter().fold(solve(widest), |found, spread| match found {
+            Err(problem) if problem.code == "schedule" => solve(spread),
+            found => found,
+        })
     };
-    narrower.into_iter().fold(solve(widest), |found, most| match found {
-        Err(problem) if problem.code == "schedule" => solve(most),
+    match solve(if options.dense { Packing::Tight } else { Packing::Loose }) {
+        // What is missing is said of the layout that every model has.
+        Err(problem) if problem.code == "does-not-fit" => solve(Packing::Crowded).map_err(|_| problem),
         found => found,
-    })
+    }
 }

@@ -95,6 +95,7 @@ fn compile(graph: Graph, chip: &Chip) -> Program {
         rewrite: Some(compiler::rewrite::RewriteOptions::default()),
         links: compiler::links::Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let compiled = compiler::compile(graph, chip, &options, &mut |_, _| {});
     compiled.unwrap_or_else(|problem| panic!("{problem}")).program

@@ -51,6 +51,7 @@ pub(crate) fn run(subject: &Subject, console: &mut Console<'_>) -> Result<(), Fa
                 rewrite,
                 links: Links::default(),
                 caches: subject.kv.into(),
+                dense: false,
             },
         )
     };

@@ -45,6 +45,7 @@ pub(crate) fn run(
         rewrite: Some(RewriteOptions::default()),
         links: Links::default(),
         caches: compiler::Caches::Fp16,
+        dense: false,
     };
     let progress = Progress::new(console.progress);
     let mut rows = Vec::new();

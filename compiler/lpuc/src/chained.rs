@@ -69,6 +69,7 @@ pub(crate) fn measured(
         rewrite,
         links: Links::default(),
         caches: subject.kv.into(),
+        dense: false,
     };
     let wishes = Wishes {
         objective: subject.objective.into(),

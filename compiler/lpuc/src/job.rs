@@ -170,6 +170,7 @@ fn compile(
         rewrite,
         links: Links::default(),
         caches: subject.kv.into(),
+        dense: false,
     };
     let mut emitted = Emitted::new();
     let mut lap = Stopwatch::start();

@@ -134,7 +134,8 @@ fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> 
     let width = array.element.bytes();
     let regions = array.regions();
     let stripes = array.units.iter().map(|unit| unit.rows.div_ceil(unit.per_stripe)).max();
-    let used = stripes.unwrap_or(0) as usize * width;
+    let dealt = array.units.iter().any(|unit| unit.deal.is_some());
+    let used = if dealt { usize::MAX } else { stripes.unwrap_or(0) as usize * width };
     let mut planes: Vec<(Region, Vec<Vec<u8>>)> = regions
         .iter()
         .map(|&(region, words)| {
@@ -155,8 +156,9 @@ fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> 
             let (tap, lane) = (chunk / per_tap, (chunk % per_tap) as usize * chip.lanes);
             let first = (row * array.taps + tap) as usize * columns + lane;
             let lanes = chip.lanes.min(columns - lane);
-            let (stripe, word) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
-            let word = (unit.block(chunk) + word) as usize;
+            let (place, in_stripe) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
+            let (stripe, block) = unit.place(chunk, place, (slices.len() / width) as u32);
+            let word = (block + in_stripe) as usize;
             for byte in 0..width {
                 let plane = &mut slices[stripe as usize * width + byte];
                 let word = &mut plane[word * chip.lanes..][..chip.lanes];

@@ -12,9 +12,10 @@ use super::fuse::Groups;
 use super::needs::{Needs, masks, needs, read_and_written, read_together};
 use super::spread::{self, Spread};
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
-use super::tiling::{Pace, Site, Weights, share};
+use super::tiling::{Pace, Set, Site, Weights, share};
+use super::{Layout, Packing};
 use crate::Precision;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::blocks::BLOCK;
 use crate::graph::{ElementType, NodeId, Op};
 use crate::links::Links;
@@ -52,12 +53,16 @@ pub fn arrays(
     context: &Context<'_>,
     groups: &Groups,
     (chip, links): (&Chip, &Links),
-    (precision, most): (Precision, Spread),
+    (precision, Layout { spread: most, packing }): (Precision, Layout),
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
     let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
+    let plan = match packing {
+        Packing::Loose | Packing::Tight => plan,
+        Packing::Crowded => plan.crowded(chip).ok_or_else(|| no_more_room(chip))?,
+    };
     let mut needs = needs(context, groups, (chip, &plan), precision)?;
-    let crowded = is_crowded(context, &needs, (chip, &plan));
+    let crowded = packing > Packing::Loose || is_crowded(context, &needs, (chip, &plan));
     for pace in needs.values_mut().filter_map(|need| need.tiles.as_mut()) {
         pace.crowded = crowded;
     }
@@ -145,6 +150,11 @@ impl Arrays {
             units: Storage::whole(Region::Group(Hemisphere::West, number), 2, 1),
         })
     }
+}
+
+fn no_more_room(chip: &Chip) -> Diagnostic {
+    let message = format!("chip {} has no slices that weights could share with other arrays", chip.name);
+    Diagnostic::new(Kind::Unsupported, "does-not-fit", message)
 }
 
 /// Part of a chip's SRAM that an array may waste, so that activations have streams for themselves.
@@ -348,16 +358,19 @@ impl Builder<'_, '_> {
         let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
         // The emptier sites first, so that the odd tiles of small products go there.
         let mut sites = Site::all(self.chip, storage.loaded().held());
-        let words = |site: &Site, set: u16| self.set_use.get(&site.region(set)).copied().unwrap_or(0);
-        let sets = 0..self.storages.plan.sets;
-        let set = sets.min_by_key(|&set| sites.iter().map(|site| words(site, set)).max()).unwrap_or(0);
+        let words = |site: &Site, set: Set| self.set_use.get(&site.region(set)).copied().unwrap_or(0);
+        let sets = (0..self.storages.plan.sets).map(Set::Number);
+        let set = sets.min_by_key(|&set| sites.iter().map(|site| words(site, set)).max());
+        let set = set.unwrap_or(Set::Number(0));
         sites.sort_by_key(|site| words(site, set));
-        storage.units = share(weights, storage.tile(self.chip), &sites, set, pace);
+        storage.units = self
+            .wide(&storage, weights, pace)
+            .unwrap_or_else(|| share(weights, storage.tile(self.chip), &sites, set, pace));
         // Where a stripe holds few rows, one more in each wastes much room.
         let vectors = storage.vectors() as usize * storage.element.bytes();
         let waste =
             storage.bytes(self.chip, &self.storages.plan).saturating_sub((vectors * self.chip.lanes) as u64);
-        if waste > self.chip.sram_bytes() / MOST_WASTE && storage.copies() == 1 {
+        if waste > self.chip.sram_bytes() / MOST_WASTE && storage.copies() == 1 && !pace.crowded {
             let pace = Pace { crowded: true, ..*pace };
             storage.units = share(weights, storage.tile(self.chip), &sites, set, &pace);
         }
@@ -365,6 +378,37 @@ impl Builder<'_, '_> {
             *self.set_use.entry(region).or_default() += u64::from(words);
         }
         self.storages.arrays.push(storage)
+    }
+
+    /// Weights in the slices that a crowded plan has for them, if there is room left.
+    fn wide(&self, storage: &Storage, weights: Weights, pace: &Pace) -> Option<Vec<Unit>> {
+        let plan = &self.storages.plan;
+        let set = Set::Wide { round: plan.round() };
+        let words = |region: Region| self.set_use.get(&region).copied().unwrap_or(0);
+        let mut sites = Site::all(self.chip, storage.loaded().held());
+        sites.sort_by_key(|site| words(site.region(set)));
+        let units = share(weights, storage.tile(self.chip), &sites, set, pace);
+        let after = |unit: &Unit| self.wide_words(unit.region) + u64::from(unit.word + unit.words());
+        let fit = units.iter().all(|unit| after(unit) <= self.chip.mem.words_per_bank.into());
+        (plan.extra > 0 && fit).then_some(units)
+    }
+
+    /// Words of a wide region that are taken, by arrays in it or in slices of it.
+    fn wide_words(&self, region: Region) -> u64 {
+        let taken = self
+            .set_use
+            .iter()
+            .filter(|(other, _)| other.is_wide() && other.hemisphere() == region.hemisphere());
+        let meet = |other: &Region| {
+            let (one, other) = (self.storages.plan.slices(region), self.storages.plan.slices(*other));
+            one.start < other.end && other.start < one.end
+        };
+        // Those of a set lie above those of its strips, wherever they are longest.
+        let (sets, strips): (Vec<_>, Vec<_>) = taken
+            .filter(|(other, _)| meet(other))
+            .partition(|(other, _)| matches!(other, Region::WideSet(_)));
+        sets.iter().map(|(_, words)| **words).sum::<u64>()
+            + strips.iter().map(|(_, words)| **words).max().unwrap_or(0)
     }
 
     /// Rows dealt evenly to stripes, in tiles of a plane. Of a state by columns, some matrices of which share a pack, tiles are as many rows as a
@@ -432,6 +476,7 @@ impl Builder<'_, '_> {
                 chunk: 0,
                 chunks: storage.chunks,
                 per_stripe: storage.rows_per_stripe,
+                deal: None,
             };
             storage.units.push(unit);
             *word += unit.words();

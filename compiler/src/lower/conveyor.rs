@@ -238,6 +238,8 @@ impl Belt<'_> {
         let mxm = i64::from(Slice::Mxm(isa::Hemisphere::East).position(self.chip));
         let region = work[0].units[0].region;
         let nearest = plan.slices(region).start;
+        // Activations come through the inner slices on some of these streams, and so lead them where weights come from there, too.
+        let nearest = if nearest < plan.inner() { 0 } else { nearest };
         let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
         let last = &windows[windows.len() - 1];
         let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + last.loads.0);
@@ -273,26 +275,28 @@ impl Belt<'_> {
         let installs = windows.iter().map(|window| Item::once(self.install(window), 0)).collect();
         emit(flow, queue(MxmPort::Install), installs, |_, _| Act::Iw);
         let read = i64::from(self.chip.latency.read);
-        for stripe in 0..stripes as u32 {
-            for byte in 0..bytes {
-                let slice = plan.slice(region, stripe, bytes, byte);
+        let all = plan.stripes_of(region, bytes);
+        // By slice, and by the row's place among those that are loaded at once: it comes on a stream of that number.
+        let mut reads: BTreeMap<(u16, u32), Vec<Item>> = BTreeMap::new();
+        for (load, unit, window) in arrivals() {
+            for place in 0..unit.rows.div_ceil(unit.per_stripe) {
+                let count = (unit.rows - place * unit.per_stripe).min(unit.per_stripe);
+                let (stripe, word) = unit.place(window.chunk, place, all);
+                let slice = plan.slice(region, stripe, bytes, 0);
+                let rows = (0..count).map(|row| Item::once(load + i64::from(row), word + row));
+                reads.entry((slice, place)).or_default().extend(rows);
+            }
+        }
+        for ((first, place), items) in reads {
+            for byte in 0..bytes as u16 {
+                let slice = first + byte;
                 let start = -(mxm - 1 - i64::from(slice)) - read;
-                // By the row's place among those that are loaded at once: it comes on a stream of that number.
-                let mut items: BTreeMap<u32, Vec<Item>> = BTreeMap::new();
-                for (load, unit, window) in arrivals().filter(|(_, unit, _)| unit.stripe <= stripe) {
-                    let place = stripe - unit.stripe;
-                    let count = unit.rows.saturating_sub(place * unit.per_stripe).min(unit.per_stripe);
-                    let (cycle, word) = (start + load, unit.block(window.chunk));
-                    let rows = (0..count).map(|row| Item::once(cycle + i64::from(row), word + row));
-                    items.entry(place).or_default().extend(rows);
-                }
                 let queue = FlowQueue::Fixed(Queue::MemRead(hemisphere, slice));
-                for (place, items) in items.into_iter().filter(|(_, items)| !items.is_empty()) {
-                    let to = StreamRef(stream, (place as usize * bytes + byte) as u16);
-                    emit(flow, queue, items, |word, _| {
-                        Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to)
-                    });
-                }
+                let to = StreamRef(stream, place as u16 * bytes as u16 + byte);
+                let items = items.iter().map(|item| Item { cycle: item.cycle + start, ..item.clone() });
+                emit(flow, queue, items.collect(), |word, _| {
+                    Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to)
+                });
             }
         }
         let array = self.storage(self.weights);
@@ -347,7 +351,9 @@ impl Belt<'_> {
         }
         let nearest = items.keys().next().copied().unwrap_or(0);
         let way = [nearest, plan.inner() - 1].map(|slice| position(self.chip, hemisphere, slice));
-        flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), joined(slots, NEAR));
+        if plan.slices(work[0].units[0].region).start >= plan.inner() {
+            flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), joined(slots, NEAR));
+        }
         for (first, items) in items {
             for byte in 0..bytes as u16 {
                 let slice = first + byte;

@@ -2,6 +2,8 @@
 //!
 //! Weights are striped over as many slices as the MXM can take streams from in a cycle. While a tile loads, it may so use every
 //! outward stream; activations pass between tiles. The other slices are groups of four (32-bit arrays) and pairs (binary16 left operands).
+//!
+//! Where room is short, weights take half of the groups' slices, too (a *crowded* plan): the first bank, so that 32-bit arrays have the others.
 
 use isa::Chip;
 use isa::place::{Hemisphere, Slice};
@@ -34,7 +36,12 @@ pub struct Floorplan {
     pub stripes: u16,
     /// Sets.
     pub sets: u16,
+    /// In a crowded plan, stripes more that weights lie in than arrive together, of each plane's and of each set's; else 0.
+    pub extra: u16,
 }
+
+/// Tiles after which the stripes of a crowded plan have had their turn at most: what a slice reads in one round is said in so many runs.
+const LONGEST_ROUND: u16 = 8;
 
 impl Floorplan {
     /// Divides the slices of a chip.
@@ -56,14 +63,35 @@ impl Floorplan {
         }
         let sets = ((slices - least) / striped).max(1);
         let groups = (slices - sets * striped - room.pairs * 2) / 4;
-        Ok(Floorplan { groups, pairs: room.pairs, stripes: striped / 2, sets })
+        Ok(Floorplan { groups, pairs: room.pairs, stripes: striped / 2, sets, extra: 0 })
+    }
+
+    /// The same with weights in groups, too; nothing where there is no room for a whole round of stripes.
+    pub fn crowded(self, chip: &Chip) -> Option<Floorplan> {
+        let fits = |extra: &u16| {
+            let round = self.stripes.is_multiple_of(*extra) && self.stripes / extra <= LONGEST_ROUND;
+            round && 2 * extra <= 4 * self.groups
+        };
+        let extra = (1..=self.stripes).rev().find(fits)?;
+        (chip.mem.banks > 1).then_some(Floorplan { extra, ..self })
+    }
+
+    /// Words of all slices of a hemisphere together in which weights can lie.
+    pub fn room(&self, chip: &Chip) -> u64 {
+        let own = u64::from(self.sets * 2 * self.stripes) * u64::from(chip.words_per_slice());
+        own + u64::from(2 * self.extra) * u64::from(chip.mem.words_per_bank)
     }
 
     /// Slices of a region, in order: byte 0, byte 1, … of stripe 0, then of stripe 1, ….
     pub fn slices(&self, region: Region) -> std::ops::Range<u16> {
+        // Weights of a crowded plan adjoin the groups that they share, and pairs are nearer.
+        let (group, pair) = if self.extra > 0 { (2 * self.pairs, 0) } else { (0, 4 * self.groups) };
+        let (wide, all) = (self.inner() - 2 * self.extra, self.stripes + self.extra);
         let (first, count) = match region {
-            Region::Group(_, n) => (4 * n, 4),
-            Region::Pair(_, n) => (4 * self.groups + 2 * n, 2),
+            Region::Group(_, n) => (group + 4 * n, 4),
+            Region::Pair(_, n) => (pair + 2 * n, 2),
+            Region::WideSet(_) => (wide, 2 * all),
+            Region::WideStrip(_, plane) => (wide + if plane == 0 { all } else { 0 }, all),
             Region::Set(_, n) => (self.first_of_set(n), 2 * self.stripes),
             // Plane 0 loads from the slices nearer to it, so that it can begin sooner.
             Region::Strip(_, n, plane) => {
@@ -71,6 +99,16 @@ impl Floorplan {
             }
         };
         first..first + count
+    }
+
+    /// Stripes of a region for elements of `width` bytes.
+    pub fn stripes_of(&self, region: Region, width: usize) -> u32 {
+        self.slices(region).len() as u32 / width as u32
+    }
+
+    /// After how many tiles each stripe of weights in both has had its turn, in a crowded plan.
+    pub fn round(&self) -> u32 {
+        u32::from(self.stripes / self.extra.max(1)) + 1
     }
 
     /// How often an element of a number of bytes is held: a pair of slices has a copy of bytes for each of two planes.
@@ -100,8 +138,15 @@ impl Region {
             Region::Group(hemisphere, _)
             | Region::Pair(hemisphere, _)
             | Region::Set(hemisphere, _)
-            | Region::Strip(hemisphere, ..) => hemisphere,
+            | Region::Strip(hemisphere, ..)
+            | Region::WideSet(hemisphere)
+            | Region::WideStrip(hemisphere, _) => hemisphere,
         }
+    }
+
+    /// Whether its slices are those of a crowded plan's weights.
+    pub fn is_wide(self) -> bool {
+        matches!(self, Region::WideSet(_) | Region::WideStrip(..))
     }
 }
 

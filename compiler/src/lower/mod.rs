@@ -51,22 +51,43 @@ use needs::bad_node;
 use order::Work;
 use pad::Pads;
 
-/// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
-pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
-    laid_out(graph, chip, (precision, &Links::default()), spread::Spread::Hemispheres)
+/// How much room counts, beside cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Packing {
+    /// Activations have streams of their own, at the price of a word in each stripe, as long as there is room.
+    Loose,
+    /// Each stripe holds its share of weights and no more.
+    Tight,
+    /// Weights lie in slices of other arrays, too, which wait for them.
+    Crowded,
 }
 
-/// The same, with links to other chips, and 32-bit arrays spread as far as said.
+/// How arrays are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// How far 32-bit arrays are spread.
+    pub spread: spread::Spread,
+    /// How weights are packed.
+    pub packing: Packing,
+}
+
+/// Lowers a legal graph. Returns the kernels and the graph they refer to (with copies added where arrays need them).
+pub fn kernels(graph: Graph, chip: &Chip, precision: Precision) -> Result<(Graph, Kernels), Diagnostic> {
+    let layout = Layout { spread: spread::Spread::Hemispheres, packing: Packing::Loose };
+    laid_out(graph, chip, (precision, &Links::default()), layout)
+}
+
+/// The same, with links to other chips, laid out as said.
 pub fn laid_out(
     graph: Graph,
     chip: &Chip,
     (precision, links): (Precision, &Links),
-    spread: spread::Spread,
+    layout: Layout,
 ) -> Result<(Graph, Kernels), Diagnostic> {
     let graph = materialize::materialize(graph)?;
     let context = Context::new(&graph)?;
     let groups = fuse::groups(&context, chip).map_err(bad_node)?;
-    let mut arrays = arrays::arrays(&context, &groups, (chip, links), (precision, spread))?;
+    let mut arrays = arrays::arrays(&context, &groups, (chip, links), (precision, layout))?;
     let mut pads = Pads::default();
     let mut maps = Maps::new(chip.lanes);
     let mut flows: Vec<Flow> = Vec::new();

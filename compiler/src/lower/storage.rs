@@ -54,6 +54,38 @@ pub enum Region {
     Set(Hemisphere, u16),
     /// The part of a set from which one plane loads weights.
     Strip(Hemisphere, u16, u8),
+    /// A set, and slices of groups beside it.
+    WideSet(Hemisphere),
+    /// The part of that from which one plane loads weights.
+    WideStrip(Hemisphere, u8),
+}
+
+/// How tiles are dealt over more stripes than arrive together. In a round, the first tile lies in the regular stripes; in each of the others,
+/// the extra ones stand in for the next few of them. So each stripe has a part of all tiles of a round but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deal {
+    /// Tiles of a round.
+    pub round: u32,
+    /// Tiles (chunks of units) with as many rows a stripe that lie before this unit, from its word on.
+    pub before: u32,
+}
+
+impl Deal {
+    /// Blocks of rows that so many tiles take in a stripe.
+    fn blocks(&self, tiles: u32) -> u32 {
+        tiles / self.round * (self.round - 1) + (tiles % self.round).min(self.round - 1)
+    }
+
+    /// Where the rows of a tile lie that come `place`-th of those that arrive together: stripe of `all`, extra ones first, and block.
+    fn place(&self, tile: u32, place: u32, all: u32) -> (u32, u32) {
+        let (round, turn, extra) = (tile / self.round, tile % self.round, all / self.round);
+        let first = round * (self.round - 1);
+        let own = place / extra + 1;
+        match turn == own {
+            true => (place % extra, first + turn - 1),
+            false => (extra + place, first + turn - u32::from(turn > own)),
+        }
+    }
 }
 
 /// Rows and chunks of an array that lie together in one region: rows dealt to stripes in blocks of `per_stripe`, each block of each chunk
@@ -76,12 +108,31 @@ pub struct Unit {
     pub chunks: u32,
     /// Rows in one stripe.
     pub per_stripe: u32,
+    /// How its chunks take turns on the stripes of a wide region.
+    pub deal: Option<Deal>,
 }
 
 impl Unit {
-    /// Words that it takes.
+    /// Words that it takes, with those of units that it is dealt together with.
     pub fn words(&self) -> u32 {
-        self.chunks * self.per_stripe
+        let blocks = self.deal.map_or(self.chunks, |deal| deal.blocks(deal.before + self.chunks));
+        blocks * self.per_stripe
+    }
+
+    /// The stripe of its region, which has `all`, and the word there of a chunk's rows that come `place`-th of those that arrive together.
+    pub fn place(&self, chunk: u32, place: u32, all: u32) -> (u32, u32) {
+        match self.deal {
+            None => (self.stripe + place, self.block(chunk)),
+            Some(deal) => {
+                let (stripe, block) = deal.place(deal.before + chunk - self.chunk, place, all);
+                (stripe, self.word + block * self.per_stripe)
+            }
+        }
+    }
+
+    /// What units of a region are in order by: the order in which they were laid out.
+    pub fn turn(&self) -> (u32, u32) {
+        (self.word, self.deal.map_or(0, |deal| deal.before))
     }
 
     /// The word of a chunk's first row of a stripe.
@@ -261,7 +312,17 @@ impl Storage {
 
     /// The only unit of an array that lies in one piece.
     pub fn whole(region: Region, rows: u32, chunks: u32) -> Vec<Unit> {
-        vec![Unit { region, stripe: 0, word: 0, row: 0, rows, chunk: 0, chunks, per_stripe: rows.max(1) }]
+        vec![Unit {
+            region,
+            stripe: 0,
+            word: 0,
+            row: 0,
+            rows,
+            chunk: 0,
+            chunks,
+            per_stripe: rows.max(1),
+            deal: None,
+        }]
     }
 
     /// Room for a vector per row within a run of the program, in one region.
@@ -323,6 +384,7 @@ impl Storage {
             chunk,
             chunks: 1,
             per_stripe: rows,
+            deal: None,
         };
         self.units = (0..self.chunks).map(of_chunk).collect();
     }
@@ -333,7 +395,17 @@ impl Storage {
         let first = |band: usize| (rows * band as u64 / count) as u32;
         let of_band = |(band, &region): (usize, &Region)| {
             let (row, rows) = (first(band), first(band + 1) - first(band));
-            Unit { region, stripe: 0, word: 0, row, rows, chunk: 0, chunks: self.chunks, per_stripe: rows }
+            Unit {
+                region,
+                stripe: 0,
+                word: 0,
+                row,
+                rows,
+                chunk: 0,
+                chunks: self.chunks,
+                per_stripe: rows,
+                deal: None,
+            }
         };
         self.units = regions.iter().enumerate().map(of_band).collect();
     }

@@ -76,7 +76,7 @@ impl Tiled<'_> {
         let mut flows = Vec::new();
         for (region, mut work) in sites {
             let Some(site) = Site::of(region) else { continue };
-            work.sort_by_key(|own| own.units[0].word);
+            work.sort_by_key(|own| own.units[0].turn());
             let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
             let taps = self.taps.as_ref();
             let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left, taps };

@@ -7,7 +7,7 @@
 use isa::place::Hemisphere;
 use isa::{Chip, Format};
 
-use super::storage::{Region, Unit};
+use super::storage::{Deal, Region, Unit};
 
 /// Cycles that cutting the last tiles along k must save to be worth the addition afterwards.
 const WORTH_CUTTING: u32 = 24;
@@ -33,22 +33,39 @@ impl Site {
     }
 
     /// Where its weights lie, in one of the sets.
-    pub fn region(self, set: u16) -> Region {
-        if self.paired {
-            Region::Set(self.hemisphere, set)
-        } else {
-            Region::Strip(self.hemisphere, set, self.plane)
+    pub fn region(self, set: Set) -> Region {
+        match (self.paired, set) {
+            (true, Set::Number(set)) => Region::Set(self.hemisphere, set),
+            (false, Set::Number(set)) => Region::Strip(self.hemisphere, set, self.plane),
+            (true, Set::Wide { .. }) => Region::WideSet(self.hemisphere),
+            (false, Set::Wide { .. }) => Region::WideStrip(self.hemisphere, self.plane),
         }
     }
 
     /// The site whose weights lie in a region.
     pub fn of(region: Region) -> Option<Site> {
         match region {
-            Region::Set(hemisphere, _) => Some(Site { hemisphere, plane: 0, paired: true }),
-            Region::Strip(hemisphere, _, plane) => Some(Site { hemisphere, plane, paired: false }),
+            Region::Set(hemisphere, _) | Region::WideSet(hemisphere) => {
+                Some(Site { hemisphere, plane: 0, paired: true })
+            }
+            Region::Strip(hemisphere, _, plane) | Region::WideStrip(hemisphere, plane) => {
+                Some(Site { hemisphere, plane, paired: false })
+            }
             Region::Group(..) | Region::Pair(..) => None,
         }
     }
+}
+
+/// Which slices weights lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// Those of one set.
+    Number(u16),
+    /// Those of a crowded plan, dealt in rounds of so many tiles.
+    Wide {
+        /// Tiles of a round.
+        round: u32,
+    },
 }
 
 /// Weights of a product: [batches, rows, chunks of k].
@@ -125,7 +142,7 @@ fn copies(weights: Weights, tile_rows: u32, sites: u32, pace: &Pace) -> u32 {
 }
 
 /// Cuts the weights: for each site, what it does, in the order of its words.
-pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &Pace) -> Vec<Unit> {
+pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: Set, pace: &Pace) -> Vec<Unit> {
     let copies = copies(weights, tile_rows, sites.len() as u32, pace);
     let mut parts = match copies {
         1 => parts(weights, tile_rows, sites.len(), pace),
@@ -140,24 +157,32 @@ pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: u16, pace: &
     }
     let mut units = Vec::new();
     for (site, parts) in sites.iter().zip(parts) {
-        let mut word = 0;
+        let mut last: Option<Unit> = None;
         for part in parts {
-            let unit = Unit {
-                region: site.region(set),
-                stripe: 0,
-                word,
-                row: part.row,
-                rows: part.rows,
-                chunk: part.chunk,
-                chunks: part.chunks,
-                per_stripe: pace.tile(part.rows).0,
+            let per_stripe = pace.tile(part.rows).0;
+            // Tiles of as many rows a stripe go on in the round of those before.
+            let dealt = last.filter(|last| last.per_stripe == per_stripe);
+            let (word, deal) = match (set, dealt, last) {
+                (Set::Wide { round }, Some(Unit { word, chunks, deal: Some(deal), .. }), _) => {
+                    (word, Some(Deal { round, before: deal.before + chunks }))
+                }
+                (Set::Wide { round }, ..) => (end(last), Some(Deal { round, before: 0 })),
+                (Set::Number(_), ..) => (end(last), None),
             };
-            word += unit.words();
+            let Part { row, rows, chunk, chunks } = part;
+            let region = site.region(set);
+            let unit = Unit { region, stripe: 0, word, row, rows, chunk, chunks, per_stripe, deal };
+            last = Some(unit);
             units.push(unit);
         }
     }
     units.sort_by_key(|unit| (unit.row, unit.chunk));
     units
+}
+
+/// The word after a unit and all before it.
+fn end(last: Option<Unit>) -> u32 {
+    last.map_or(0, |unit| unit.word + unit.words())
 }
 
 fn tiles(weights: Weights, tile_rows: u32) -> Vec<Part> {

@@ -138,6 +138,21 @@ impl Memory {
         Ok(from)
     }
 
+    /// Keeps the first bank of the slices that weights share with arrays for weights.
+    pub fn close(&mut self, storages: &Storages, chip: &Chip) {
+        let plan = &storages.plan;
+        let shared = |half| (plan.inner() - 2 * plan.extra..plan.inner()).map(move |slice| (half, slice));
+        let all = Block { start: 0, words: self.words_per_slice, from: 0 };
+        for slice in Hemisphere::BOTH.into_iter().flat_map(shared) {
+            let blocks = self.free.entry(slice).or_insert_with(|| vec![all]);
+            let bank = chip.mem.words_per_bank;
+            blocks.retain(|block| block.end() > bank);
+            for block in blocks.iter_mut().filter(|block| block.start < bank) {
+                (block.start, block.words) = (bank, block.end() - bank);
+            }
+        }
+    }
+
     /// Frees an array's words for writes from a cycle on.
     pub fn release(&mut self, storages: &Storages, id: StorageId, from: i64) {
         let array = &storages.arrays[id];
@@ -192,7 +207,8 @@ impl Memory {
                 let cut = start < boundary
                     && start + words > boundary
                     && !(boundary - start).is_multiple_of(window);
-                if start + words > block.end() || cut {
+                // Weights leave the other banks of slices that they share with arrays.
+                if start + words > block.end() || cut || region.is_wide() && start + words > bank {
                     continue;
                 }
                 let straddles = words > 0 && start / bank != (start + words - 1) / bank;

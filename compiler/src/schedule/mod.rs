@@ -103,16 +103,20 @@ impl Scheduler<'_> {
         let in_best_banks: Result<(), Full> =
             arrays.iter().try_for_each(|&(id, _)| self.memory.allocate(storages, id, 0, &[]).map(|_| ()));
         if in_best_banks.is_ok() {
+            self.memory.close(storages, self.chip);
             return Ok(());
         }
         // Banks in turns leave holes. Without them, and with what lies in most slices first, there are none.
         self.memory = Memory::new(self.chip);
         self.memory.set_dense(true);
-        arrays.sort_by_key(|(_, array)| std::cmp::Reverse(storages.plan.slices(array.region()).len()));
+        let slices = |region| storages.plan.slices(region).len();
+        arrays
+            .sort_by_key(|(_, array)| (!array.region().is_wide(), std::cmp::Reverse(slices(array.region()))));
         for (id, _) in arrays {
             self.memory.allocate(storages, id, 0, &[])?;
         }
         self.memory.set_dense(false);
+        self.memory.close(storages, self.chip);
         Ok(())
     }
 

@@ -193,7 +193,7 @@ fn share_and_compile(
     (ranks, dense): (usize, bool),
     watch: &mut dyn FnMut(&'static str, &dyn Display),
 ) -> Result<(Vec<Compiled>, Cuts), Diagnostic> {
-    let mut options = options.clone();
+    let mut options = Options { dense, ..options.clone() };
     if let Some(rewrite) = options.rewrite.as_mut().filter(|_| dense) {
         rewrite.disabled.extend(ROOMY.map(str::to_owned));
     }

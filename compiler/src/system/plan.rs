@@ -177,8 +177,8 @@ fn candidates(
 /// Bytes of a chip where weights and caches may lie.
 fn room(chip: &Chip) -> Result<u64, Diagnostic> {
     let plan = Floorplan::new(chip, Room::LEAST)?;
-    let slices = u64::from(plan.sets * 2 * plan.stripes);
-    Ok(chip.sram_bytes() * slices / u64::from(chip.mem.slices_per_hemisphere))
+    let plan = plan.clone().crowded(chip).unwrap_or(plan);
+    Ok(2 * plan.room(chip) * chip.lanes as u64)
 }
 
 fn order(objective: Objective, a: &Candidate, b: &Candidate) -> std::cmp::Ordering {

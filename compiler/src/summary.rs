@@ -37,8 +37,8 @@ pub struct Summary {
     pub bound: Bound,
     /// Model nodes, costliest first.
     pub nodes: Vec<NodeCycles>,
-    /// Cycles by what they are spent on, each counted once.
-    pub spent: Vec<(Work, u64)>,
+    /// Cycles by the part of a joined graph (`3.attention`; empty for other graphs) and what they are spent on, each counted once.
+    pub spent: BTreeMap<(String, Work), u64>,
 }
 
 /// The cycles of a model node.

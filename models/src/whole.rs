@@ -41,6 +41,14 @@ pub fn model(config: &Config, batch: usize, context: usize) -> Result<Model, Err
     Ok(Model { name: config.name.to_string(), pieces, order })
 }
 
+/// The model as it is where the host looks up the embedding: the first layer's `hidden` is an input.
+pub fn without_embedding(mut model: Model) -> Model {
+    let embedding = model.order.remove(0);
+    model.pieces.remove(embedding);
+    model.order.iter_mut().filter(|piece| **piece > embedding).for_each(|piece| *piece -= 1);
+    model
+}
+
 /// What kind of attention it is, in a word or two.
 fn called(attention: LayerAttention) -> String {
     match attention {

@@ -8,7 +8,7 @@ use isa::system::System;
 use models::Config;
 use simulator::ComposeError;
 
-use crate::cli::{Job, Subject};
+use crate::cli::{Embedding, Job, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -61,6 +61,10 @@ pub(crate) fn measured(
     };
     let context = subject.context.unwrap_or(CONTEXT);
     let model = models::whole::model(config, batch, context).map_err(crate::model::not_built)?;
+    let model = match subject.embedding {
+        Embedding::Chip => model,
+        Embedding::Host => models::whole::without_embedding(model),
+    };
     tool.import = lap.lap();
 
     progress.stage("compiling");
@@ -159,7 +163,8 @@ fn report(
         let mut own = chained.stages.iter().filter(|stage| stage.kind == number);
         let pieces = own.next().map_or(0..0, |stage| stage.pieces.clone());
         StageRow {
-            pieces: pieces_of(model, &model.order[pieces]),
+            pieces: pieces_of(model, &model.order[pieces.clone()]),
+            names: model.order[pieces].iter().map(|&piece| model.pieces[piece].name.clone()).collect(),
             count: own.count() + 1,
             cycles: kind.compiled.predicted.cycles,
             summary: kind.compiled.summary.clone(),
@@ -182,6 +187,7 @@ fn report(
         context: context as u64,
         precision: subject.precision.name(),
         kv: subject.kv.name(),
+        embedding: subject.embedding.name(),
         least_chips: 0,
         tensor_parallel: chained.chips.first().map_or(0, Vec::len),
         stages: rows.collect(),

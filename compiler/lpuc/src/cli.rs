@@ -59,6 +59,9 @@ pub(crate) struct Subject {
     /// How the KV cache is kept.
     #[arg(long, value_enum, default_value = "fp16")]
     pub kv: Kv,
+    /// Where a published model's embedding table is: on the first stage's chips, or in the host's memory, and the host gives the token's vector.
+    #[arg(long, value_enum, default_value = "chip")]
+    pub embedding: Embedding,
     /// Arrays to run the model on, under the model's input names; their shapes bind symbolic dimensions.
     #[arg(long, value_name = "IN.npz")]
     pub inputs: Option<PathBuf>,
@@ -227,6 +230,23 @@ pub(crate) enum Kv {
     Fp16,
     /// In e4m3, of which the planes make binary16; half the room.
     Fp8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Embedding {
+    /// On chips.
+    Chip,
+    /// With the host.
+    Host,
+}
+
+impl Embedding {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Embedding::Chip => "chip",
+            Embedding::Host => "host",
+        }
+    }
 }
 
 impl Subject {

@@ -169,6 +169,21 @@ impl Graph {
     pub fn shape(&self, node: NodeId) -> &[usize] {
         &self.nodes[node].ty.shape
     }
+
+    /// Whether a constant expression is truths as numbers: zeros and ones in any order, which every format holds exactly.
+    pub fn holds_truths(&self, node: NodeId) -> bool {
+        let Node { op, inputs, .. } = &self.nodes[node];
+        match op {
+            Op::Constant(constant) => constant.encoding == Encoding::Bool,
+            Op::Cast(_)
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Concat { .. }
+            | Op::Expand { .. } => inputs.iter().all(|&input| self.holds_truths(input)),
+            _ => false,
+        }
+    }
 }
 
 /// The graph's edges for graph algorithms, from each tensor to the nodes that take it. Node indices are the ids' numbers.

@@ -1,5 +1,7 @@
 //! What the cycles of a program are spent on, each counted once.
 
+use std::collections::BTreeMap;
+
 use cranelift_entity::SecondaryMap;
 
 use crate::graph::{Graph, NodeId, Op, eval};
@@ -41,29 +43,47 @@ impl Work {
     }
 }
 
-/// Cycles by kind of work, in the order of [`Work::ALL`]; together they are `cycles`.
-pub(super) fn spent(graph: &Graph, kernels: &Kernels, schedule: &Schedule, cycles: u64) -> Vec<(Work, u64)> {
+/// Cycles by kind of work, by the part of a joined graph that the work is for ([`part_of`]); together they are `cycles`.
+pub(super) fn spent(
+    graph: &Graph,
+    kernels: &Kernels,
+    schedule: &Schedule,
+    cycles: u64,
+) -> BTreeMap<(String, Work), u64> {
     let constant = eval::is_constant(graph);
-    let mut edges: Vec<(i64, usize, i32)> = Vec::new();
+    let mut edges: Vec<(i64, (Work, &str), i32)> = Vec::new();
     for (flow, fit) in kernels.flows.iter().zip(&schedule.fits) {
-        let kind = Work::ALL.iter().position(|&work| work == of_flow(graph, &constant, flow)).unwrap_or(0);
         let from = flow.runs.iter().map(|run| run.cycle).min().unwrap_or(0);
         let to = flow.runs.iter().map(|run| run.end()).max().unwrap_or(0);
-        edges.extend([(fit.start + from, kind, 1), (fit.start + to, kind, -1)]);
+        let what = (of_flow(graph, &constant, flow), part_of(&graph.nodes[flow.node].origin));
+        edges.extend([(fit.start + from, what, 1), (fit.start + to, what, -1)]);
     }
     edges.sort_unstable();
-    let mut under_way = [0; Work::ALL.len()];
-    let mut spent = [0; Work::ALL.len()];
-    let mut at = 0;
-    for (cycle, kind, change) in edges {
-        let now = under_way.iter().position(|&count| count > 0).unwrap_or(Work::ALL.len() - 1);
-        spent[now] += (cycle - at) as u64;
-        at = cycle;
-        under_way[kind] += change;
+    let mut under_way: BTreeMap<(Work, &str), i32> = BTreeMap::new();
+    let mut spent: BTreeMap<(String, Work), u64> = BTreeMap::new();
+    // While nothing is under way, and after the end, values are on their way.
+    let (mut at, mut part) = (0, "");
+    for (cycle, what, change) in edges {
+        let now = under_way.keys().next().copied().unwrap_or((Work::Waiting, part));
+        *spent.entry((now.1.to_owned(), now.0)).or_default() += (cycle - at) as u64;
+        (at, part) = (cycle, what.1);
+        let count = under_way.entry(what).or_default();
+        *count += change;
+        if *count == 0 {
+            under_way.remove(&what);
+        }
     }
-    // The last values are on their way.
-    spent[Work::ALL.len() - 1] += cycles.saturating_sub(at as u64);
-    Work::ALL.into_iter().zip(spent).collect()
+    *spent.entry((part.to_owned(), Work::Waiting)).or_default() += cycles.saturating_sub(at as u64);
+    spent
+}
+
+/// The part of a joined graph that a node's origin names, `3.attention` of `3.attention.self_attn.q_proj`; nothing of other graphs.
+fn part_of(origin: &str) -> &str {
+    let number = origin.bytes().take_while(u8::is_ascii_digit).count();
+    match origin[number..].strip_prefix('.').and_then(|rest| rest.find('.')) {
+        Some(length) if number > 0 => &origin[..number + 1 + length],
+        _ => "",
+    }
 }
 
 fn of_flow(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, flow: &Flow) -> Work {

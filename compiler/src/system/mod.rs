@@ -13,7 +13,7 @@ use isa::system::System;
 use isa::{C2c, Chip, Instruction, Placed, Program, SystemProgram};
 
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::{Graph, Op, chain};
+use crate::graph::{Graph, NodeId, Op, chain};
 use crate::links::{Links, Transfer};
 use crate::partition::gates;
 use crate::partition::groups::{Groups, HANDED};
@@ -202,7 +202,8 @@ fn share_and_compile(
         return Ok((vec![compile(graph.clone(), chip, options, watch)?], BTreeMap::new()));
     }
     let links = &options.links;
-    let arrivals: &[&str] = if links.arrivals.is_empty() { &[] } else { &[HANDED.1] };
+    // Where the host gives what is handed on elsewhere, it gives each chip its part.
+    let arrivals: &[&str] = if is_handed(graph) { &[HANDED.1] } else { &[] };
     let departures: &[&str] = if links.departures.is_empty() { &[] } else { &[HANDED.0] };
     let mesh: Vec<usize> = links.axes.iter().map(|axis| axis.chips).collect();
     let group = Group { mesh: &mesh, lanes: chip.lanes, arrivals, departures, dense };
@@ -216,6 +217,12 @@ fn share_and_compile(
         compiled.push(compile(graph, chip, options, watch)?);
     }
     Ok((compiled, cuts))
+}
+
+/// Whether a graph begins with what is handed on.
+fn is_handed(graph: &Graph) -> bool {
+    let handed = |&input: &NodeId| matches!(&graph.nodes[input].op, Op::Input(name) if name == HANDED.1);
+    graph.inputs.iter().any(handed)
 }
 
 /// Whether a graph brings all of its constants.

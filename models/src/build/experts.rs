@@ -2,10 +2,11 @@
 //!
 //! A chip that holds an expert's weights in SRAM has to be programmed for it whether or not it is chosen, since a program's cycles do not
 //! depend on values. What is chosen is found by counting: of n scores, the greatest k are those that fewer than k others beat. Of equal scores
-//! the first beats the others. That is true for all scores, and needs no sorting.
+//! the first beats the others. That is true for all scores, and needs no sorting. Of few scores each is compared with each; of many, k times the
+//! greatest of those that are left is found, and products with constant matrices count those before it.
 
 use compiler::graph::eval::Tensor;
-use compiler::graph::{BinaryOp, NodeId, Op, ReduceOp, UnaryOp};
+use compiler::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
 
 use super::parts::{Made, Parts};
 use crate::config::{Experts, Score};
@@ -16,6 +17,12 @@ const OF_A_GROUP: usize = 2;
 /// What brings each expert's share to its inner elements: a matrix [experts, experts · inner] of ones where the column is the expert's, and zeros.
 /// It is not published, and its values are [`spread`].
 pub const SPREAD: &str = "mlp.experts.spread";
+
+/// The name of what finds the greatest scores.
+const GREATEST: &str = "mlp.gate.greatest";
+
+/// Up to so many scores for each that is chosen are compared each with each: on the presets that takes fewer cycles.
+const FEW_A_CHOICE: usize = 10;
 
 /// The least that a sum of shares is taken for.
 const TINY: f32 = 1e-20;
@@ -151,7 +158,50 @@ impl Parts<'_> {
 
     /// Which scores of each row [rows, n] are among the greatest `k`, as truths of that shape: those that fewer than k others beat.
     fn greatest(&mut self, scores: NodeId, k: usize) -> Made {
-        let name = "mlp.gate.greatest";
+        let [_, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
+        let ranks = if n > FEW_A_CHOICE * k { self.ranks(scores, k)? } else { self.all_ranks(scores)? };
+        // Ranks are whole numbers.
+        let enough = self.real(k as f32 - 0.5);
+        self.binary(BinaryOp::Less, ranks, enough, GREATEST)
+    }
+
+    /// How many others beat each score of each row [rows, n], for the `k` greatest; for the others, `k` or more.
+    fn ranks(&mut self, scores: NodeId, k: usize) -> Made {
+        let [rows, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
+        let name = GREATEST;
+        let (one, nothing, lowest) = (self.real(1.0), self.real(0.0), self.real(f32::NEG_INFINITY));
+        // [2, n, n]: a row times the first counts in each place those before it, times the second all.
+        let counts: Vec<bool> = (0..2 * n * n).map(|at| at >= n * n || at / n < at % n).collect();
+        let counts = self.constant(Tensor::bool([2, n, n], counts), "counts");
+        let counts = self.push(Op::Cast(ElementType::F32), &[counts], name)?;
+        let (mut ranks, mut greater, mut left) = (self.real(n as f32), nothing, scores);
+        for turn in 0..k {
+            let most = self.reduce(ReduceOp::Max, left, 1, name)?;
+            let equal = self.binary(BinaryOp::Equal, scores, most, name)?;
+            let ones = self.push(Op::Select, &[equal, one, nothing], name)?;
+            let ones = self.reshape(ones, &[1, rows, n], name)?;
+            let counted = self.matmul(ones, counts, name)?;
+            let of = |parts: &mut Self, start: usize| {
+                let own = Op::Slice { axis: 0, start, count: 1, step: 1 };
+                let own = parts.push(own, &[counted], name)?;
+                parts.reshape(own, &[rows, n], name)
+            };
+            let before = of(self, 0)?;
+            let rank = self.binary(BinaryOp::Add, before, greater, name)?;
+            ranks = self.push(Op::Select, &[equal, rank, ranks], name)?;
+            if turn + 1 < k {
+                let all = of(self, 1)?;
+                greater = self.binary(BinaryOp::Add, greater, all, name)?;
+                let less = self.binary(BinaryOp::Less, scores, most, name)?;
+                left = self.push(Op::Select, &[less, scores, lowest], name)?;
+            }
+        }
+        Ok(ranks)
+    }
+
+    /// How many others beat each score of each row [rows, n].
+    fn all_ranks(&mut self, scores: NodeId) -> Made {
+        let name = GREATEST;
         let [rows, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
         // Those along the last axis beat, those along the middle one are beaten.
         let others = self.reshape(scores, &[rows, 1, n], name)?;
@@ -165,8 +215,6 @@ impl Parts<'_> {
         let (one, nothing) = (self.real(1.0), self.real(0.0));
         let beats = self.push(Op::Select, &[beats, one, nothing], name)?;
         let count = self.reduce(ReduceOp::Sum, beats, 2, name)?;
-        let count = self.reshape(count, &[rows, n], name)?;
-        let enough = self.real(k as f32);
-        self.binary(BinaryOp::Less, count, enough, name)
+        self.reshape(count, &[rows, n], name)
     }
 }

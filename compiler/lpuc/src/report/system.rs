@@ -14,12 +14,37 @@ use crate::clock::ToolSeconds;
 pub(crate) struct StageRow {
     /// What it holds: `embedding`, `3 x layer`.
     pub pieces: String,
+    /// The same one by one.
+    pub names: Vec<String>,
     /// How many there are.
     pub count: usize,
     /// Cycles of its program.
     pub cycles: u64,
     /// Bytes, bound and what its cycles are spent on.
     pub summary: Summary,
+}
+
+impl StageRow {
+    /// Its pieces, with the cycles of each in the order of [`Work::ALL`]. What has no part of its own goes with the piece before.
+    fn pieces(&self) -> Vec<(String, [u64; Work::ALL.len()])> {
+        let mut pieces: Vec<(String, [u64; Work::ALL.len()])> = Vec::new();
+        for (at, name) in self.names.iter().enumerate() {
+            // What is not of one piece, the position for instance, counts for the first.
+            let part = format!("{at}.{name}");
+            let own = |of: &str| *of == part || at == 0 && of.is_empty();
+            let mut spent = [0; Work::ALL.len()];
+            for ((_, work), cycles) in self.summary.spent.iter().filter(|((of, _), _)| own(of)) {
+                spent[*work as usize] += cycles;
+            }
+            match pieces.last_mut() {
+                Some((before, _)) if spent.iter().all(|&cycles| cycles == 0) => {
+                    *before = format!("{before}, {name}")
+                }
+                _ => pieces.push((name.clone(), spent)),
+            }
+        }
+        pieces
+    }
 }
 
 /// Everything that is reported.
@@ -43,6 +68,8 @@ pub(crate) struct SystemReport {
     pub precision: &'static str,
     /// How caches are kept.
     pub kv: &'static str,
+    /// Where the embedding is.
+    pub embedding: &'static str,
     /// Chips that the model's matrices fill by themselves, at the precision's bits.
     pub least_chips: u64,
     /// Chips of a group.
@@ -63,6 +90,15 @@ pub(crate) struct SystemReport {
     pub schedule_hash: String,
     /// Time of the tool itself.
     pub tool: ToolSeconds,
+}
+
+/// A distinct piece of the model: a kind of layer, or of half a layer.
+struct PieceRow {
+    name: String,
+    /// How often the model has it.
+    count: usize,
+    /// Cycles of all of them, in the order of [`Work::ALL`].
+    spent: [u64; Work::ALL.len()],
 }
 
 impl SystemReport {
@@ -121,13 +157,30 @@ impl SystemReport {
     fn spent(&self) -> Vec<(&'static str, u64)> {
         let cycles = |work: Work| {
             let of = |stage: &StageRow| {
-                let own = stage.summary.spent.iter().filter(|(kind, _)| *kind == work);
+                let own = stage.summary.spent.iter().filter(|((_, kind), _)| *kind == work);
                 own.map(|(_, cycles)| cycles).sum::<u64>() * stage.count as u64
             };
             self.stages.iter().map(of).sum::<u64>()
         };
         let works = Work::ALL.into_iter().map(|work| (work.name(), cycles(work)));
         works.chain([("between stages", self.handing_cycles)]).collect()
+    }
+
+    /// Distinct pieces of the model, in the order in which they first come. Of pieces that rewriting made one, there is one row.
+    fn pieces(&self) -> Vec<PieceRow> {
+        let mut rows: Vec<PieceRow> = Vec::new();
+        for stage in &self.stages {
+            for (name, spent) in stage.pieces() {
+                let row = rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
+                    rows.push(PieceRow { name, count: 0, spent: [0; Work::ALL.len()] });
+                    rows.len() - 1
+                });
+                rows[row].count += stage.count;
+                let own = rows[row].spent.iter_mut().zip(spent);
+                own.for_each(|(all, cycles)| *all += cycles * stage.count as u64);
+            }
+        }
+        rows
     }
 
     /// Bytes of a kind: on the fullest chip, and on all together.
@@ -163,11 +216,12 @@ impl SystemReport {
     }
 
     fn write_time(&self, out: &mut String) -> std::fmt::Result {
-        let SystemReport { model, chip, system, batch, context, precision, .. } = self;
+        let SystemReport { model, chip, system, batch, context, precision, embedding, .. } = self;
+        let host = if *embedding == "host" { ", the host looks up embeddings" } else { "" };
         let chips = self.chips();
         writeln!(
             out,
-            "{model} on {chips} {chip} of {system}: fits. batch {batch}, context {context}, {precision}"
+            "{model} on {chips} {chip} of {system}: fits. batch {batch}, context {context}, {precision}{host}"
         )?;
         writeln!(out)?;
         let us = format!("{:.3}", self.seconds() * 1e6);
@@ -223,6 +277,16 @@ impl SystemReport {
             let share = cycles as f64 / all;
             writeln!(out, "  {name:<14}{:>14} {:>6.1} %  {}", grouped(cycles), share * 100.0, bar(share))?;
         }
+        writeln!(out)?;
+        write!(out, "{:<32}{:>12}", "cycles of each piece", "in all")?;
+        Work::ALL.iter().try_for_each(|work| write!(out, "{:>10}", work.name()))?;
+        writeln!(out)?;
+        for PieceRow { name, count, spent } in self.pieces() {
+            let each = |cycles: u64| grouped((cycles as f64 / count.max(1) as f64).round() as u64);
+            write!(out, "  {count:>3} x {name:<24}{:>12}", each(spent.iter().sum()))?;
+            spent.iter().try_for_each(|cycles| write!(out, "{:>10}", each(*cycles)))?;
+            writeln!(out)?;
+        }
         writeln!(out)
     }
 
@@ -254,6 +318,7 @@ impl SystemReport {
         put("context", json!(self.context));
         put("precision", json!(self.precision));
         put("kv", json!(self.kv));
+        put("embedding", json!(self.embedding));
         let decode = json!({
             "cycles": self.simulated_cycles,
             "latency_us": self.seconds() * 1e6,
@@ -290,6 +355,12 @@ impl SystemReport {
         put("stages", self.stages.iter().map(stage).collect());
         let spent = self.spent().into_iter().map(|(name, cycles)| (name.to_owned(), json!(cycles)));
         put("spent_cycles", Value::Object(spent.collect()));
+        let piece = |PieceRow { name, count, spent }: PieceRow| {
+            let spent = Work::ALL.iter().zip(spent);
+            let spent = spent.map(|(work, cycles)| (work.name().to_owned(), json!(cycles)));
+            json!({ "name": name, "count": count, "spent_cycles": spent.collect::<Map<_, _>>() })
+        };
+        put("pieces", self.pieces().into_iter().map(piece).collect());
         put("distinct_programs", json!(self.programs));
         put("schedule_hash", json!(self.schedule_hash));
         put("predicted_cycles", json!(self.predicted_cycles));

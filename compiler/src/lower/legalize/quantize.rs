@@ -28,7 +28,9 @@ pub(super) fn quantize(graph: &Graph, precision: Precision, chip: &Chip) -> Grap
     };
     with_products(graph, |b, left, right| {
         let real = b.element(left) == ElementType::F32;
-        let exact = constants::is_identity(&b.graph, right) || constants::is_ones(&b.graph, right);
+        let exact = constants::is_identity(&b.graph, right)
+            || constants::is_ones(&b.graph, right)
+            || b.graph.holds_truths(right);
         if !real || exact || b.is_constant(left) || !b.is_constant(right) {
             return None;
         }

@@ -161,7 +161,8 @@ fn is_cuttable(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, id: NodeId)
     let node = &graph.nodes[id];
     !constant[id]
         && match node.op {
-            Op::MatMul { .. } => constant[node.inputs[1]],
+            // What counts truths is small, and all chips want all of it.
+            Op::MatMul { .. } => constant[node.inputs[1]] && !graph.holds_truths(node.inputs[1]),
             Op::Gather { axis: 0 } => constant[node.inputs[0]] && graph.shape(node.inputs[0]).len() == 2,
             _ => false,
         }

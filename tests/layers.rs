@@ -81,8 +81,13 @@ fn error(
 ) -> f32 {
     let graph = with_weights(build::layer(config, 0, batch, context).expect("a layer"));
     let chip = Chip::preset(chip).expect("a preset");
-    let options =
-        Options { precision, rewrite: Some(RewriteOptions::default()), links: Links::default(), caches };
+    let options = Options {
+        precision,
+        rewrite: Some(RewriteOptions::default()),
+        links: Links::default(),
+        caches,
+        dense: false,
+    };
     let compiled =
         compile(graph.clone(), &chip, &options, &mut |_, _| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut machine = Machine::load(Engine::Fast, &chip, &compiled.program).expect("loads");

@@ -54,9 +54,12 @@ fn multiply(graph: &mut Graph, x: NodeId, w: NodeId) -> NodeId {
 
 /// Compiles, runs, and compares with what the graph means: integers exactly, numbers as far as `tolerance` of the greatest.
 fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
+    check_on(&Chip::preset(chip).expect("a preset"), graph, x, tolerance);
+}
+
+fn check_on(chip: &Chip, graph: &Graph, x: &Tensor, tolerance: f32) {
     let inputs = BTreeMap::from([("x".to_owned(), x.clone())]);
     let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
-    let chip = Chip::preset(chip).expect("a preset");
     let options = Options {
         precision: Precision::Fp16,
         rewrite: None,
@@ -64,9 +67,9 @@ fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
         caches: compiler::Caches::Fp16,
         dense: false,
     };
-    let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
+    let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
-    let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("well formed");
+    let mut machine = Machine::load(Engine::Tandem, chip, &compiled.program).expect("well formed");
     let given = match &x.data {
         Data::I8(values) => Array::I32(values.iter().map(|&value| value.into()).collect()),
         Data::F8(values) => Array::F32(values.iter().map(|value| value.to_f32()).collect()),
@@ -105,6 +108,34 @@ fn integers_of_eight_bits() {
             let given = bytes(m * k).into_iter().rev().map(|byte| byte as i8).collect::<Vec<i8>>();
             check(chip, &graph, &Tensor::i8([m, k], given), 0.0);
         }
+    }
+}
+
+/// Weights that fill more than the slices that planes load from lie in slices of other arrays, too.
+#[test]
+fn crowded_weights() {
+    let mut chip = Chip::preset("tsp-v1").expect("a preset");
+    chip.mem.words_per_bank = 128;
+    for (element, k, n) in [(ElementType::I8, 1600, 1760), (ElementType::F32, 1280, 1120)] {
+        let mut graph = Graph { name: "crowded".to_owned(), ..Graph::default() };
+        let x = input(&mut graph, element, &[1, k]);
+        let w = weights(&mut graph, element, k, n);
+        let y = multiply(&mut graph, x, w);
+        let (z, first) = (weights(&mut graph, element, k, n), y);
+        let y = multiply(&mut graph, x, z);
+        let both = if element == ElementType::I8 {
+            first
+        } else {
+            push(&mut graph, Op::Binary(compiler::graph::BinaryOp::Add), &[first, y])
+        };
+        graph.outputs.push(("y".to_owned(), both));
+        graph.outputs.push(("z".to_owned(), y));
+        let given = bytes(k).into_iter().rev().map(|byte| byte as i8);
+        let x = match element {
+            ElementType::I8 => Tensor::i8([1, k], given.collect::<Vec<i8>>()),
+            _ => Tensor::f32([1, k], given.map(|byte| f32::from(byte) / 64.0).collect::<Vec<f32>>()),
+        };
+        check_on(&chip, &graph, &x, if element == ElementType::I8 { 0.0 } else { 1e-3 });
     }
 }
 

@@ -450,3 +450,24 @@ pub struct Storages {
     /// Which slices make up each region.
     pub plan: Floorplan,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_dealt_in_rounds_leave_no_holes_and_never_meet() {
+        // 16 parts of a tile arrive together; they lie in 20 stripes.
+        let (deal, tiles) = (Deal { round: 5, before: 0 }, 23);
+        let mut places = std::collections::BTreeSet::new();
+        for tile in 0..tiles {
+            let stripes: std::collections::BTreeSet<u32> =
+                (0..16).map(|place| deal.place(tile, place, 20).0).collect();
+            assert_eq!(stripes.len(), 16, "tile {tile}: a slice reads one word a cycle");
+            places.extend((0..16).map(|place| deal.place(tile, place, 20)));
+        }
+        assert_eq!(places.len(), 23 * 16, "no two parts in one place");
+        assert!(places.iter().all(|&(stripe, block)| stripe < 20 && block < deal.blocks(tiles)));
+        assert_eq!(deal.blocks(25) * 20, 25 * 16, "whole rounds fill all stripes");
+    }
+}

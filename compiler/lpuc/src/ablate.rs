@@ -167,6 +167,7 @@ mod tests {
             without: vec![("heads", timing(10_000)), ("lanes", timing(8_955)), ("scale", None)],
         };
         let subject = crate::cli::Subject {
+            embedding: crate::cli::Embedding::Chip,
             model: "folder/tiny.onnx".into(),
             chip: "lp30".to_owned(),
             system: None,

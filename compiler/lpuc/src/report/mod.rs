@@ -146,7 +146,7 @@ pub(crate) fn sample() -> Report {
                     bound_limiter: Limiter::WeightStreaming,
                 })
                 .collect(),
-            spent: Vec::new(),
+            spent: std::collections::BTreeMap::new(),
         },
         units: vec![("mxm", 0.25), ("vxm", 0.031), ("sxm", 0.02), ("mem", 0.007), ("c2c", 0.0)],
         instructions: 123_456,

@@ -65,7 +65,7 @@ fn check_on(chip: &Chip, graph: &Graph, x: &Tensor, tolerance: f32) {
         rewrite: None,
         links: Links::default(),
         caches: compiler::Caches::Fp16,
-        dense: false,
+        dense: true,
     };
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));

@@ -114,7 +114,10 @@ pub fn compile(
     }
     let Some(rewriting) = &options.rewrite else { return back_end(plain(graph), chip, options, watch) };
     let graph = lower::legalize::turn(graph);
-    for spared in SPARED {
+    // Crowded layouts come last, since passes then wait for products; in dense mappings first, which want room.
+    let dense = Options { dense: true, ..options.clone() };
+    let last: Option<(&[&str], &Options)> = (!options.dense).then_some((&[], &dense));
+    for (spared, options) in SPARED.into_iter().map(|spared| (spared, options)).chain(last) {
         let spared = spared.iter().map(|&group| group.to_owned());
         let disabled = rewriting.disabled.iter().cloned().chain(spared).collect();
         let rewritten = rewrite::optimize_with(graph.clone(), chip, &RewriteOptions { disabled })?;
@@ -178,7 +181,9 @@ fn scheduled(
     };
     match solve(if options.dense { Packing::Tight } else { Packing::Loose }) {
         // What is missing is said of the layout that every model has.
-        Err(problem) if problem.code == "does-not-fit" => solve(Packing::Crowded).map_err(|_| problem),
+        Err(problem) if options.dense && problem.code == "does-not-fit" => {
+            solve(Packing::Crowded).map_err(|_| problem)
+        }
         found => found,
     }
 }

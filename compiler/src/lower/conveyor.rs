@@ -99,6 +99,13 @@ impl Belt<'_> {
         flow
     }
 
+    /// Where the streams of weights begin: activations come through the inner slices on some of them, and lead them where weights lie there, too.
+    fn nearest(&self, region: Region) -> u16 {
+        let plan = &self.arrays.storages.plan;
+        let first = plan.slices(region).start;
+        if first < plan.inner() { 0 } else { first }
+    }
+
     fn storage(&self, id: StorageId) -> &Storage {
         &self.arrays.storages.arrays[id]
     }
@@ -237,9 +244,7 @@ impl Belt<'_> {
         let (hemisphere, bytes) = (site.hemisphere, self.bytes());
         let mxm = i64::from(Slice::Mxm(isa::Hemisphere::East).position(self.chip));
         let region = work[0].units[0].region;
-        let nearest = plan.slices(region).start;
-        // Activations come through the inner slices on some of these streams, and so lead them where weights come from there, too.
-        let nearest = if nearest < plan.inner() { 0 } else { nearest };
+        let nearest = self.nearest(region);
         let path = (position(self.chip, hemisphere, nearest), Slice::Mxm(hemisphere).position(self.chip));
         let last = &windows[windows.len() - 1];
         let end = last.vectors.last().map_or(0, |abc| abc + 1).max(last.load + last.loads.0);
@@ -331,7 +336,6 @@ impl Belt<'_> {
         let left = self.storage(self.left);
         let to = (usize::from(plan.stripes) - 1) * bytes;
         let read = i64::from(self.chip.latency.read);
-        let rows_of = |window: &Window| work[window.work].rows.as_slice();
         let slots: Vec<(i64, i64)> =
             windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1)).collect();
         let copy = if site.paired { 0 } else { u16::from(site.plane) };
@@ -340,7 +344,7 @@ impl Belt<'_> {
         let mut reads: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
         for window in windows {
             let (further, chunk) = self.taps.map_or((0, window.chunk), |taps| taps.of(window.chunk));
-            for (abc, (row, _)) in window.vectors.iter().zip(rows_of(window)) {
+            for (abc, (row, _)) in window.vectors.iter().zip(&work[window.work].rows) {
                 let row = row + further;
                 let place = left.locate(row, chunk);
                 let slice = plan.slices(place.region).start + copy;
@@ -351,7 +355,7 @@ impl Belt<'_> {
         }
         let nearest = items.keys().next().copied().unwrap_or(0);
         let way = [nearest, plan.inner() - 1].map(|slice| position(self.chip, hemisphere, slice));
-        if plan.slices(work[0].units[0].region).start >= plan.inner() {
+        if self.nearest(work[0].units[0].region) >= plan.inner() {
             flow.lead(StreamRef(streams, to as u16), bytes as u16, way.into(), joined(slots, NEAR));
         }
         for (first, items) in items {

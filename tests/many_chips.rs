@@ -18,7 +18,7 @@ fn a_model_of_eight_billion_parameters() {
     assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
     assert_eq!((report["chips"].as_u64(), report["system"].as_str()), (Some(24), Some("lp30-rack")));
     // Said in the book; it may not become worse unseen.
-    assert!(number(&report, "/decode/tokens_per_second_per_user") > 4_300.0);
+    assert!(number(&report, "/decode/tokens_per_second_per_user") > 4_340.0);
     // Weights of eight bits, an embedding of sixteen: no chip may be said to hold less.
     assert!(number(&report, "/sram/weights_bytes_of_all_chips") > 8.5e9);
     let spent = report["spent_cycles"].as_object().expect("an object");
@@ -43,7 +43,7 @@ fn twice_the_layers_take_no_more_programs() {
         report(&[&config(layers), "--context", "256", "--tensor-parallel", "4", "--system", "lp30-racks"])
     };
     let (once, twice) = (of(32), of(64));
-    // Where stages end is another matter of luck: one kind of stage more or less.
+    // Where stages end, between attention and feed-forward or between layers, may make one kind of stage more or less.
     let programs = |report: &Value| number(report, "/distinct_programs");
     assert!((programs(&once) - programs(&twice)).abs() <= 1.0);
     assert!(number(&twice, "/chips") > 1.5 * number(&once, "/chips"));
@@ -73,7 +73,7 @@ fn the_first_generation_in_a_ring_of_nodes() {
     assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
     // Said in the book.
     assert!(number(&report, "/chips") <= 576.0);
-    assert!(number(&report, "/decode/tokens_per_second_per_user") > 500.0);
+    assert!(number(&report, "/decode/tokens_per_second_per_user") > 530.0);
 }
 
 #[test]

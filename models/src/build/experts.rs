@@ -218,3 +218,45 @@ impl Parts<'_> {
         self.reshape(count, &[rows, n], name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use compiler::graph::Graph;
+    use compiler::graph::eval::{Data, evaluate};
+
+    use super::*;
+    use crate::Config;
+
+    /// Scores [2, 30], many of which are equal: the greatest k by maxima, by comparing each with each, and by sorting.
+    #[test]
+    fn both_ways_choose_the_same_and_the_first_of_equal_scores() {
+        const N: usize = 30;
+        let config = Config::preset("mixtral-8x7b").expect("a preset");
+        for (k, values) in [(1, 7), (2, 3), (4, 5), (8, 2), (3, 1), (5, 1000)] {
+            let mut parts = Parts { config, graph: Graph::default() };
+            let scores = parts.given("scores", ElementType::F32, &[2, N]);
+            let ways = [parts.ranks(scores, k), parts.all_ranks(scores)];
+            for (name, ranks) in ["maxima", "each"].into_iter().zip(ways) {
+                parts.output(name, ranks.expect("ranks"));
+            }
+            let given: Vec<f32> = (0..2 * N).map(|at| (at * 7919 % 1009 % values) as f32 - 2.0).collect();
+            let inputs = BTreeMap::from([("scores".to_owned(), Tensor::f32([2, N], given.clone()))]);
+            let results = evaluate(&parts.graph, &inputs, None).expect("values");
+            for row in 0..2 {
+                let own = &given[row * N..][..N];
+                let mut sorted: Vec<usize> = (0..N).collect();
+                sorted.sort_by(|&a, &b| own[b].total_cmp(&own[a]));
+                for name in ["maxima", "each"] {
+                    let Data::F32(ranks) = &results[name].data else { panic!("{name} are no numbers") };
+                    for (rank, &at) in sorted.iter().enumerate() {
+                        let found = ranks[row * N + at];
+                        let right = if rank < k { found == rank as f32 } else { found >= k as f32 };
+                        assert!(right, "{name}, k {k}, row {row}: score {at} has rank {found}, not {rank}");
+                    }
+                }
+            }
+        }
+    }
+}

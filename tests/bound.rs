@@ -5,7 +5,6 @@ mod random;
 use compiler::bound::bound;
 use compiler::graph::{BinaryOp, UnaryOp};
 use compiler::graph::{Constant, ElementType, Encoding, Graph, NodeId, Op, ReduceOp, TensorType};
-use compiler::links::Links;
 use compiler::lower::legalize::legalize;
 use compiler::{Options, Precision};
 use isa::Chip;
@@ -20,13 +19,7 @@ fn chips() -> [Chip; 2] {
 
 /// Compiles, simulates and compares; nothing where the compiler refuses the graph.
 fn ratio(graph: &Graph, chip: &Chip, precision: Precision) -> Option<f64> {
-    let options = Options {
-        precision,
-        rewrite: None,
-        links: Links::default(),
-        caches: compiler::Caches::Fp16,
-        dense: false,
-    };
+    let options = Options::plain(precision);
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {}).ok()?;
     let mut machine = Machine::load(Engine::Fast, chip, &compiled.program).expect("loads");
     let cycles = machine.time().expect("no hazard").cycles;

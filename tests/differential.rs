@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{self, Data, Tensor};
 use compiler::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp};
-use compiler::links::Links;
 use compiler::{Options, Precision};
 use isa::Chip;
 use lpuc::caches;
@@ -87,13 +86,7 @@ fn check(builder: Builder) {
     for chip in ["lp30", "tsp-v1"] {
         let chip = Chip::preset(chip).expect("preset");
         for (precision, tolerance) in [(Precision::Fp16, 1e-2), (Precision::Fp32, 1e-5)] {
-            let options = Options {
-                precision,
-                rewrite: None,
-                links: Links::default(),
-                caches: compiler::Caches::Fp16,
-                dense: false,
-            };
+            let options = Options::plain(precision);
             let compiled = match compiler::compile(builder.graph.clone(), &chip, &options, &mut |_, _| {}) {
                 Ok(compiled) => compiled,
                 Err(problem) => panic!("{} for {}: {problem}", builder.graph.name, chip.name),

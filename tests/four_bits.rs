@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{self, Tensor};
 use compiler::graph::{Constant, ElementType, Encoding, Graph, Op, TensorType};
-use compiler::links::Links;
 use compiler::{Compiled, Options, Precision};
 use isa::Chip;
 use models::config::{Attention, FeedForward};
@@ -61,13 +60,7 @@ struct Made {
 }
 
 fn compile(graph: &Graph, chip: &Chip, precision: Precision) -> Made {
-    let options = Options {
-        precision,
-        rewrite: None,
-        links: Links::default(),
-        caches: compiler::Caches::Fp16,
-        dense: false,
-    };
+    let options = Options::plain(precision);
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
     let legal = compiler::lower::legalize::legalize(graph.clone(), precision, chip);
     let told = |problem: compiler::diagnostic::Diagnostic| -> ! { panic!("{problem}") };
@@ -144,13 +137,7 @@ fn products_in_blocks_that_the_compiler_makes() {
 #[test]
 fn chips_that_do_not_load_them() {
     let chip = Chip::preset("tsp-v1").expect("a preset");
-    let options = Options {
-        precision: Precision::Int4,
-        rewrite: None,
-        links: Links::default(),
-        caches: compiler::Caches::Fp16,
-        dense: false,
-    };
+    let options = Options::plain(Precision::Int4);
     let graph = product(published(Encoding::Mxfp4, [64, 64], 1), 1, [64, 64]);
     let refused = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {}).expect_err("refused");
     assert!(

@@ -212,11 +212,11 @@ fn parts_that_almost_fill_their_vectors_lie_in_vectors_of_their_own() {
     assert!(error < 3e-3, "{error}");
 }
 
-#[test]
-fn experts_of_several_chips() {
+/// Experts of which two are chosen for a token.
+fn experts(count: usize) -> FeedForward {
     let router = Router { score: Score::Softmax, bias: false, groups: 1, active_groups: 1, scale: 1.0 };
-    let experts = Experts {
-        experts: 8,
+    FeedForward::Experts(Experts {
+        experts: count,
         active: 2,
         inner: 48,
         shared: 0,
@@ -224,12 +224,27 @@ fn experts_of_several_chips() {
         dense_inner: 0,
         bias: false,
         router,
-    };
-    let model = toy(&Config { feed_forward: FeedForward::Experts(experts), ..SMALL.clone() }, 2, 24);
+    })
+}
+
+#[test]
+fn experts_of_several_chips() {
+    let model = toy(&Config { feed_forward: experts(8), ..SMALL.clone() }, 2, 24);
     for (chips, stages) in [(2, vec![4]), (4, vec![1, 3])] {
         let mapping = Mapping { chips, stages, dense: false };
         let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
         assert!(error < 3e-3, "{mapping:?}: {error}");
+    }
+}
+
+/// Of many scores the greatest are found one after the other.
+#[test]
+fn many_experts() {
+    let model = toy(&Config { feed_forward: experts(32), ..SMALL.clone() }, 2, 24);
+    for (precision, most) in [(Precision::Fp16, 3e-3), (Precision::Int8, 3e-2)] {
+        let error =
+            stepped(&model, &Mapping { chips: 2, stages: vec![4], dense: false }, precision, &[7, 42]);
+        assert!(error < most, "{precision:?}: {error}");
     }
 }
 

@@ -49,6 +49,16 @@ fn twice_the_layers_take_no_more_programs() {
     assert!(number(&twice, "/chips") > 1.5 * number(&once, "/chips"));
 }
 
+/// The published mapping: a stage for each of 94 layers and one for the head.
+#[test]
+fn the_embedding_may_stay_with_the_host() {
+    let ring = ["--chip", "tsp-v1", "--system", "tsp-v1-ring:192", "--tensor-parallel", "16"];
+    let args = [&["qwen3-235b-a22b", "--context", "1024", "--embedding", "host"], &ring[..]].concat();
+    let report = report(&args);
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    assert_eq!((number(&report, "/chips"), number(&report, "/tensor_parallel")), (16.0 * 95.0, 16.0));
+}
+
 #[test]
 fn a_trillion_parameters_over_racks() {
     let report =

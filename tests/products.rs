@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use compiler::graph::eval::{self, Data, Tensor};
 use compiler::graph::{Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType, UnaryOp};
-use compiler::links::Links;
 use compiler::{Options, Precision};
 use isa::Chip;
 use simulator::{Array, Engine, Machine};
@@ -60,13 +59,7 @@ fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
 fn check_on(chip: &Chip, graph: &Graph, x: &Tensor, tolerance: f32) {
     let inputs = BTreeMap::from([("x".to_owned(), x.clone())]);
     let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
-    let options = Options {
-        precision: Precision::Fp16,
-        rewrite: None,
-        links: Links::default(),
-        caches: compiler::Caches::Fp16,
-        dense: true,
-    };
+    let options = Options { dense: true, ..Options::plain(Precision::Fp16) };
     let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
     let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
     let mut machine = Machine::load(Engine::Tandem, chip, &compiled.program).expect("well formed");

@@ -77,6 +77,13 @@ pub struct Options {
     pub dense: bool,
 }
 
+impl Options {
+    /// A chip by itself, the graph as it is, caches in binary16.
+    pub fn plain(precision: Precision) -> Options {
+        Options { precision, rewrite: None, links: Links::default(), caches: Caches::Fp16, dense: false }
+    }
+}
+
 /// A compiled model.
 #[derive(Clone, Debug)]
 pub struct Compiled {

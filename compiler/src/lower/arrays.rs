@@ -383,6 +383,9 @@ impl Builder<'_, '_> {
     /// Weights in the slices that a crowded plan has for them, if there is room left.
     fn wide(&self, storage: &Storage, weights: Weights, pace: &Pace) -> Option<Vec<Unit>> {
         let plan = &self.storages.plan;
+        if plan.extra == 0 {
+            return None;
+        }
         let set = Set::Wide { round: plan.round() };
         let words = |region: Region| self.set_use.get(&region).copied().unwrap_or(0);
         let mut sites = Site::all(self.chip, storage.loaded().held());
@@ -390,7 +393,7 @@ impl Builder<'_, '_> {
         let units = share(weights, storage.tile(self.chip), &sites, set, pace);
         let after = |unit: &Unit| self.wide_words(unit.region) + u64::from(unit.word + unit.words());
         let fit = units.iter().all(|unit| after(unit) <= self.chip.mem.words_per_bank.into());
-        (plan.extra > 0 && fit).then_some(units)
+        fit.then_some(units)
     }
 
     /// Words of a wide region that are taken, by arrays in it or in slices of it.

@@ -67,13 +67,13 @@ impl Floorplan {
     }
 
     /// The same with weights in groups, too; nothing where there is no room for a whole round of stripes.
-    pub fn crowded(self, chip: &Chip) -> Option<Floorplan> {
+    pub fn crowded(&self, chip: &Chip) -> Option<Floorplan> {
         let fits = |extra: &u16| {
             let round = self.stripes.is_multiple_of(*extra) && self.stripes / extra <= LONGEST_ROUND;
             round && 2 * extra <= 4 * self.groups
         };
         let extra = (1..=self.stripes).rev().find(fits)?;
-        (chip.mem.banks > 1).then_some(Floorplan { extra, ..self })
+        (chip.mem.banks > 1).then(|| Floorplan { extra, ..self.clone() })
     }
 
     /// Words of all slices of a hemisphere together in which weights can lie.

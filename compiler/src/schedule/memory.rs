@@ -139,13 +139,13 @@ impl Memory {
     }
 
     /// Keeps the first bank of the slices that weights share with arrays for weights.
-    pub fn close(&mut self, storages: &Storages, chip: &Chip) {
+    pub fn close(&mut self, storages: &Storages) {
         let plan = &storages.plan;
         let shared = |half| (plan.inner() - 2 * plan.extra..plan.inner()).map(move |slice| (half, slice));
         let all = Block { start: 0, words: self.words_per_slice, from: 0 };
         for slice in Hemisphere::BOTH.into_iter().flat_map(shared) {
             let blocks = self.free.entry(slice).or_insert_with(|| vec![all]);
-            let bank = chip.mem.words_per_bank;
+            let bank = self.words_per_bank;
             blocks.retain(|block| block.end() > bank);
             for block in blocks.iter_mut().filter(|block| block.start < bank) {
                 (block.start, block.words) = (bank, block.end() - bank);

@@ -76,6 +76,7 @@ pub fn solve_delayed(
         apart: apart(kernels),
     };
     scheduler.place_static().map_err(|full| does_not_fit(kernels, chip, &full))?;
+    scheduler.memory.close(&kernels.storages);
     for flow in &kernels.flows {
         for storage in used(flow) {
             scheduler.pending[storage] += 1;
@@ -103,7 +104,6 @@ impl Scheduler<'_> {
         let in_best_banks: Result<(), Full> =
             arrays.iter().try_for_each(|&(id, _)| self.memory.allocate(storages, id, 0, &[]).map(|_| ()));
         if in_best_banks.is_ok() {
-            self.memory.close(storages, self.chip);
             return Ok(());
         }
         // Banks in turns leave holes. Without them, and with what lies in most slices first, there are none.
@@ -116,7 +116,6 @@ impl Scheduler<'_> {
             self.memory.allocate(storages, id, 0, &[])?;
         }
         self.memory.set_dense(false);
-        self.memory.close(storages, self.chip);
         Ok(())
     }
 

@@ -177,7 +177,7 @@ fn candidates(
 /// Bytes of a chip where weights and caches may lie.
 fn room(chip: &Chip) -> Result<u64, Diagnostic> {
     let plan = Floorplan::new(chip, Room::LEAST)?;
-    let plan = plan.clone().crowded(chip).unwrap_or(plan);
+    let plan = plan.crowded(chip).unwrap_or(plan);
     Ok(2 * plan.room(chip) * chip.lanes as u64)
 }
 

@@ -152,13 +152,15 @@ fn planes(array: &Storage, kernels: &Kernels, chip: &Chip, elements: &[u32]) -> 
         };
         let rows = unit.row..unit.row + unit.rows;
         let chunks = unit.chunk..unit.chunk + unit.chunks;
-        for (row, chunk) in rows.flat_map(|row| chunks.clone().map(move |chunk| (row, chunk))) {
+        let vectors = rows.flat_map(|row| chunks.clone().map(move |chunk| (row, chunk)));
+        let choices = 0..array.choices;
+        for ((row, chunk), choice) in vectors.flat_map(|at| choices.clone().map(move |choice| (at, choice))) {
             let (tap, lane) = (chunk / per_tap, (chunk % per_tap) as usize * chip.lanes);
-            let first = (row * array.taps + tap) as usize * columns + lane;
+            let first = ((choice * array.rows + row) * array.taps + tap) as usize * columns + lane;
             let lanes = chip.lanes.min(columns - lane);
             let (place, in_stripe) = ((row - unit.row) / unit.per_stripe, (row - unit.row) % unit.per_stripe);
             let (stripe, block) = unit.place(chunk, place, (slices.len() / width) as u32);
-            let word = (block + in_stripe) as usize;
+            let word = ((block + in_stripe) * array.choices + choice) as usize;
             for byte in 0..width {
                 let plane = &mut slices[stripe as usize * width + byte];
                 let word = &mut plane[word * chip.lanes..][..chip.lanes];

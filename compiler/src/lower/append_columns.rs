@@ -40,7 +40,7 @@ pub fn append(
     let forms = (
         arrays.forms[context.base(data.inputs[0])].striped,
         arrays.forms[recent].striped,
-        arrays.forms[context.base(data.inputs[3])].indices,
+        arrays.forms[context.base(data.inputs[3])].indices[0],
     );
     let (Some(state), Some(recent), Some(index)) = forms else {
         return Err(bad_node(format!("{node} ({}): an operand has no array", data.origin)));

@@ -31,8 +31,9 @@ pub struct Forms {
     pub striped: Option<StorageId>,
     /// Cut for the planes: constant right operands.
     pub tiles: Option<StorageId>,
-    /// 32-bit, one copy in each hemisphere: indices, which go past the table in both at once.
-    pub indices: Option<[StorageId; 2]>,
+    /// 32-bit, one copy in each hemisphere: indices, which go past the table in both at once. Those that choose weights have another copy for the
+    /// second plane.
+    pub indices: [Option<[StorageId; 2]>; 2],
     /// Striped with 32-bit elements: gather tables that binary16 would round.
     pub table: Option<StorageId>,
 }
@@ -88,7 +89,7 @@ pub fn arrays(
         let role = builder.role(node);
         if let Some(pace) = need.tiles.filter(|_| !need.striped) {
             let element = builder.operand_type(node);
-            made.tiles = Some(builder.tiles((node, need.taps), element, role.clone(), &pace));
+            made.tiles = Some(builder.tiles(node, element, role.clone(), (&need, &pace)));
         }
         if need.striped || need.columns.is_some() {
             made.striped =
@@ -100,8 +101,8 @@ pub fn arrays(
         if need.halves {
             made.halves = Some(builder.halves(node, role.clone(), need.frame));
         }
-        if need.indices {
-            made.indices = Some(builder.indices(node, role.clone()));
+        for copy in 0..need.indices {
+            made.indices[copy] = Some(builder.indices(node, role.clone(), copy as u16));
         }
         if need.plain || builder.arrives(node) {
             let spread = match spread::is_spread(context, chip, &spreadable, node) {
@@ -147,6 +148,7 @@ impl Arrays {
             tile_rows: 2,
             rows_per_stripe: 2,
             scattered: 0,
+            choices: 1,
             units: Storage::whole(Region::Group(Hemisphere::West, number), 2, 1),
         })
     }
@@ -223,7 +225,7 @@ impl Builder<'_, '_> {
 
     /// Where a tensor lies; for what is itself dealt over groups, where it begins.
     fn regions_of(&self, forms: &SecondaryMap<NodeId, Forms>, node: NodeId, spread: bool) -> Vec<Region> {
-        let ids = forms[node].plain.into_iter().chain(forms[node].indices.into_iter().flatten());
+        let ids = forms[node].plain.into_iter().chain(forms[node].indices.into_iter().flatten().flatten());
         let most = if spread { 1 } else { usize::MAX };
         ids.flat_map(|id| self.storages.arrays[id].regions().into_iter().take(most))
             .map(|(region, _)| region)
@@ -248,6 +250,7 @@ impl Builder<'_, '_> {
             tile_rows: self.context.rows(node).max(1) as u32,
             rows_per_stripe: self.context.rows(node).max(1) as u32,
             scattered: 0,
+            choices: 1,
             units: Vec::new(),
         }
     }
@@ -271,11 +274,11 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn indices(&mut self, node: NodeId, role: Role) -> [StorageId; 2] {
+    fn indices(&mut self, node: NodeId, role: Role, copy: u16) -> [StorageId; 2] {
         let groups = self.storages.plan.groups;
         Hemisphere::BOTH.map(|hemisphere| {
             let mut storage = self.storage(node, self.word_type(node), role.clone());
-            storage.lie(Region::Group(hemisphere, groups - 1));
+            storage.lie(Region::Group(hemisphere, groups - 1 - copy));
             self.storages.arrays.push(storage)
         })
     }
@@ -340,13 +343,13 @@ impl Builder<'_, '_> {
     /// Weights cut for the planes that multiply them.
     fn tiles(
         &mut self,
-        (node, taps): (NodeId, Option<u32>),
+        node: NodeId,
         element: Element,
         role: Role,
-        pace: &Pace,
+        (need, pace): (&Needs, &Pace),
     ) -> StorageId {
         let mut storage = self.matrices(node, element, role);
-        if let Some(places) = taps {
+        if let Some(places) = need.taps {
             storage.window(places);
         }
         storage.few = self.context.few(node);
@@ -355,7 +358,10 @@ impl Builder<'_, '_> {
             // Bytes, and blocks are whole.
             (storage.element, storage.columns) = (Element::I8, storage.columns.next_multiple_of(BLOCK));
         }
-        let weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
+        let mut weights = Weights { batches: storage.batches, rows: storage.rows, chunks: storage.chunks };
+        if need.chosen {
+            (storage.choices, weights.batches) = (storage.batches, 1);
+        }
         // The emptier sites first, so that the odd tiles of small products go there.
         let mut sites = Site::all(self.chip, storage.loaded().held());
         let words = |site: &Site, set: Set| self.set_use.get(&site.region(set)).copied().unwrap_or(0);
@@ -391,7 +397,8 @@ impl Builder<'_, '_> {
         let mut sites = Site::all(self.chip, storage.loaded().held());
         sites.sort_by_key(|site| words(site.region(set)));
         let units = share(weights, storage.tile(self.chip), &sites, set, pace);
-        let after = |unit: &Unit| self.wide_words(unit.region) + u64::from(unit.word + unit.words());
+        let end = |unit: &Unit| u64::from((unit.word + unit.words()) * storage.choices);
+        let after = |unit: &Unit| self.wide_words(unit.region) + end(unit);
         let fit = units.iter().all(|unit| after(unit) <= self.chip.mem.words_per_bank.into());
         fit.then_some(units)
     }

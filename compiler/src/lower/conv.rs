@@ -119,7 +119,7 @@ pub fn convolution(
     let distances = of_y.iter().flat_map(|y| of_x.iter().map(move |x| y + x)).collect();
     let taps = Taps { distances, chunks: array.chunks };
     let sharing = Sharing::from([(0, rows.into_iter().zip(0..).collect())]);
-    Tiled { chip, node, weights, left, out, taps: Some(taps) }.flows(arrays, &sharing)
+    Tiled { chip, node, weights, left, index: None, out, taps: Some(taps) }.flows(arrays, &sharing)
 }
 
 /// Zeros around the images of a left operand, where there are any.

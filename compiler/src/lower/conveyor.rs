@@ -14,6 +14,7 @@ use super::arrays::Arrays;
 use super::compress::Item;
 use super::conv::Taps;
 use super::floorplan::position;
+use super::needs::INDEX_STREAMS;
 use super::flow::{Access, Act, Conveyor, Flow, FlowQueue, StreamRef, WordRef, joined};
 use super::pass::emit;
 use super::storage::{Region, Role, Storage, StorageId, Unit};
@@ -59,6 +60,8 @@ pub struct Work {
     pub rows: Vec<(u32, u32)>,
     /// Where the sums go.
     pub target: Target,
+    /// The row of the index that chooses the weights, if one does.
+    pub choice: Option<u32>,
 }
 
 /// Everything about a product that its conveyors share.
@@ -73,6 +76,8 @@ pub struct Belt<'a> {
     pub weights: StorageId,
     /// Activations.
     pub left: StorageId,
+    /// The index that chooses the weights, if one does.
+    pub index: Option<StorageId>,
     /// Of a convolution, where a window's places are.
     pub taps: Option<&'a Taps>,
 }
@@ -132,7 +137,9 @@ impl Belt<'_> {
     /// Weight rows that arrive together, and those of them that come on the streams of activations.
     fn stripes(&self) -> (i64, i64) {
         let shared = self.width() / self.bytes();
-        (i64::from(self.arrays.storages.plan.stripes) * shared as i64, shared as i64)
+        let all = i64::from(self.arrays.storages.plan.stripes) * shared as i64;
+        let taken = self.index.map_or(0, |_| i64::from(INDEX_STREAMS) / self.bytes() as i64);
+        (all - taken, shared as i64)
     }
 
     fn install(&self, window: &Window) -> i64 {
@@ -279,7 +286,10 @@ impl Belt<'_> {
         }
         let installs = windows.iter().map(|window| Item::once(self.install(window), 0)).collect();
         emit(flow, queue(MxmPort::Install), installs, |_, _| Act::Iw);
-        let read = i64::from(self.chip.latency.read);
+        let index = self.index.map(|index| self.choose(flow, site, index, windows, work));
+        let choices = self.storage(self.weights).choices;
+        let latency = &self.chip.latency;
+        let read = i64::from(if index.is_some() { latency.gather } else { latency.read });
         let all = plan.stripes_of(region, bytes);
         // By slice, and by the row's place among those that are loaded at once: it comes on a stream of that number.
         let mut reads: BTreeMap<(u16, u32), Vec<Item>> = BTreeMap::new();
@@ -288,7 +298,8 @@ impl Belt<'_> {
                 let count = (unit.rows - place * unit.per_stripe).min(unit.per_stripe);
                 let (stripe, word) = unit.place(window.chunk, place, all);
                 let slice = plan.slice(region, stripe, bytes, 0);
-                let rows = (0..count).map(|row| Item::once(load + i64::from(row), word + row));
+                let rows =
+                    (0..count).map(|row| Item::once(load + i64::from(row), (word + row) * choices));
                 reads.entry((slice, place)).or_default().extend(rows);
             }
         }
@@ -300,7 +311,11 @@ impl Belt<'_> {
                 let to = StreamRef(stream, place as u16 * bytes as u16 + byte);
                 let items = items.iter().map(|item| Item { cycle: item.cycle + start, ..item.clone() });
                 emit(flow, queue, items.collect(), |word, _| {
-                    Act::Read(WordRef { storage: self.weights, hemisphere, slice, word }, to)
+                    let word = WordRef { storage: self.weights, hemisphere, slice, word };
+                    match index {
+                        Some(index) => Act::Gather(word, 0, choices, StreamRef(index, 0), to),
+                        None => Act::Read(word, to),
+                    }
                 });
             }
         }
@@ -320,6 +335,45 @@ impl Belt<'_> {
         stream
     }
 
+    /// The index that chooses the weights of each tile, past all slices that hold them. Returns its streams.
+    fn choose(
+        &self,
+        flow: &mut Flow,
+        site: Site,
+        index: StorageId,
+        windows: &[Window],
+        work: &[Work],
+    ) -> usize {
+        let (chip, array, hemisphere) = (self.chip, self.storage(index), site.hemisphere);
+        let slices = self.arrays.storages.plan.slices(array.region());
+        let mxm = i64::from(Slice::Mxm(isa::Hemisphere::East).position(chip));
+        // In whatever slice a weight lies, it takes the index that passes so long before it arrives.
+        let first = |window: &Window| window.load - mxm - i64::from(chip.latency.gather);
+        let slots = windows.iter().map(|window| (first(window), first(window) + window.loads.0)).collect();
+        // Nobody takes the last one's slots that no weights lie in, so they go on to the edge.
+        let path = (position(chip, hemisphere, slices.start), Slice::C2c(hemisphere).position(chip));
+        let stream = flow.streams_in(hemisphere.outward(), INDEX_STREAMS as u16, path, joined(slots, 1));
+        for (byte, slice) in slices.clone().enumerate() {
+            let start = 1 + i64::from(slice) - i64::from(chip.latency.read);
+            let rows = windows.iter().flat_map(|window| {
+                let place = array.locate(work[window.work].choice.unwrap_or(0), 0);
+                (0..window.loads.0).map(move |load| Item::once(start + first(window) + load, place.word))
+            });
+            emit(flow, FlowQueue::Fixed(Queue::MemRead(hemisphere, slice)), rows.collect(), |word, _| {
+                let word = WordRef { storage: index, hemisphere, slice, word };
+                Act::Read(word, StreamRef(stream, byte as u16))
+            });
+        }
+        let start = 1 + i64::from(slices.start) - i64::from(chip.latency.read);
+        for window in windows {
+            let vector = array.vector(work[window.work].choice.unwrap_or(0), 0);
+            let earliest = start + first(window);
+            let last = earliest + window.loads.0 + i64::from(INDEX_STREAMS);
+            flow.reads.extend([earliest, last].map(|cycle| Access { storage: index, vector, cycle }));
+        }
+        stream
+    }
+
     /// Activations, and the sums of their products. Returns the streams of the sums, with the cycles in which they are put on them.
     fn products(
         &self,
@@ -334,7 +388,7 @@ impl Belt<'_> {
         let mxm = i64::from(Slice::Mxm(hemisphere).position(self.chip).abs());
         let queue = |port| FlowQueue::Fixed(Queue::Mxm(hemisphere, site.plane, port));
         let left = self.storage(self.left);
-        let to = (usize::from(plan.stripes) - 1) * bytes;
+        let to = self.stripes().0 as usize * self.bytes() - bytes;
         let read = i64::from(self.chip.latency.read);
         let slots: Vec<(i64, i64)> =
             windows.iter().flat_map(|window| &window.vectors).map(|abc| (abc - mxm, abc - mxm + 1)).collect();

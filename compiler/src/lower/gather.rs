@@ -31,7 +31,7 @@ pub fn gather(
     let Some(table) = forms.table.or(forms.striped) else {
         return Err(bad_node(format!("{node} ({}): the table has no array", data.origin)));
     };
-    let Some(index) = arrays.forms[context.base(data.inputs[1])].indices else {
+    let Some(index) = arrays.forms[context.base(data.inputs[1])].indices[0] else {
         return Err(bad_node(format!("{node} ({}): the indices have no array", data.origin)));
     };
     let rows = context.view(data.inputs[1]).rows;

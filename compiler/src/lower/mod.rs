@@ -141,6 +141,8 @@ fn lower(
         Op::MatMul { .. } => mxm::product(context, arrays, chip, node),
         Op::Conv { .. } => conv::convolution(context, arrays, chip, node),
         Op::Reduce { .. } => reduce::reduce(context, arrays, chip, maps, node, pads),
+        // The product that takes chosen matrices reads them.
+        Op::Gather { .. } if context.choice(node).is_some() => Ok(Vec::new()),
         Op::Gather { .. } => gather::gather(context, arrays, chip, node),
         Op::Append { .. } if legalize::appends_columns(&context.graph.nodes[node]) => {
             append_columns::append(context, arrays, chip, maps, node)

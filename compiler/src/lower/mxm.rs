@@ -24,8 +24,10 @@ pub fn product(
     let (a, b) = (data.inputs[0], data.inputs[1]);
     let shape = &data.ty.shape;
     let (m, n, k) = (shape[shape.len() - 2], shape[shape.len() - 1], context.columns(a));
+    let choice = context.choice(context.base(b));
+    let right = choice.map_or(context.base(b), |(table, _)| table);
     let forms = (
-        arrays.forms[context.base(b)].tiles.or(arrays.forms[context.base(b)].striped),
+        arrays.forms[right].tiles.or(arrays.forms[right].striped),
         arrays.forms[context.base(a)].halves,
         arrays.forms[node].plain,
     );
@@ -64,10 +66,23 @@ pub fn product(
             data.origin
         )));
     }
+    let index_rows = choice.map(|(_, index)| context.view(index).rows);
     let mut sharing = Sharing::new();
     for (batch, rows) in b_rows.chunks(n).enumerate() {
         let activations = (batch * m..(batch + 1) * m).map(|row| (a_rows[row], row as u32));
-        sharing.entry(rows[0] / n as u32).or_default().extend(activations);
+        let matrix = rows[0] / n as u32;
+        let matrix = index_rows.as_ref().map_or(matrix, |rows| rows[matrix as usize]);
+        sharing.entry(matrix).or_default().extend(activations);
     }
-    Tiled { chip, node, weights, left, out, taps: None }.flows(arrays, &sharing)
+    let index = match choice {
+        None => None,
+        Some((_, index)) => {
+            let [first, second] = arrays.forms[context.base(index)].indices;
+            let Some(first) = first else {
+                return Err(bad_node(format!("{node} ({}): the indices have no array", data.origin)));
+            };
+            Some([first, second.unwrap_or(first)])
+        }
+    };
+    Tiled { chip, node, weights, left, index, out, taps: None }.flows(arrays, &sharing)
 }

@@ -34,8 +34,10 @@ pub(super) struct Needs {
     pub(super) taps: Option<u32>,
     /// Zeros around the images that a left operand is.
     pub(super) frame: Option<Frame>,
-    /// Indices.
-    pub(super) indices: bool,
+    /// Indices: how many copies in each hemisphere.
+    pub(super) indices: usize,
+    /// Weights of which an index chooses a matrix.
+    pub(super) chosen: bool,
     /// A gather table of 32 bits.
     pub(super) table: bool,
 }
@@ -70,6 +72,9 @@ pub(super) fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)
     masks.into_iter().collect()
 }
 
+/// Streams of the index that chooses weights, which come on so many fewer.
+pub(super) const INDEX_STREAMS: u32 = 4;
+
 /// How many activations meet each tile of a product's weights.
 fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> Pace {
     let weights = context.graph.nodes[node].inputs[1];
@@ -83,10 +88,14 @@ fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> P
     let all = (context.rows(node) / batches.max(1)).max(1) as u32;
     let vectors = all.min(chip.mxm.accumulators.into());
     let narrow = context.graph.nodes[weights].ty.element.is_narrow();
+    let choice = context.choice(context.base(weights));
     // Weights of four bits come on twice as many streams as elements of binary16, which take two each.
-    let shared = if context.few(weights).is_some() { 2 } else { 1 };
-    let stripes = shared * u32::from(plan.stripes);
-    Pace { stripes, shared, vectors, all, cycles: if narrow { 1 } else { 2 }, crowded: false }
+    let shared = if context.few(choice.map_or(weights, |(table, _)| table)).is_some() { 2 } else { 1 };
+    let width = if narrow { 1 } else { 2 };
+    // An index takes some of the streams.
+    let taken = if choice.is_some() { shared * INDEX_STREAMS / width } else { 0 };
+    let stripes = shared * u32::from(plan.stripes) - taken;
+    Pace { stripes, shared, vectors, all, cycles: width, crowded: false }
 }
 
 /// Whether an operation's result is an array of 32-bit elements of its own.
@@ -129,21 +138,30 @@ pub(super) fn needs(
                     needs[base(0)].frame = Some(whole.ok_or_else(|| bad_node(what))?);
                 }
                 let weights = base(1);
-                if context.constant[weights] {
+                if let Some((table, index)) = context.choice(weights) {
+                    let Needs { tiles, chosen, .. } = &mut needs[table];
+                    *tiles = tiles.or(Some(pace(context, chip, plan, node)));
+                    *chosen = true;
+                    needs[context.base(index)].indices = usize::from(chip.mxm.planes_per_hemisphere.min(2));
+                } else if context.constant[weights] {
                     needs[weights].taps = conv::places(context, node);
                     needs[weights].tiles = needs[weights].tiles.or(Some(pace(context, chip, plan, node)));
                 } else {
                     needs[weights].striped = true;
                 }
             }
+            // The product that takes the chosen weights reads them where they lie.
+            Op::Gather { .. } if context.choice(node).is_some() => {}
             Op::Gather { .. } => {
                 let table = base(0);
-                if precision == Precision::Fp32 && !is_f16(context.graph, table) {
+                let exact = precision == Precision::Fp32 || is_scale(context, table);
+                if exact && !is_f16(context.graph, table) {
                     needs[table].table = true;
                 } else {
                     needs[table].striped = true;
                 }
-                needs[base(1)].indices = true;
+                let indices = &mut needs[base(1)].indices;
+                *indices = 1.max(*indices);
             }
             Op::Append { axis } => appended(context, *axis, node, &mut needs),
             // The recent rows of a state by columns, which the append to it turns.
@@ -155,7 +173,8 @@ pub(super) fn needs(
                 }
             }
         }
-        if is_computed(&data.op) || super::moves::is_move(context, node) {
+        let computed = is_computed(&data.op) && context.choice(node).is_none();
+        if computed || super::moves::is_move(context, node) {
             needs[node].plain = true;
         }
     }
@@ -176,6 +195,19 @@ pub(super) fn needs(
     Ok(needs)
 }
 
+/// Most elements of scales.
+const SCALES: usize = 1 << 21;
+
+/// Whether a gather table is scales of weights, which binary16 would round: it is computed, and small.
+fn is_scale(context: &Context<'_>, table: NodeId) -> bool {
+    let data = &context.graph.nodes[table];
+    match data.op {
+        Op::Reshape { .. } | Op::Transpose { .. } => is_scale(context, data.inputs[0]),
+        Op::Binary(_) => data.ty.elements() <= SCALES,
+        _ => false,
+    }
+}
+
 /// What an Append along an axis asks for.
 fn appended(context: &Context<'_>, axis: usize, node: NodeId, needs: &mut SecondaryMap<NodeId, Needs>) {
     let data = &context.graph.nodes[node];
@@ -188,7 +220,8 @@ fn appended(context: &Context<'_>, axis: usize, node: NodeId, needs: &mut Second
     let (turned, matrices) = (base(1), context.rows(node) / data.ty.shape[axis - 1]);
     needs[base(0)].columns = Some(matrices / context.graph.shape(turned)[0]);
     needs[context.base(context.graph.nodes[turned].inputs[0])].striped = true;
-    needs[base(3)].indices = true;
+    let indices = &mut needs[base(3)].indices;
+    *indices = 1.max(*indices);
 }
 
 pub(super) fn bad_node(problem: String) -> Diagnostic {

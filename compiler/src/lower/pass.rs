@@ -140,7 +140,7 @@ impl Pass<'_> {
         let d = i64::from(self.chip.latency.vxm);
         let mut own = own;
         let mut source = source;
-        let pairs = forms.halves.into_iter().chain(forms.indices).flatten();
+        let pairs = forms.halves.into_iter().chain(forms.indices.into_iter().flatten()).flatten();
         for storage in forms.plain.into_iter().chain(pairs).chain(forms.striped) {
             for hemisphere in Hemisphere::BOTH {
                 let array = &self.arrays.storages.arrays[storage];

@@ -220,6 +220,9 @@ pub struct Storage {
     pub rows_per_stripe: u32,
     /// Words of a slice that a Scatter of columns may choose from; 0 where there is none.
     pub scattered: u32,
+    /// Matrices that an index chooses from, if it does: units are of one of them, and each of its words is followed by the same word of the others,
+    /// so that a window of them begins at any word and lies in one bank. Else 1.
+    pub choices: u32,
     /// Its parts, by first row and then first chunk.
     pub units: Vec<Unit>,
 }
@@ -288,6 +291,9 @@ impl Storage {
 
     /// Words that a Gather or a Scatter may choose from, if rows are found by their numbers; else 1.
     pub fn indexed_words(&self) -> u32 {
+        if self.choices > 1 {
+            return self.choices;
+        }
         if self.scattered > 0 {
             return self.scattered;
         }
@@ -342,6 +348,7 @@ impl Storage {
             tile_rows: rows,
             rows_per_stripe: rows,
             scattered: 0,
+            choices: 1,
             units: Storage::whole(region, rows, 1),
         }
     }
@@ -424,7 +431,7 @@ impl Storage {
     pub fn regions(&self) -> Vec<(Region, u32)> {
         let mut regions: Vec<(Region, u32)> = Vec::new();
         for unit in &self.units {
-            let words = unit.word + unit.words();
+            let words = (unit.word + unit.words()) * self.choices;
             match regions.iter_mut().find(|(region, _)| *region == unit.region) {
                 Some((_, most)) => *most = (*most).max(words),
                 None => regions.push((unit.region, words)),

@@ -18,7 +18,7 @@ use super::vxm::{cut, pieces};
 use crate::diagnostic::Diagnostic;
 use crate::graph::NodeId;
 
-/// For each batch of the weights: rows of the activations and of the result.
+/// For each batch of the weights, or each row of the index that chooses it: rows of the activations and of the result.
 pub type Sharing = BTreeMap<u32, Vec<(u32, u32)>>;
 
 /// The same, of some activations, for each copy of the weights.
@@ -34,6 +34,8 @@ pub struct Tiled<'a> {
     pub weights: StorageId,
     /// Activations in each hemisphere.
     pub left: [StorageId; 2],
+    /// The index that chooses the weights, if one does: by plane, in each hemisphere.
+    pub index: Option<[[StorageId; 2]; 2]>,
     /// The result.
     pub out: StorageId,
     /// Of a convolution, where a window's places are.
@@ -76,12 +78,16 @@ impl Tiled<'_> {
         let mut flows = Vec::new();
         for (region, mut work) in sites {
             let Some(site) = Site::of(region) else { continue };
+            // Stable: choices stay in turn.
             work.sort_by_key(|own| own.units[0].turn());
-            let left = self.left[usize::from(site.hemisphere == Hemisphere::West)];
-            let taps = self.taps.as_ref();
-            let belt = Belt { chip: self.chip, arrays, node: self.node, weights: self.weights, left, taps };
+            let half = usize::from(site.hemisphere == Hemisphere::West);
+            let (left, taps) = (self.left[half], self.taps.as_ref());
+            let index = self.index.map(|index| index[usize::from(site.plane)][half]);
+            let (chip, node, weights) = (self.chip, self.node, self.weights);
+            let belt = Belt { chip, arrays, node, weights, left, index, taps };
             // What has more of k than of rows may begin before all of k is there; else results come early.
             let sums: usize = work.iter().map(|own| own.rows.len()).sum();
+            let weights = &arrays.storages.arrays[self.weights];
             let by_chunk = weights.chunks > tiles && sums <= usize::from(self.chip.mxm.accumulators);
             flows.push(belt.flow(site, &work, by_chunk));
         }
@@ -104,21 +110,32 @@ impl Tiled<'_> {
         for units in weights.units.chunk_by(next) {
             let (batch, chunk) = tile(&units[0]);
             let copy = copies.entry((units[0].row, units[0].chunk)).or_default();
-            let rows = sharing.get(&batch).and_then(|shares| shares.get(*copy));
+            // What an index chooses from lies in the same units, which work for each choice in turn.
+            let batches = if self.index.is_some() { 0..=u32::MAX } else { batch..=batch };
+            let turns = sharing.range(batches).filter_map(|(&of, shares)| Some((of, shares.get(*copy)?)));
+            let turns: Vec<(u32, &Vec<(u32, u32)>)> = turns.filter(|(_, rows)| !rows.is_empty()).collect();
             *copy += 1;
-            let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { continue };
-            let units = units.to_vec();
-            if units[0].chunks == weights.chunks {
-                let target = Target { storage: self.out, chunk };
-                work.push(Work { units, rows: rows.clone(), target });
-                continue;
+            let all: Vec<u32> = turns.iter().flat_map(|(_, rows)| rows.iter().map(|(_, row)| *row)).collect();
+            let part = (units[0].chunks != weights.chunks && !all.is_empty()).then(|| {
+                let (storages, results) = parts.entry((batch, chunk)).or_default();
+                let storage = self.partial(arrays, &units[0], storages, chunk, all.len() as u32);
+                storages.push(storage);
+                *results = all;
+                storage
+            });
+            let mut first = 0;
+            for (of, rows) in turns {
+                let (units, choice) = (units.to_vec(), self.index.map(|_| of));
+                let (rows, target) = match part {
+                    None => (rows.clone(), Target { storage: self.out, chunk }),
+                    Some(storage) => {
+                        let rows = rows.iter().zip(first..).map(|((left, _), at)| (*left, at));
+                        (rows.collect(), Target { storage, chunk: 0 })
+                    }
+                };
+                first += rows.len() as u32;
+                work.push(Work { units, rows, target, choice });
             }
-            let (storages, results) = parts.entry((batch, chunk)).or_default();
-            let storage = self.partial(arrays, &units[0], storages, chunk, rows.len() as u32);
-            storages.push(storage);
-            *results = rows.iter().map(|(_, row)| *row).collect();
-            let own = rows.iter().enumerate().map(|(at, (left, _))| (*left, at as u32)).collect();
-            work.push(Work { units, rows: own, target: Target { storage, chunk: 0 } });
         }
         (work, parts)
     }

@@ -114,7 +114,7 @@ type Batch = Vec<(Forms, Value)>;
 fn batches(arrays: &Arrays, results: &[(Forms, Value)], (row, chunk): (u32, u32)) -> Vec<Batch> {
     let mut batches: Vec<(BTreeSet<Region>, Batch)> = Vec::new();
     for &(forms, value) in results {
-        let pairs = forms.halves.into_iter().chain(forms.indices).flatten();
+        let pairs = forms.halves.into_iter().chain(forms.indices.into_iter().flatten()).flatten();
         let regions =
             forms.striped.into_iter().chain(pairs).flat_map(|id| arrays.storages.arrays[id].regions());
         let plain = forms.plain.map(|id| arrays.storages.arrays[id].locate(row, chunk).region);
@@ -163,7 +163,7 @@ pub fn convert(
     pads: &mut Pads,
 ) -> Result<Vec<Flow>, Diagnostic> {
     let forms = Forms { plain: None, ..arrays.forms[node] };
-    if forms.halves.is_none() && forms.striped.is_none() && forms.indices.is_none() {
+    if forms.halves.is_none() && forms.striped.is_none() && forms.indices[0].is_none() {
         return Ok(Vec::new());
     }
     let space = space(context, chip, node);

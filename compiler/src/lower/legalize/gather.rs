@@ -2,7 +2,58 @@
 
 use super::builder::Builder;
 use super::{constants, reduce, view};
-use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp};
+use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp};
+
+/// Whether a node of a legal graph is matrices that an index chooses from a constant.
+pub fn chooses(graph: &Graph, node: NodeId) -> bool {
+    let data = &graph.nodes[node];
+    matches!(data.op, Op::Gather { .. }) && graph.shape(data.inputs[0]).len() == 3
+}
+
+/// Matrices [places, n, k] that an index chooses from a constant.
+pub(super) struct Choice {
+    /// The constant [v, n, k].
+    pub(super) table: NodeId,
+    /// The index [places, 1], at least 0.
+    index: NodeId,
+    places: Vec<usize>,
+}
+
+/// What chooses the matrices that a tensor is, if that is what it is.
+pub(super) fn choice(b: &Builder, x: NodeId) -> Option<Choice> {
+    let gather = if let Op::Reshape { .. } = b.op(x) { b.input(x) } else { x };
+    if b.is_constant(gather) || !chooses(&b.graph, gather) {
+        return None;
+    }
+    let (table, index) = (b.input(gather), b.inputs(gather)[1]);
+    let places = b.shape(x).strip_suffix(&b.graph.shape(table)[1..])?.to_vec();
+    Some(Choice { table, index, places })
+}
+
+impl Choice {
+    /// The same choice of matrices [v, ..] that lie by rows.
+    pub(super) fn matrices(&self, b: &mut Builder, table: NodeId) -> NodeId {
+        let chosen = b.emit(Op::Gather { axis: 0 }, &[table, self.index]);
+        let shape = [&self.places[..], &b.graph.shape(table)[1..]].concat();
+        view::reshape(b, chosen, &shape)
+    }
+
+    /// The same choice of constant rows [v, 1, n]: [places, 1, n].
+    pub(super) fn rows(&self, b: &mut Builder, table: NodeId) -> NodeId {
+        let &[v, _, n] = b.graph.shape(table) else { return table };
+        let flat = b.emit(Op::Reshape { shape: vec![v, n] }, &[table]);
+        let rows = b.emit(Op::Gather { axis: 0 }, &[flat, self.index]);
+        view::reshape(b, rows, &[&self.places[..], &[1, n]].concat())
+    }
+}
+
+/// Matrices of a constant that an index chooses.
+pub(super) fn matrices(b: &mut Builder, table: NodeId, indices: NodeId) -> NodeId {
+    let places = b.shape(indices);
+    let column = view::reshape(b, indices, &[&places[..], &[1]].concat());
+    let index = counted_from_start(b, column, b.graph.shape(table)[0]);
+    Choice { table, index, places }.matrices(b, table)
+}
 
 /// Known indices may make this many pieces.
 const PIECES: usize = 256;

@@ -19,7 +19,7 @@
 //! 6. Lane moves: Slice of two or more elements of the last axis with step 1, Concat on any axis, Pad with zeros on any axis, Reshape that only cuts the last axis in two ([.., h·d] to
 //!    [.., h, d]) or only joins the last two.
 //! 7. Gather of axis 0 from a constant table [v, d] by indices [.., 1]. Indices are at least 0: computed ones are made so, the host's are
-//!    taken as they are.
+//!    taken as they are. Or matrices of a constant [v, n, k], if only products take them, as right operands ([`chooses`]).
 //!
 //! **Accuracy.** Reciprocals, roots and the like are within a few units in the last place of binary32; erf, sine and cosine (|x| up to 10,000)
 //! within 5e-7. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
@@ -47,6 +47,7 @@ mod view;
 pub use caches::narrow as narrow_caches;
 pub use check::check;
 pub use columns::{COLUMNS, RECENT, appends_columns};
+pub use gather::chooses;
 pub use quantize::takes;
 
 use crate::Precision;
@@ -185,7 +186,7 @@ impl<'a> Pass<'a> {
             return self.b.emit_typed(node.op.clone(), &inputs, node.ty.clone());
         }
         let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| self.operand(input)).collect();
-        let by_columns = self.by_columns(id);
+        let (by_columns, chooses) = (self.by_columns(id), self.is_choice(id));
         let b = &mut self.b;
         match &node.op {
             Op::Input(name) if by_columns.is_some() => columns::input(b, name, &node.ty.shape),
@@ -210,6 +211,7 @@ impl<'a> Pass<'a> {
                 view::pad(b, inputs[0], *axis, (*before, *after), *value)
             }
             Op::Expand { shape } => view::expand(b, inputs[0], if shape.is_empty() { &[1] } else { shape }),
+            Op::Gather { axis: 0 } if chooses => gather::matrices(b, inputs[0], inputs[1]),
             Op::Gather { axis } => {
                 let gathered = gather::gather(b, *axis, inputs[0], inputs[1]);
                 self.with_shape(gathered, id)
@@ -260,6 +262,18 @@ impl<'a> Pass<'a> {
             return piece;
         }
         view::slice(&mut self.b, x, axis, start, count, step)
+    }
+
+    /// Whether an index chooses from several constant matrices, for products alone.
+    fn is_choice(&self, id: NodeId) -> bool {
+        let (node, users) = (&self.source.nodes[id], &self.users[id]);
+        let Op::Gather { axis: 0 } = node.op else { return false };
+        let right = |&user: &NodeId| {
+            let user = &self.source.nodes[user];
+            matches!(user.op, Op::MatMul { .. }) && user.inputs[1] == id && user.inputs[0] != id
+        };
+        let matrices = matches!(self.source.shape(node.inputs[0]), &[_, n, k] if n > 1 && k > 1);
+        matrices && self.constant[node.inputs[0]] && !self.constant[node.inputs[1]] && users.iter().all(right)
     }
 
     /// Whether a source tensor is only used in disjoint pieces of an axis.

@@ -1,7 +1,7 @@
 //! Products in binary32: each operand becomes two binary16 parts, high and low, whose products are summed.
 
 use super::builder::Builder;
-use super::constants;
+use super::{constants, gather};
 use super::view::last;
 use crate::graph::{BinaryOp, Graph, NodeId, Op, UnaryOp};
 use cranelift_entity::SecondaryMap;
@@ -105,6 +105,11 @@ impl Split<'_> {
         let b = &mut self.b;
         if b.is_constant(x) && constants::fits_f16(&b.graph, x) {
             return (x, None);
+        }
+        if let Some(choice) = gather::choice(b, x) {
+            let (high, low) = self.parts(choice.table);
+            let [high, low] = [Some(high), low].map(|table| Some(choice.matrices(self.b, table?)));
+            return (high.unwrap_or(x), low);
         }
         let op = b.op(x).clone();
         let free_view = match &op {

@@ -1,7 +1,7 @@
 //! Matrix products: operands by rows, one copy of a key or value head per group of query heads.
 
 use super::builder::Builder;
-use super::{pointwise, reduce, sink, view};
+use super::{gather, pointwise, reduce, sink, view};
 use crate::graph::{BinaryOp, NodeId, Op, ReduceOp};
 
 /// Most elements that the planes sum beside a product. More would keep them longer than a way through the SXM takes, which they need not wait for.
@@ -70,6 +70,10 @@ fn same_rows(b: &Builder, x: NodeId) -> NodeId {
 fn by_rows(b: &mut Builder, right: NodeId, transpose_b: bool) -> (NodeId, bool) {
     if transpose_b {
         return (right, false);
+    }
+    if let Some(choice) = gather::choice(b, right) {
+        let turned = b.emit(Op::Transpose { permutation: vec![0, 2, 1] }, &[choice.table]);
+        return (choice.matrices(b, turned), false);
     }
     if let Some(original) = b.exchanged(right) {
         return (original, false);

@@ -8,6 +8,7 @@
 
 use super::builder::Builder;
 use super::constants;
+use super::gather::{self, Choice};
 use super::precision::with_products;
 use crate::Precision;
 use crate::graph::blocks::BLOCK;
@@ -28,19 +29,22 @@ pub(super) fn quantize(graph: &Graph, precision: Precision, chip: &Chip) -> Grap
     };
     with_products(graph, |b, left, right| {
         let real = b.element(left) == ElementType::F32;
+        let choice = gather::choice(b, right);
+        let table = choice.as_ref().map_or(right, |choice| choice.table);
         let exact = constants::is_identity(&b.graph, right)
             || constants::is_ones(&b.graph, right)
             || b.graph.holds_truths(right);
-        if !real || exact || b.is_constant(left) || !b.is_constant(right) {
+        if !real || exact || b.is_constant(left) || !b.is_constant(table) {
             return None;
         }
-        match (few(&b.graph, right), precision) {
+        match (few(&b.graph, table), precision) {
             (Some(few), _) => {
-                let weights = b.emit(Op::Blocks(few), &[right]);
+                let blocks = b.emit(Op::Blocks(few), &[table]);
+                let weights = choice.map_or(blocks, |choice| choice.matrices(b, blocks));
                 Some(b.emit(Op::MatMul { transpose_b: true }, &[left, weights]))
             }
-            (None, Precision::Int8) => Some(product(b, left, right, ElementType::I8)),
-            (None, Precision::Fp8) => Some(product(b, left, right, ElementType::F8)),
+            (None, Precision::Int8) => Some(product(b, left, (table, choice), ElementType::I8)),
+            (None, Precision::Fp8) => Some(product(b, left, (table, choice), ElementType::F8)),
             (None, Precision::Int4 | Precision::Fp16 | Precision::Fp32) => None,
         }
     })
@@ -76,9 +80,18 @@ fn published(graph: &Graph, node: NodeId) -> Option<Few> {
     }
 }
 
-fn product(b: &mut Builder, left: NodeId, right: NodeId, element: ElementType) -> NodeId {
+/// A product with constant weights, or with those that are chosen of them.
+fn product(
+    b: &mut Builder,
+    left: NodeId,
+    (table, choice): (NodeId, Option<Choice>),
+    element: ElementType,
+) -> NodeId {
     let integer = element == ElementType::I8;
-    let (weights, weight_scale) = weights(b, right, element);
+    let (mut weights, mut weight_scale) = weights(b, table, element);
+    if let Some(choice) = choice {
+        (weights, weight_scale) = (choice.matrices(b, weights), choice.rows(b, weight_scale));
+    }
     let most = greatest(b, left);
     let limit = if integer { MOST_I8 } else { MOST_F8 };
     // 1 / most, as the VXM has it.

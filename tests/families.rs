@@ -16,7 +16,7 @@ use compiler::system::{Mapping, Model, Piece, compile_chained};
 use compiler::{Options, Precision, compile, onnx};
 use isa::{Chip, System};
 use lpu_tests::root;
-use models::config::{Attention, FeedForward, Kind, Latent};
+use models::config::{Attention, FeedForward, Kind, Latent, Run};
 use models::{Config, build, json};
 use simulator::{Array, Engine, Machine, SystemMachine, compose};
 
@@ -100,7 +100,13 @@ impl Weights {
                 return Some(build::spread(shape.experts, shape.inner));
             }
             let each = self.expert(&format!("{module}mlp.experts."), part)?;
-            return Some(side_by_side(&each, part));
+            return Some(match (shape.run, &each.shape[..]) {
+                (Run::Resident, _) => side_by_side(&each, part),
+                (Run::Gather, &[experts, outputs]) => {
+                    made(&Op::Reshape { shape: vec![experts, 1, outputs] }, &[&each])
+                }
+                (Run::Gather, _) => each,
+            });
         }
         let found =
             self.published(name).or_else(|| self.published(&name.replace("mlp.gate.", "mlp.router.")))?;
@@ -298,9 +304,17 @@ fn error(ours: &[f32], expected: &[f32]) -> f32 {
     worst / top
 }
 
-/// A decoder, token by token.
+/// A decoder, token by token; with experts run in both ways.
 fn decoder(name: &str) {
     let weights = Weights::of(name);
+    if let FeedForward::Experts(_) = weights.config.feed_forward {
+        by_token(name, &Weights { config: weights.config.running(Run::Gather), ..Weights::of(name) });
+    }
+    by_token(name, &weights);
+    live(name);
+}
+
+fn by_token(name: &str, weights: &Weights) {
     let config = &weights.config;
     assert_eq!(config.kind, Kind::Decoder);
     let mut embedding = Part::of(weights.fill(build::embedding(config, 1, CONTEXT).expect("a graph"), ""));
@@ -328,7 +342,6 @@ fn decoder(name: &str) {
     for (output, rows) in [("embedded", &embedded), ("layer", &first), ("logits", &logits)] {
         rows.assert_close(&format!("{name}, {output}"), &expected[output]);
     }
-    live(name);
 }
 
 /// The recorded outputs against ONNX Runtime itself, where a Python with it is at hand.

@@ -12,7 +12,7 @@ use compiler::system::{Chained, Mapping, Model, compile_chained};
 use compiler::{Options, Precision};
 use isa::{Chip, System};
 use models::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Score,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
 };
 use models::{Config, build, whole};
 use simulator::{Array, SystemMachine, compose};
@@ -213,7 +213,7 @@ fn parts_that_almost_fill_their_vectors_lie_in_vectors_of_their_own() {
 }
 
 /// Experts of which two are chosen for a token.
-fn experts(count: usize) -> FeedForward {
+fn experts(count: usize, run: Run) -> FeedForward {
     let router = Router { score: Score::Softmax, bias: false, groups: 1, active_groups: 1, scale: 1.0 };
     FeedForward::Experts(Experts {
         experts: count,
@@ -223,28 +223,33 @@ fn experts(count: usize) -> FeedForward {
         dense_layers: 0,
         dense_inner: 0,
         bias: false,
+        run,
         router,
     })
 }
 
 #[test]
 fn experts_of_several_chips() {
-    let model = toy(&Config { feed_forward: experts(8), ..SMALL.clone() }, 2, 24);
-    for (chips, stages) in [(2, vec![4]), (4, vec![1, 3])] {
-        let mapping = Mapping { chips, stages, dense: false };
-        let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
-        assert!(error < 3e-3, "{mapping:?}: {error}");
+    for run in [Run::Resident, Run::Gather] {
+        let model = toy(&Config { feed_forward: experts(8, run), ..SMALL.clone() }, 2, 24);
+        for (chips, stages) in [(2, vec![4]), (4, vec![1, 3])] {
+            let mapping = Mapping { chips, stages, dense: false };
+            let error = stepped(&model, &mapping, Precision::Fp16, &[7, 42]);
+            assert!(error < 3e-3, "{run:?}, {mapping:?}: {error}");
+        }
     }
 }
 
 /// Of many scores the greatest are found one after the other.
 #[test]
 fn many_experts() {
-    let model = toy(&Config { feed_forward: experts(32), ..SMALL.clone() }, 2, 24);
-    for (precision, most) in [(Precision::Fp16, 3e-3), (Precision::Int8, 3e-2)] {
-        let error =
-            stepped(&model, &Mapping { chips: 2, stages: vec![4], dense: false }, precision, &[7, 42]);
-        assert!(error < most, "{precision:?}: {error}");
+    let mapping = Mapping { chips: 2, stages: vec![4], dense: false };
+    for run in [Run::Resident, Run::Gather] {
+        let model = toy(&Config { feed_forward: experts(32, run), ..SMALL.clone() }, 2, 24);
+        for (precision, most) in [(Precision::Fp16, 3e-3), (Precision::Int8, 3e-2)] {
+            let error = stepped(&model, &mapping, precision, &[7, 42]);
+            assert!(error < most, "{run:?}, {precision:?}: {error}");
+        }
     }
 }
 

@@ -158,8 +158,20 @@ pub struct Experts {
     pub dense_inner: usize,
     /// Whether the experts' products each add a vector.
     pub bias: bool,
+    /// How a chip makes a few of them work.
+    pub run: Run,
     /// How experts are chosen.
     pub router: Router,
+}
+
+/// How a chip makes those experts work that are chosen, which is not published and does not change what they give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Run {
+    /// All of them work, and the shares of those that are not chosen are zero.
+    #[default]
+    Resident,
+    /// The weights of the chosen ones are gathered.
+    Gather,
 }
 
 /// How experts are chosen: a product gives each a score; of the greatest, shares that add up to `scale`.
@@ -299,6 +311,15 @@ impl Config {
     /// The preset of a name.
     pub fn preset(name: &str) -> Option<&'static Config> {
         crate::presets::all().find(|preset| preset.config.name == name).map(|preset| &preset.config)
+    }
+
+    /// The same model, a chip of which makes experts work in another way.
+    pub fn running(&self, run: Run) -> Config {
+        let feed_forward = match self.feed_forward {
+            FeedForward::Experts(experts) => FeedForward::Experts(Experts { run, ..experts }),
+            other => other,
+        };
+        Config { feed_forward, ..self.clone() }
     }
 }
 

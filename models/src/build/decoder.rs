@@ -27,7 +27,7 @@ pub(super) fn layer(
         x = with_attention(parts, x, position, (shape.attention, batch, context))?;
     }
     if halves.feed_forward {
-        x = with_feed_forward(parts, x, shape.feed_forward, batch)?;
+        x = with_feed_forward(parts, x, shape.feed_forward)?;
     }
     parts.output("output", x);
     Ok(())
@@ -47,14 +47,14 @@ fn with_attention(
     parts.binary(BinaryOp::Add, x, h, "attention_residual")
 }
 
-fn with_feed_forward(parts: &mut Parts<'_>, x: NodeId, shape: LayerFeedForward, batch: usize) -> Made {
+fn with_feed_forward(parts: &mut Parts<'_>, x: NodeId, shape: LayerFeedForward) -> Made {
     let around = parts.config.norms == Norms::BeforeAndAfter;
     // With norms around, what is called the norm after attention is just that.
     let before = if around { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
     let h = parts.norm(x, before)?;
     let h = match shape {
         LayerFeedForward::Gated { inner } => parts.gated(h, "mlp", inner)?,
-        LayerFeedForward::Experts(experts) => parts.experts(h, experts, batch)?,
+        LayerFeedForward::Experts(experts) => parts.experts(h, experts)?,
         LayerFeedForward::Plain { .. } => return Err("a decoder's feed-forward has a gate".to_owned()),
     };
     if !around {

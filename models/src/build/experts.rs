@@ -1,31 +1,18 @@
-//! Experts in resident form: all of a layer's experts work on every token, and the shares of those that are not chosen are zero.
+//! Experts: gated feed-forwards, a few of which work for each token.
 //!
-//! A chip that holds an expert's weights in SRAM has to be programmed for it whether or not it is chosen, since a program's cycles do not
-//! depend on values. What is chosen is found by counting: of n scores, the greatest k are those that fewer than k others beat. Of equal scores
-//! the first beats the others. That is true for all scores, and needs no sorting. Of few scores each is compared with each; of many, k times the
-//! greatest of those that are left is found, and products with constant matrices count those before it.
+//! In *resident* form all of a layer's experts work on every token, and the shares of those that are not chosen are zero: side by side they are one
+//! gated feed-forward. In *gathered* form each of a token's slots has the weights of the expert that it is for. A program's cycles do not
+//! depend on values in either.
 
 use compiler::graph::eval::Tensor;
-use compiler::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
+use compiler::graph::{BinaryOp, NodeId, Op, ReduceOp};
 
 use super::parts::{Made, Parts};
-use crate::config::{Experts, Score};
-
-/// Experts of a group whose scores make the group's.
-const OF_A_GROUP: usize = 2;
+use crate::config::{Experts, Run};
 
 /// What brings each expert's share to its inner elements: a matrix [experts, experts · inner] of ones where the column is the expert's, and zeros.
 /// It is not published, and its values are [`spread`].
 pub const SPREAD: &str = "mlp.experts.spread";
-
-/// The name of what finds the greatest scores.
-const GREATEST: &str = "mlp.gate.greatest";
-
-/// Up to so many scores for each that is chosen are compared each with each: on the presets that takes fewer cycles.
-const FEW_A_CHOICE: usize = 10;
-
-/// The least that a sum of shares is taken for.
-const TINY: f32 = 1e-20;
 
 /// The values of [`SPREAD`].
 pub fn spread(experts: usize, inner: usize) -> Tensor {
@@ -36,11 +23,23 @@ pub fn spread(experts: usize, inner: usize) -> Tensor {
 
 impl Parts<'_> {
     /// The sum of the chosen experts' outputs by their shares, and of the shared experts', for tokens `h` [batch, 1, hidden].
-    ///
+    pub(super) fn experts(&mut self, h: NodeId, shape: Experts) -> Made {
+        let sum = match shape.run {
+            Run::Resident => self.resident(h, shape)?,
+            Run::Gather => self.gathered(h, shape)?,
+        };
+        if shape.shared == 0 {
+            return Ok(sum);
+        }
+        let shared = self.gated(h, "mlp.shared_experts", shape.shared * shape.inner)?;
+        self.binary(BinaryOp::Add, sum, shared, "mlp.sum")
+    }
+
     /// All experts side by side are one gated feed-forward, whose inner elements are multiplied by the shares of their experts.
-    pub(super) fn experts(&mut self, h: NodeId, shape: Experts, batch: usize) -> Made {
-        let hidden = self.config.hidden;
-        let shares = self.shares(h, shape, batch)?;
+    fn resident(&mut self, h: NodeId, shape: Experts) -> Made {
+        let (hidden, batch) = (self.config.hidden, self.graph.shape(h)[0]);
+        let shares = self.shares(h, shape)?;
+        let shares = self.reshape(shares, &[batch, 1, shape.experts], "mlp.gate.shares")?;
         let gate = self.expert_product(h, "gate_proj", shape)?;
         let up = self.expert_product(h, "up_proj", shape)?;
         let inner = self.gate(gate, up, "mlp.experts")?;
@@ -48,17 +47,13 @@ impl Parts<'_> {
         let of_each = self.matmul(shares, spread, SPREAD)?;
         let inner = self.binary(BinaryOp::Mul, inner, of_each, "mlp.experts.shared_out")?;
         let encoding = self.config.published.experts();
-        let mut sum = self.product(inner, "mlp.experts.down_proj", hidden, encoding)?;
-        if shape.bias {
-            let bias = self.weight("mlp.experts.down_proj.bias", &[shape.experts, hidden]);
-            let bias = self.matmul(shares, bias, "mlp.experts.down_proj.bias")?;
-            sum = self.binary(BinaryOp::Add, sum, bias, "mlp.experts.sum")?;
-        }
-        if shape.shared == 0 {
+        let sum = self.product(inner, "mlp.experts.down_proj", hidden, encoding)?;
+        if !shape.bias {
             return Ok(sum);
         }
-        let shared = self.gated(h, "mlp.shared_experts", shape.shared * shape.inner)?;
-        self.binary(BinaryOp::Add, sum, shared, "mlp.sum")
+        let bias = self.weight("mlp.experts.down_proj.bias", &[shape.experts, hidden]);
+        let bias = self.matmul(shares, bias, "mlp.experts.down_proj.bias")?;
+        self.binary(BinaryOp::Add, sum, bias, "mlp.experts.sum")
     }
 
     /// Vectors times the weights of all experts: [batch, 1, experts · inner].
@@ -73,190 +68,40 @@ impl Parts<'_> {
         self.binary(BinaryOp::Add, product, bias, &name)
     }
 
-    /// Each expert's share in each token: [batch, 1, experts].
-    fn shares(&mut self, h: NodeId, shape: Experts, batch: usize) -> Made {
-        let (count, router) = (shape.experts, shape.router);
-        let name = "mlp.gate";
-        let logits = self.linear(h, name, count)?;
-        let logits = self.reshape(logits, &[batch, count], name)?;
-        let shares = match router.score {
-            Score::Softmax => {
-                let logits = match router.bias {
-                    true => {
-                        let bias = self.weight("mlp.gate.bias", &[count]);
-                        self.binary(BinaryOp::Add, logits, bias, name)?
-                    }
-                    false => logits,
-                };
-                // The greatest of all is the greatest of those chosen, and so nothing grows beyond 1.
-                let greatest = self.reduce(ReduceOp::Max, logits, 1, name)?;
-                let below = self.binary(BinaryOp::Sub, logits, greatest, name)?;
-                let scores = self.unary(UnaryOp::Exp, below, name)?;
-                self.over_their_sum(scores, logits, shape)?
-            }
-            Score::Sigmoid => {
-                let scores = self.unary(UnaryOp::Sigmoid, logits, name)?;
-                let choice = match router.bias {
-                    true => {
-                        let bias = self.weight("mlp.gate.e_score_correction_bias", &[count]);
-                        self.binary(BinaryOp::Add, scores, bias, name)?
-                    }
-                    false => scores,
-                };
-                self.over_their_sum(scores, choice, shape)?
-            }
-        };
-        let shares = match router.scale {
-            1.0 => shares,
-            scale => self.scaled(shares, scale as f32, "mlp.gate.scale")?,
-        };
-        self.reshape(shares, &[batch, 1, count], "mlp.gate.shares")
+    /// Each token's slots, each with the weights of its expert.
+    fn gathered(&mut self, h: NodeId, shape: Experts) -> Made {
+        let (hidden, batch) = (self.config.hidden, self.graph.shape(h)[0]);
+        let routed = self.routed(h, shape)?;
+        let h = self.reshape(h, &[batch, 1, 1, hidden], "mlp.experts")?;
+        let gate = self.slot_product(h, "gate_proj", routed.experts, (shape, shape.inner))?;
+        let up = self.slot_product(h, "up_proj", routed.experts, (shape, shape.inner))?;
+        let inner = self.gate(gate, up, "mlp.experts")?;
+        let outputs = self.slot_product(inner, "down_proj", routed.experts, (shape, hidden))?;
+        let shares = self.reshape(routed.shares, &[batch, shape.active, 1, 1], "mlp.experts.sum")?;
+        let outputs = self.binary(BinaryOp::Mul, outputs, shares, "mlp.experts.sum")?;
+        let sum = self.reduce(ReduceOp::Sum, outputs, 1, "mlp.experts.sum")?;
+        self.reshape(sum, &[batch, 1, hidden], "mlp.experts.sum")
     }
 
-    /// Scores [batch, experts] of those that `choice` is greatest for, over their sum; the others' are zero.
-    fn over_their_sum(&mut self, scores: NodeId, choice: NodeId, shape: Experts) -> Made {
-        let name = "mlp.gate.shares";
-        let chosen = self.chosen(choice, shape)?;
-        let nothing = self.real(0.0);
-        let scores = self.push(Op::Select, &[chosen, scores, nothing], "mlp.gate.chosen")?;
-        let sum = self.reduce(ReduceOp::Sum, scores, 1, name)?;
-        let tiny = self.real(TINY);
-        let sum = self.binary(BinaryOp::Add, sum, tiny, name)?;
-        let part = self.unary(UnaryOp::Recip, sum, name)?;
-        self.binary(BinaryOp::Mul, scores, part, name)
-    }
-
-    /// Which experts are chosen by scores [batch, experts], as truths of that shape: first groups by their best experts, then experts.
-    fn chosen(&mut self, scores: NodeId, shape: Experts) -> Made {
-        let (groups, active) = (shape.router.groups, shape.router.active_groups);
-        let batch = self.graph.shape(scores)[0];
-        let count = shape.experts;
-        if groups == 0 || !count.is_multiple_of(groups) || active > groups {
-            return Err(format!("{active} of {groups} groups of {count} experts cannot be chosen"));
+    /// Vectors [batch, .., 1, inputs] of slots times the weights of their experts: [batch, active, 1, outputs].
+    fn slot_product(
+        &mut self,
+        x: NodeId,
+        part: &str,
+        experts: NodeId,
+        (shape, outputs): (Experts, usize),
+    ) -> Made {
+        let name = format!("mlp.experts.{part}");
+        let inputs = self.graph.shape(x).last().copied().unwrap_or(1);
+        let encoding = self.config.published.experts();
+        let weights = self.encoded(&format!("{name}.weight"), &[shape.experts, inputs, outputs], encoding);
+        let weights = self.push(Op::Gather { axis: 0 }, &[weights, experts], &name)?;
+        let product = self.matmul(x, weights, &name)?;
+        if !shape.bias {
+            return Ok(product);
         }
-        let each = count / groups;
-        if shape.active > active * each {
-            return Err(format!("{} experts cannot be chosen of {active} groups of {each}", shape.active));
-        }
-        if active == groups {
-            return self.greatest(scores, shape.active);
-        }
-        let name = "mlp.gate.groups";
-        let grouped = self.reshape(scores, &[batch * groups, each], name)?;
-        let best = self.greatest(grouped, OF_A_GROUP.min(each))?;
-        let nothing = self.real(0.0);
-        let best = self.push(Op::Select, &[best, grouped, nothing], name)?;
-        let of_group = self.reduce(ReduceOp::Sum, best, 1, name)?;
-        let of_group = self.reshape(of_group, &[batch, groups], name)?;
-        let open = self.greatest(of_group, active)?;
-        let open = self.reshape(open, &[batch * groups, 1], name)?;
-        let lowest = self.real(f32::MIN);
-        let scores = self.push(Op::Select, &[open, grouped, lowest], name)?;
-        let scores = self.reshape(scores, &[batch, count], name)?;
-        self.greatest(scores, shape.active)
-    }
-
-    /// Which scores of each row [rows, n] are among the greatest `k`, as truths of that shape: those that fewer than k others beat.
-    fn greatest(&mut self, scores: NodeId, k: usize) -> Made {
-        let [_, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
-        let ranks = if n > FEW_A_CHOICE * k { self.ranks(scores, k)? } else { self.all_ranks(scores)? };
-        // Ranks are whole numbers.
-        let enough = self.real(k as f32 - 0.5);
-        self.binary(BinaryOp::Less, ranks, enough, GREATEST)
-    }
-
-    /// How many others beat each score of each row [rows, n], for the `k` greatest; for the others, `k` or more.
-    fn ranks(&mut self, scores: NodeId, k: usize) -> Made {
-        let [rows, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
-        let name = GREATEST;
-        let (one, nothing, lowest) = (self.real(1.0), self.real(0.0), self.real(f32::NEG_INFINITY));
-        // [2, n, n]: a row times the first counts in each place those before it, times the second all.
-        let counts: Vec<bool> = (0..2 * n * n).map(|at| at >= n * n || at / n < at % n).collect();
-        let counts = self.constant(Tensor::bool([2, n, n], counts), "counts");
-        let counts = self.push(Op::Cast(ElementType::F32), &[counts], name)?;
-        let (mut ranks, mut greater, mut left) = (self.real(n as f32), nothing, scores);
-        for turn in 0..k {
-            let most = self.reduce(ReduceOp::Max, left, 1, name)?;
-            let equal = self.binary(BinaryOp::Equal, scores, most, name)?;
-            let ones = self.push(Op::Select, &[equal, one, nothing], name)?;
-            let ones = self.reshape(ones, &[1, rows, n], name)?;
-            let counted = self.matmul(ones, counts, name)?;
-            let of = |parts: &mut Self, start: usize| {
-                let own = Op::Slice { axis: 0, start, count: 1, step: 1 };
-                let own = parts.push(own, &[counted], name)?;
-                parts.reshape(own, &[rows, n], name)
-            };
-            let before = of(self, 0)?;
-            let rank = self.binary(BinaryOp::Add, before, greater, name)?;
-            ranks = self.push(Op::Select, &[equal, rank, ranks], name)?;
-            if turn + 1 < k {
-                let all = of(self, 1)?;
-                greater = self.binary(BinaryOp::Add, greater, all, name)?;
-                let less = self.binary(BinaryOp::Less, scores, most, name)?;
-                left = self.push(Op::Select, &[less, scores, lowest], name)?;
-            }
-        }
-        Ok(ranks)
-    }
-
-    /// How many others beat each score of each row [rows, n].
-    fn all_ranks(&mut self, scores: NodeId) -> Made {
-        let name = GREATEST;
-        let [rows, n] = self.graph.shape(scores)[..] else { return Err("scores are not rows".to_owned()) };
-        // Those along the last axis beat, those along the middle one are beaten.
-        let others = self.reshape(scores, &[rows, 1, n], name)?;
-        let own = self.reshape(scores, &[rows, n, 1], name)?;
-        let greater = self.binary(BinaryOp::Less, own, others, name)?;
-        let equal = self.binary(BinaryOp::Equal, own, others, name)?;
-        let before: Vec<bool> = (0..n * n).map(|at| at % n < at / n).collect();
-        let before = self.constant(Tensor::bool([n, n], before), "before");
-        let equal = self.binary(BinaryOp::And, equal, before, name)?;
-        let beats = self.binary(BinaryOp::Or, greater, equal, name)?;
-        let (one, nothing) = (self.real(1.0), self.real(0.0));
-        let beats = self.push(Op::Select, &[beats, one, nothing], name)?;
-        let count = self.reduce(ReduceOp::Sum, beats, 2, name)?;
-        self.reshape(count, &[rows, n], name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use compiler::graph::Graph;
-    use compiler::graph::eval::{Data, evaluate};
-
-    use super::*;
-    use crate::Config;
-
-    /// Scores [2, 30], many of which are equal: the greatest k by maxima, by comparing each with each, and by sorting.
-    #[test]
-    fn both_ways_choose_the_same_and_the_first_of_equal_scores() {
-        const N: usize = 30;
-        let config = Config::preset("mixtral-8x7b").expect("a preset");
-        for (k, values) in [(1, 7), (2, 3), (4, 5), (8, 2), (3, 1), (5, 1000)] {
-            let mut parts = Parts { config, graph: Graph::default() };
-            let scores = parts.given("scores", ElementType::F32, &[2, N]);
-            let ways = [parts.ranks(scores, k), parts.all_ranks(scores)];
-            for (name, ranks) in ["maxima", "each"].into_iter().zip(ways) {
-                parts.output(name, ranks.expect("ranks"));
-            }
-            let given: Vec<f32> = (0..2 * N).map(|at| (at * 7919 % 1009 % values) as f32 - 2.0).collect();
-            let inputs = BTreeMap::from([("scores".to_owned(), Tensor::f32([2, N], given.clone()))]);
-            let results = evaluate(&parts.graph, &inputs, None).expect("values");
-            for row in 0..2 {
-                let own = &given[row * N..][..N];
-                let mut sorted: Vec<usize> = (0..N).collect();
-                sorted.sort_by(|&a, &b| own[b].total_cmp(&own[a]));
-                for name in ["maxima", "each"] {
-                    let Data::F32(ranks) = &results[name].data else { panic!("{name} are no numbers") };
-                    for (rank, &at) in sorted.iter().enumerate() {
-                        let found = ranks[row * N + at];
-                        let right = if rank < k { found == rank as f32 } else { found >= k as f32 };
-                        assert!(right, "{name}, k {k}, row {row}: score {at} has rank {found}, not {rank}");
-                    }
-                }
-            }
-        }
+        let bias = self.weight(&format!("{name}.bias"), &[shape.experts, 1, outputs]);
+        let bias = self.push(Op::Gather { axis: 0 }, &[bias, experts], &name)?;
+        self.binary(BinaryOp::Add, product, bias, &name)
     }
 }

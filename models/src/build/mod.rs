@@ -17,6 +17,7 @@ mod cache;
 mod grouped;
 mod latent;
 mod dense;
+mod router;
 mod experts;
 mod decoder;
 mod encoder;

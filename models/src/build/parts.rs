@@ -51,7 +51,8 @@ impl Parts<'_> {
         self.encoded(name, shape, Encoding::F16)
     }
 
-    fn encoded(&mut self, name: &str, shape: &[usize], encoding: Encoding) -> NodeId {
+    /// The same, in some encoding.
+    pub(super) fn encoded(&mut self, name: &str, shape: &[usize], encoding: Encoding) -> NodeId {
         let ty = TensorType { element: ElementType::F32, shape: shape.to_vec() };
         let absent = Constant { encoding, bytes: None };
         self.graph.push_typed(Op::Constant(absent), &[], ty, name)

@@ -9,7 +9,7 @@ use super::parts::{activation, heads, published, rotary, window};
 use crate::Config;
 use crate::config::{
     Activation, Attention, Experts, FeedForward, FullHeads, Grouped, Kind, Latent, Norms, Positions,
-    Published, Router, Score, Window,
+    Published, Router, Run, Score, Window,
 };
 
 /// A decoder with grouped attention and a gated feed-forward; families change what they have otherwise.
@@ -61,6 +61,7 @@ fn plain_experts(experts: usize, active: usize, inner: usize) -> Experts {
         dense_layers: 0,
         dense_inner: 0,
         bias: false,
+        run: Run::Resident,
         router: SOFTMAX,
     }
 }
@@ -165,6 +166,7 @@ pub(super) fn deepseek(fields: &mut Fields) -> Config {
         dense_layers: fields.number("first_k_dense_replace", 0..=*NUMBERS.end()),
         dense_inner: fields.number("intermediate_size", LENGTHS),
         bias: false,
+        run: Run::Resident,
         router,
     };
     Config {

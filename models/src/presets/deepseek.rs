@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Kind, Latent, Norms, Positions, Published, Router, Score,
+    Activation, Attention, Experts, FeedForward, Kind, Latent, Norms, Positions, Published, Router, Run, Score,
     Stretch, Yarn,
 };
 
@@ -58,6 +58,7 @@ const fn deepseek(source: &'static str, shape: DeepSeek) -> Preset {
             dense_layers: shape.dense_layers,
             dense_inner: 18_432,
             bias: false,
+            run: Run::Resident,
             router,
         }),
         activation: Activation::Silu,

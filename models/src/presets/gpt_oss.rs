@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Score,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
     Stretch, Window, Yarn,
 };
 
@@ -37,6 +37,7 @@ const fn gpt_oss(source: &'static str, name: &'static str, layers: usize, expert
             dense_layers: 0,
             dense_inner: 0,
             bias: true,
+            run: Run::Resident,
             router: Router { score: Score::Softmax, bias: true, groups: 1, active_groups: 1, scale: 1.0 },
         }),
         activation: Activation::SiluClamped,

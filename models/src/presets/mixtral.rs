@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Score,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
 };
 
 pub(super) static PRESETS: [Preset; 1] = [Preset {
@@ -37,6 +37,7 @@ pub(super) static PRESETS: [Preset; 1] = [Preset {
             dense_layers: 0,
             dense_inner: 0,
             bias: false,
+            run: Run::Resident,
             router: Router { score: Score::Softmax, bias: false, groups: 1, active_groups: 1, scale: 1.0 },
         }),
         activation: Activation::Silu,

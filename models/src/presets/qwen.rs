@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Score,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
 };
 
 const fn attention(heads: usize, kv_heads: usize) -> Attention {
@@ -62,6 +62,7 @@ pub(super) static PRESETS: [Preset; 2] = [
                 dense_layers: 0,
                 dense_inner: 0,
                 bias: false,
+                run: Run::Resident,
                 router: Router {
                     score: Score::Softmax,
                     bias: false,

@@ -162,10 +162,22 @@ fn is_cuttable(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, id: NodeId)
     !constant[id]
         && match node.op {
             // What counts truths is small, and all chips want all of it.
-            Op::MatMul { .. } => constant[node.inputs[1]] && !graph.holds_truths(node.inputs[1]),
+            Op::MatMul { .. } => {
+                let weights = node.inputs[1];
+                constant[weights] && !graph.holds_truths(weights) || is_choice(graph, constant, weights)
+            }
             Op::Gather { axis: 0 } => constant[node.inputs[0]] && graph.shape(node.inputs[0]).len() == 2,
             _ => false,
         }
+}
+
+/// Whether a node is matrices that an index chooses from a constant.
+fn is_choice(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, id: NodeId) -> bool {
+    let node = &graph.nodes[id];
+    !constant[id]
+        && node.op == (Op::Gather { axis: 0 })
+        && constant[node.inputs[0]]
+        && graph.shape(node.inputs[0]).len() == 3
 }
 
 /// Divisors, the greatest first.

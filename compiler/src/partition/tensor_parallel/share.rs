@@ -4,8 +4,8 @@ use cranelift_entity::SecondaryMap;
 
 use super::constants::Cut;
 use super::splits::{Split, aligned, joined, local, projected, reshaped};
-use super::{Cuts, Group, Plan, Share};
-use crate::graph::{BinaryOp, Graph, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, eval};
+use super::{Cuts, Group, Plan, Share, is_choice};
+use crate::graph::{BinaryOp, Graph, Node, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, eval};
 
 /// How often longer than its results a product's left operand must be, so that results are exchanged in its place: they need adding.
 const LONGER: usize = 2;
@@ -142,6 +142,8 @@ impl<'a> Builder<'a> {
             Op::Append { axis } => self.append(id, *axis),
             Op::MatMul { transpose_b } => self.product(id, *transpose_b),
             Op::Gather { axis: 0 } if self.parts[id] > 1 => self.gather(id),
+            // Products that take the matrices say how their table is cut.
+            Op::Gather { axis: 0 } if self.is_for_products(id) => Ok(()),
             _ if node
                 .inputs
                 .iter()
@@ -425,19 +427,31 @@ impl<'a> Builder<'a> {
     fn product(&mut self, id: NodeId, transpose_b: bool) -> Result<(), NodeId> {
         let source = self.source;
         let (a, b) = (source.nodes[id].inputs[0], source.nodes[id].inputs[1]);
-        if self.constant[b] && !self.constant[a] {
+        let weights = self.constant[b] || is_choice(source, self.constant, b);
+        if weights && !self.constant[a] {
             self.weighted(id, transpose_b)
         } else {
             self.computed(id, transpose_b)
         }
     }
 
-    /// A product with weights, which are cut along their outputs; or along their batches, where the left operand is.
+    /// Whether a node is matrices that an index chooses, for products alone.
+    fn is_for_products(&self, id: NodeId) -> bool {
+        let product =
+            |node: &Node| matches!(node.op, Op::MatMul { .. }) && node.inputs[1] == id && node.inputs[0] != id;
+        let mut users = self.source.nodes.values().filter(|node| node.inputs.contains(&id));
+        is_choice(self.source, self.constant, id) && users.all(product)
+    }
+
+    /// A product with weights, or with those that an index chooses; they are cut along their outputs; or along their batches, where the left operand is.
     fn weighted(&mut self, id: NodeId, transpose_b: bool) -> Result<(), NodeId> {
         let source = self.source;
         let node = &source.nodes[id];
         let (a, b) = (node.inputs[0], node.inputs[1]);
-        let (shape, a_shape, b_shape) = (&node.ty.shape, source.shape(a), source.shape(b));
+        let (shape, a_shape) = (&node.ty.shape, source.shape(a));
+        let choice = is_choice(source, self.constant, b).then(|| source.nodes[b].inputs[1]);
+        let table = if choice.is_some() { source.nodes[b].inputs[0] } else { b };
+        let b_shape = source.shape(table);
         let rank = b_shape.len();
         let (k_axis, n_axis) = if transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
         if !transpose_b && self.sums_are_shorter(id) {
@@ -452,15 +466,23 @@ impl<'a> Builder<'a> {
             }
             (x, own) => (x, aligned(&own, a_shape.len(), shape.len())),
         };
-        let matrices = projected(&splits, shape, b_shape);
-        cuts.extend(matrices.into_iter().filter(|split| split.axis + 2 < rank).map(Cut::Part));
+        if choice.is_none() {
+            let matrices = projected(&splits, shape, b_shape);
+            cuts.extend(matrices.into_iter().filter(|split| split.axis + 2 < rank).map(Cut::Part));
+        } else if !splits.is_empty() {
+            return Err(a);
+        }
         let parts = self.parts[id];
         if splits.is_empty() && parts > 1 {
             let split = Split { parts, stride: self.chips / parts, ..self.even(id) };
             cuts.push(Cut::Part(Split { axis: n_axis, ..split }));
             splits.push(split);
         }
-        let weights = self.constant(b, &cuts)?;
+        let mut weights = self.constant(table, &cuts)?;
+        if let Some(index) = choice {
+            let index = self.whole(index, id)?;
+            weights = self.push(b, Op::Gather { axis: 0 }, &[weights, index])?;
+        }
         let made = self.push(id, node.op.clone(), &[x, weights])?;
         self.set(id, made, splits);
         Ok(())

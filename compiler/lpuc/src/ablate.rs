@@ -168,6 +168,7 @@ mod tests {
         };
         let subject = crate::cli::Subject {
             embedding: crate::cli::Embedding::Chip,
+            experts: crate::cli::Experts::Auto,
             model: "folder/tiny.onnx".into(),
             chip: "lp30".to_owned(),
             system: None,

@@ -6,6 +6,7 @@ use compiler::system::{Chained, Model, Wishes, compile_planned};
 use isa::Chip;
 use isa::system::System;
 use models::Config;
+use models::config::{FeedForward, Run};
 use simulator::ComposeError;
 
 use crate::cli::{Embedding, Job, Subject};
@@ -14,6 +15,9 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::system::{StageRow, SystemReport};
 use crate::{Console, chips, models as published, print, systems};
+
+/// The exit code of what is valid, but not supported or does not fit.
+const UNSUPPORTED: u8 = 3;
 
 /// Tokens of a cache, if nothing is said.
 const CONTEXT: usize = 4096;
@@ -60,10 +64,13 @@ pub(crate) fn measured(
         None => systems::usual(&chip)?,
     };
     let context = subject.context.unwrap_or(CONTEXT);
-    let model = models::whole::model(config, batch, context).map_err(crate::model::not_built)?;
-    let model = match subject.embedding {
-        Embedding::Chip => model,
-        Embedding::Host => models::whole::without_embedding(model),
+    let model = |run: Run| {
+        let model = models::whole::model(&config.running(run), batch, context);
+        let model = model.map_err(crate::model::not_built)?;
+        Ok::<Model, Failure>(match subject.embedding {
+            Embedding::Chip => model,
+            Embedding::Host => models::whole::without_embedding(model),
+        })
     };
     tool.import = lap.lap();
 
@@ -90,7 +97,26 @@ pub(crate) fn measured(
             _ => tool.schedule += seconds,
         }
     };
-    let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
+    let mut made = |run: Run| {
+        let model = model(run)?;
+        let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
+        Ok::<_, Failure>((run, model, chained))
+    };
+    // Of several ways to run experts the best; of what does not fit, the last one says what is missing.
+    let mut ways = subject.experts.ways(config, batch).into_iter();
+    let mut best = made(ways.next().unwrap_or_default());
+    for run in ways {
+        let other = made(run);
+        let better = match (&best, &other) {
+            (Ok((.., best)), Ok((.., other))) => {
+                wishes.objective.order(&other.amount(), &best.amount()).is_lt()
+            }
+            (Ok(_), Err(problem)) => problem.code != UNSUPPORTED,
+            (Err(_), _) => true,
+        };
+        best = if better { other } else { best };
+    }
+    let (run, model, chained) = best?;
     tool.schedule += lap.lap();
     progress.stage("simulating");
     let composed = simulator::compose(&system, &chip, &chained.program).map_err(refused)?;
@@ -100,6 +126,9 @@ pub(crate) fn measured(
     tool.total = total.elapsed();
     let mut report = report(subject, (&system, &chip), &model, &chained, (batch, context), tool);
     let bits = models::count::matrix_bits(config, options.precision.weight_bits());
+    if let FeedForward::Experts(_) = config.feed_forward {
+        report.experts = Some(if run == Run::Gather { "gather" } else { "resident" });
+    }
     report.least_chips = models::count::chips(bits, 1, chip.sram_bytes());
     Ok(report)
 }
@@ -188,6 +217,7 @@ fn report(
         precision: subject.precision.name(),
         kv: subject.kv.name(),
         embedding: subject.embedding.name(),
+        experts: None,
         least_chips: 0,
         tensor_parallel: chained.chips.first().map_or(0, Vec::len),
         stages: rows.collect(),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use compiler::rewrite::GROUPS;
+use models::Config;
+use models::config::Run;
 use simulator::Engine;
 
 /// Compiles a neural network for an LPU, simulates the program to the cycle, and says how fast it is and why.
@@ -62,6 +64,9 @@ pub(crate) struct Subject {
     /// Where a published model's embedding table is: on the first stage's chips, or in the host's memory, and the host gives the token's vector.
     #[arg(long, value_enum, default_value = "chip")]
     pub embedding: Embedding,
+    /// How a published model's experts run: all of them, the shares of most being zero; or those that are chosen, whose weights are gathered.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub experts: Experts,
     /// Arrays to run the model on, under the model's input names; their shapes bind symbolic dimensions.
     #[arg(long, value_name = "IN.npz")]
     pub inputs: Option<PathBuf>,
@@ -245,6 +250,31 @@ impl Embedding {
         match self {
             Embedding::Chip => "chip",
             Embedding::Host => "host",
+        }
+    }
+}
+
+/// How experts run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Experts {
+    /// As the objective has it better.
+    Auto,
+    /// All of them, the shares of most being zero.
+    Resident,
+    /// Those that are chosen, whose weights are gathered.
+    Gather,
+}
+
+impl Experts {
+    /// The ways to be tried of a model for so many tokens at once.
+    pub(crate) fn ways(self, config: &Config, tokens: usize) -> Vec<Run> {
+        let models::config::FeedForward::Experts(shape) = config.feed_forward else { return vec![Run::Resident] };
+        match self {
+            Experts::Resident => vec![Run::Resident],
+            Experts::Gather => vec![Run::Gather],
+            // What gathers each expert for some token reads more weights than there are.
+            Experts::Auto if tokens * shape.active < shape.experts => vec![Run::Gather, Run::Resident],
+            Experts::Auto => vec![Run::Resident],
         }
     }
 }

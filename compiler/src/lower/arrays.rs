@@ -392,7 +392,8 @@ impl Builder<'_, '_> {
         if plan.extra == 0 {
             return None;
         }
-        let set = Set::Wide { round: plan.round() };
+        let set = Set::Wide;
+        let pace = &Pace { lie: pace.lie / u32::from(plan.stripes) * u32::from(plan.stripes + plan.extra), ..*pace };
         let words = |region: Region| self.set_use.get(&region).copied().unwrap_or(0);
         let mut sites = Site::all(self.chip, storage.loaded().held());
         sites.sort_by_key(|site| words(site.region(set)));

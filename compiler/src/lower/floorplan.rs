@@ -106,11 +106,6 @@ impl Floorplan {
         self.slices(region).len() as u32 / width as u32
     }
 
-    /// After how many tiles each stripe of weights in both has had its turn, in a crowded plan.
-    pub fn round(&self) -> u32 {
-        u32::from(self.stripes / self.extra.max(1)) + 1
-    }
-
     /// How often an element of a number of bytes is held: a pair of slices has a copy of bytes for each of two planes.
     pub fn copies(&self, region: Region, width: usize) -> u16 {
         if matches!(region, Region::Pair(..)) && width == 1 { 2 } else { 1 }

@@ -94,8 +94,17 @@ fn pace(context: &Context<'_>, chip: &Chip, plan: &Floorplan, node: NodeId) -> P
     let width = if narrow { 1 } else { 2 };
     // An index takes some of the streams.
     let taken = if choice.is_some() { shared * INDEX_STREAMS / width } else { 0 };
-    let stripes = shared * u32::from(plan.stripes) - taken;
-    Pace { stripes, shared, vectors, all, cycles: width, crowded: false }
+    let lie = shared * u32::from(plan.stripes);
+    Pace {
+        stripes: lie - taken,
+        lie,
+        chosen: choice.is_some(),
+        shared,
+        vectors,
+        all,
+        cycles: width,
+        crowded: false,
+    }
 }
 
 /// Whether an operation's result is an array of 32-bit elements of its own.

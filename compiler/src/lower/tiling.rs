@@ -37,8 +37,8 @@ impl Site {
         match (self.paired, set) {
             (true, Set::Number(set)) => Region::Set(self.hemisphere, set),
             (false, Set::Number(set)) => Region::Strip(self.hemisphere, set, self.plane),
-            (true, Set::Wide { .. }) => Region::WideSet(self.hemisphere),
-            (false, Set::Wide { .. }) => Region::WideStrip(self.hemisphere, self.plane),
+            (true, Set::Wide) => Region::WideSet(self.hemisphere),
+            (false, Set::Wide) => Region::WideStrip(self.hemisphere, self.plane),
         }
     }
 
@@ -61,11 +61,8 @@ impl Site {
 pub enum Set {
     /// Those of one set.
     Number(u16),
-    /// Those of a crowded plan, dealt in rounds of so many tiles.
-    Wide {
-        /// Tiles of a round.
-        round: u32,
-    },
+    /// Those of a crowded plan.
+    Wide,
 }
 
 /// Weights of a product: [batches, rows, chunks of k].
@@ -91,8 +88,12 @@ struct Part {
 /// How activations and weight rows take turns on the streams of a site.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Weight rows that arrive together.
+    /// Weight rows that arrive together at most.
     pub stripes: u32,
+    /// Stripes that weights lie in. If they are more than arrive together, tiles are dealt in rounds.
+    pub lie: u32,
+    /// Whether an index chooses the weights: it takes some of the streams.
+    pub chosen: bool,
     /// The last of them, whose streams activations come on as well.
     pub shared: u32,
     /// Activation vectors per tile, in one go.
@@ -110,12 +111,39 @@ impl Pace {
     /// to themselves.
     pub fn tile(&self, rows: u32) -> (u32, u32) {
         let busy = self.vectors * self.cycles;
+        if self.chosen {
+            let stripes = self.dealt(rows);
+            let per_stripe = rows.div_ceil(stripes).max(1);
+            let alone = stripes + self.shared <= self.stripes;
+            return (per_stripe, if alone { per_stripe.max(busy) } else { per_stripe + busy });
+        }
         let shared = rows.div_ceil(self.stripes).max(1);
         let last = rows.saturating_sub((self.stripes - self.shared) * shared).min(shared);
         let with_shared = shared.max(if last == 0 { busy } else { last + busy });
         let alone = rows.div_ceil(self.stripes - self.shared).max(1);
         let with_alone = alone.max(busy);
         if with_alone < with_shared && !self.crowded { (alone, with_alone) } else { (shared, with_shared) }
+    }
+}
+
+impl Pace {
+    /// Stripes of those that weights lie in which a chosen tile of some rows takes: as many as make a round come out even, and of these the fewest cycles;
+    /// or where room is short, the least waste.
+    fn dealt(&self, rows: u32) -> u32 {
+        let even = |stripes: &u32| self.lie.is_multiple_of(self.lie - stripes);
+        let even = (1..=self.stripes.min(self.lie - 1)).filter(even);
+        let key = |stripes: &u32| {
+            let per_stripe = rows.div_ceil(*stripes);
+            let [cycles, waste] = [per_stripe, per_stripe * stripes];
+            if self.crowded { [waste, cycles] } else { [cycles, waste] }
+        };
+        even.min_by_key(key).unwrap_or(self.stripes)
+    }
+
+    /// Tiles of as many rows after which each stripe has had its turn, if they are dealt.
+    fn round(&self, rows: u32) -> Option<u32> {
+        let taken = if self.chosen { self.dealt(rows) } else { self.stripes };
+        (taken < self.lie).then(|| self.lie / (self.lie - taken))
     }
 }
 
@@ -159,15 +187,15 @@ pub fn share(weights: Weights, tile_rows: u32, sites: &[Site], set: Set, pace: &
     for (site, parts) in sites.iter().zip(parts) {
         let mut last: Option<Unit> = None;
         for part in parts {
-            let per_stripe = pace.tile(part.rows).0;
+            let (per_stripe, round) = (pace.tile(part.rows).0, pace.round(part.rows));
             // Tiles of as many rows a stripe go on in the round of those before.
             let dealt = last.filter(|last| last.per_stripe == per_stripe);
-            let (word, deal) = match (set, dealt, last) {
-                (Set::Wide { round }, Some(Unit { word, chunks, deal: Some(deal), .. }), _) => {
+            let (word, deal) = match (round, dealt) {
+                (Some(round), Some(Unit { word, chunks, deal: Some(deal), .. })) if deal.round == round => {
                     (word, Some(Deal { round, before: deal.before + chunks }))
                 }
-                (Set::Wide { round }, ..) => (end(last), Some(Deal { round, before: 0 })),
-                (Set::Number(_), ..) => (end(last), None),
+                (Some(round), _) => (end(last), Some(Deal { round, before: 0 })),
+                (None, _) => (end(last), None),
             };
             let Part { row, rows, chunk, chunks } = part;
             let region = site.region(set);
@@ -259,7 +287,7 @@ mod tests {
     use super::*;
 
     fn shares(rows: u32, chunks: u32) -> Vec<Vec<(u32, u32, u32, u32)>> {
-        let pace = Pace { stripes: 32, shared: 1, vectors: 1, all: 1, cycles: 1, crowded: false };
+        let pace = Pace { stripes: 32, lie: 32, chosen: false, shared: 1, vectors: 1, all: 1, cycles: 1, crowded: false };
         let parts = parts(Weights { batches: 1, rows, chunks }, 320, 4, &pace);
         let tuple = |part: &Part| (part.row, part.rows, part.chunk, part.chunks);
         parts.iter().map(|share| share.iter().map(tuple).collect()).collect()

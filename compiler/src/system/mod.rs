@@ -4,7 +4,7 @@ mod collective;
 mod plan;
 
 pub use collective::all_reduce;
-pub use plan::{Objective, Wishes, compile_planned};
+pub use plan::{Amount, Objective, Wishes, compile_planned};
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -92,6 +92,17 @@ pub struct Chained {
     pub program: SystemProgram,
     /// Cycles of a step, from the first stage's first to the last stage's last.
     pub predicted_cycles: u64,
+}
+
+impl Chained {
+    /// What it amounts to.
+    pub fn amount(&self) -> Amount {
+        Amount {
+            chips: self.chips.iter().map(Vec::len).sum(),
+            cycles: self.predicted_cycles,
+            longest: self.kinds.iter().map(|kind| kind.compiled.predicted.cycles).max().unwrap_or(0),
+        }
+    }
 }
 
 /// Compiles a model for a system.

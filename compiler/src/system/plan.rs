@@ -3,6 +3,7 @@
 //! Stages are as few as SRAM allows, and about equally full. What a piece takes by itself only estimates what it takes beside others: where a
 //! stage then does not fit, stages are made smaller until all do.
 
+use std::cmp::Ordering;
 use std::fmt::Display;
 
 use isa::Chip;
@@ -48,13 +49,36 @@ struct Cost {
     cycles: u64,
 }
 
+/// What a mapping amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// Chips.
+    pub chips: usize,
+    /// Cycles of all stages, one after the other.
+    pub cycles: u64,
+    /// Cycles of the stage that takes longest.
+    pub longest: u64,
+}
+
+impl Objective {
+    /// The better of two comes first.
+    pub fn order(self, a: &Amount, b: &Amount) -> Ordering {
+        match self {
+            Objective::Chips => (a.chips, a.cycles).cmp(&(b.chips, b.cycles)),
+            Objective::Latency => (a.cycles, a.chips).cmp(&(b.cycles, b.chips)),
+            Objective::Throughput => {
+                let of = |amount: &Amount| (amount.longest * amount.chips as u64, amount.cycles);
+                of(a).cmp(&of(b))
+            }
+        }
+    }
+}
+
 /// A mapping that may do, and what it is expected to amount to.
 #[derive(Clone, Debug)]
 struct Candidate {
     mapping: Mapping,
-    chips: usize,
-    cycles: u64,
-    fullest_cycles: u64,
+    amount: Amount,
 }
 
 /// A mapping to be tried.
@@ -95,7 +119,7 @@ pub fn compile_planned(
     };
     let (mut found, mut reasons) = candidates(model, wishes, sizes, (system, chip), options)?;
     // The best is compiled. What then does not fit in so many stages comes again with more, if it is still the best.
-    let better = |a: &Attempt, b: &Attempt| order(wishes.objective, &a.candidate, &b.candidate);
+    let better = |a: &Attempt, b: &Attempt| wishes.objective.order(&a.candidate.amount, &b.candidate.amount);
     while let Some(best) = (0..found.len()).min_by(|&a, &b| better(&found[a], &found[b])) {
         let Attempt { costs, candidate, failed } = &mut found[best];
         let problem = match compile_chained(model, &candidate.mapping, (system, chip), options, watch) {
@@ -110,7 +134,7 @@ pub fn compile_planned(
             true => self::candidate(model, wishes, (*chips, *dense), costs, less),
             false => None,
         };
-        match smaller.filter(|smaller| smaller.chips <= most_chips(wishes, system)) {
+        match smaller.filter(|smaller| smaller.amount.chips <= most_chips(wishes, system)) {
             Some(smaller) => *candidate = smaller,
             None => {
                 reasons.push(reason);
@@ -164,9 +188,9 @@ fn candidates(
         }
         sparse = Some(costs.clone());
         match candidate(model, wishes, (chips, dense), &costs, room(chip)?) {
-            Some(candidate) if candidate.chips <= most => found.push(Attempt { costs, candidate, failed: 0 }),
+            Some(candidate) if candidate.amount.chips <= most => found.push(Attempt { costs, candidate, failed: 0 }),
             Some(candidate) => {
-                reasons.push(format!("groups of {chips}{how}: {} chips are needed", candidate.chips))
+                reasons.push(format!("groups of {chips}{how}: {} chips are needed", candidate.amount.chips))
             }
             None => reasons.push(format!("groups of {chips}: not in so many stages")),
         }
@@ -179,17 +203,6 @@ fn room(chip: &Chip) -> Result<u64, Diagnostic> {
     let plan = Floorplan::new(chip, Room::LEAST)?;
     let plan = plan.crowded(chip).unwrap_or(plan);
     Ok(2 * plan.room(chip) * chip.lanes as u64)
-}
-
-fn order(objective: Objective, a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
-    match objective {
-        Objective::Chips => (a.chips, a.cycles).cmp(&(b.chips, b.cycles)),
-        Objective::Latency => (a.cycles, a.chips).cmp(&(b.cycles, b.chips)),
-        Objective::Throughput => {
-            let of = |c: &Candidate| (c.fullest_cycles * c.chips as u64, c.cycles);
-            of(a).cmp(&of(b))
-        }
-    }
 }
 
 /// Stages of about equal fullness, as few as a chip's room allows, or as many as the user wants.
@@ -221,12 +234,12 @@ fn candidate(
         pieces.iter().map(|&piece| costs[piece].cycles).sum::<u64>()
     };
     let cycles: Vec<u64> = stages.iter().map(of_stage).collect();
-    Some(Candidate {
+    let amount = Amount {
         chips: chips * stages.len(),
         cycles: cycles.iter().sum(),
-        fullest_cycles: cycles.iter().copied().max().unwrap_or(0),
-        mapping: Mapping { chips, stages, dense },
-    })
+        longest: cycles.iter().copied().max().unwrap_or(0),
+    };
+    Some(Candidate { amount, mapping: Mapping { chips, stages, dense } })
 }
 
 /// How many pieces each stage takes, one stage filled after the other; nothing if a piece has no room by itself.

@@ -70,6 +70,8 @@ pub(crate) struct SystemReport {
     pub kv: &'static str,
     /// Where the embedding is.
     pub embedding: &'static str,
+    /// How experts run, if there are any.
+    pub experts: Option<&'static str>,
     /// Chips that the model's matrices fill by themselves, at the precision's bits.
     pub least_chips: u64,
     /// Chips of a group.
@@ -216,12 +218,17 @@ impl SystemReport {
     }
 
     fn write_time(&self, out: &mut String) -> std::fmt::Result {
-        let SystemReport { model, chip, system, batch, context, precision, embedding, .. } = self;
+        let SystemReport { model, chip, system, batch, context, precision, embedding, experts, .. } = self;
+        let experts = match experts {
+            Some("gather") => ", chosen experts gathered",
+            Some(_) => ", all experts at work",
+            None => "",
+        };
         let host = if *embedding == "host" { ", the host looks up embeddings" } else { "" };
         let chips = self.chips();
         writeln!(
             out,
-            "{model} on {chips} {chip} of {system}: fits. batch {batch}, context {context}, {precision}{host}"
+            "{model} on {chips} {chip} of {system}: fits. batch {batch}, context {context}, {precision}{experts}{host}"
         )?;
         writeln!(out)?;
         let us = format!("{:.3}", self.seconds() * 1e6);
@@ -319,6 +326,7 @@ impl SystemReport {
         put("precision", json!(self.precision));
         put("kv", json!(self.kv));
         put("embedding", json!(self.embedding));
+        put("experts", json!(self.experts));
         let decode = json!({
             "cycles": self.simulated_cycles,
             "latency_us": self.seconds() * 1e6,

@@ -53,7 +53,12 @@ fn run(chip: &Chip, graph: &Graph, precision: Precision, tokens: &[f32]) -> BTre
     graph.outputs.iter().map(|(name, _)| read(name)).collect()
 }
 
-fn compare(ours: &BTreeMap<String, Vec<f32>>, right: &BTreeMap<String, Vec<f32>>, tolerance: f32, what: &str) {
+fn compare(
+    ours: &BTreeMap<String, Vec<f32>>,
+    right: &BTreeMap<String, Vec<f32>>,
+    tolerance: f32,
+    what: &str,
+) {
     for (name, right) in right {
         let most = right.iter().fold(0f32, |most, value| most.max(value.abs()));
         for (at, (ours, right)) in ours[name].iter().zip(right).enumerate() {

@@ -100,12 +100,9 @@ impl Weights {
                 return Some(build::spread(shape.experts, shape.inner));
             }
             let each = self.expert(&format!("{module}mlp.experts."), part)?;
-            return Some(match (shape.run, &each.shape[..]) {
-                (Run::Resident, _) => side_by_side(&each, part),
-                (Run::Gather, &[experts, outputs]) => {
-                    made(&Op::Reshape { shape: vec![experts, 1, outputs] }, &[&each])
-                }
-                (Run::Gather, _) => each,
+            return Some(match shape.run {
+                Run::Resident => side_by_side(&each, part),
+                Run::Gather => each,
             });
         }
         let found =

@@ -12,7 +12,8 @@ use compiler::system::{Chained, Mapping, Model, compile_chained};
 use compiler::{Options, Precision};
 use isa::{Chip, System};
 use models::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run,
+    Score,
 };
 use models::{Config, build, whole};
 use simulator::{Array, SystemMachine, compose};

@@ -127,3 +127,26 @@ fn more_users_get_less_each_and_more_together() {
     let table = lpuc_well(&[&args[..], &["--batches", "1"]].concat());
     assert!(table.starts_with("  batch   chips"), "{table}");
 }
+
+/// The published system of 72 nodes for a model of 120 billion parameters, a stage for each layer, if the chip loads blocks of four bits.
+#[test]
+fn blocks_of_four_bits_on_chips_of_the_first_generation() {
+    let chip = lpu_tests::root().join("examples/tsp-v1-blocks.toml");
+    let chip = chip.to_str().expect("a path");
+    let ring = ["--chip", chip, "--system", "tsp-v1-ring", "--tensor-parallel", "16", "--embedding", "host"];
+    let report = report(&[&["gpt-oss-120b", "--context", "4096"], &ring[..]].concat());
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    assert_eq!(number(&report, "/chips"), 576.0);
+    // Said in the book; it may not become worse unseen.
+    assert!(number(&report, "/decode/tokens_per_second_per_user") > 1_000.0);
+}
+
+/// Of 384 experts eight are gathered, which takes as many chips as all of them at work, and fewer cycles.
+#[test]
+fn experts_are_gathered_where_that_is_better() {
+    let mapping = ["--system", "lp30-racks", "--tensor-parallel", "64", "--context", "4096"];
+    let report = report(&[&["kimi-k2"], &mapping[..]].concat());
+    assert_eq!(report["predicted_cycles"], report["simulated_cycles"]);
+    assert_eq!((number(&report, "/chips"), report["experts"].as_str()), (3_904.0, Some("gather")));
+    assert!(number(&report, "/decode/tokens_per_second_per_user") > 1_050.0);
+}

@@ -188,9 +188,19 @@ fn scheduled(
     };
     match solve(if options.dense { Packing::Tight } else { Packing::Loose }) {
         // What is missing is said of the layout that every model has.
-        Err(problem) if options.dense && problem.code == "does-not-fit" => {
-            solve(Packing::Crowded).map_err(|_| problem)
+        Err(problem) if options.dense && matches!(problem.code, "does-not-fit" | "schedule") => {
+            solve(Packing::Crowded).map_err(|_| without_banks(problem))
         }
         found => found,
     }
+}
+
+/// In slices that are nearly full a pass may find no bank for its results but the one that it reads: that is room that is missing, too.
+fn without_banks(problem: Diagnostic) -> Diagnostic {
+    if problem.code != "schedule" {
+        return problem;
+    }
+    let message =
+        format!("the model does not fit one chip: no other bank has room where {}", problem.message);
+    Diagnostic::new(diagnostic::Kind::Unsupported, "does-not-fit", message)
 }

@@ -2,7 +2,7 @@
 
 use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
-use compiler::system::{Chained, Model, Wishes, compile_planned};
+use compiler::system::{Chained, Model, Objective, Wishes, compile_planned};
 use isa::Chip;
 use isa::system::System;
 use models::Config;
@@ -97,26 +97,12 @@ pub(crate) fn measured(
             _ => tool.schedule += seconds,
         }
     };
-    let mut made = |run: Run| {
+    let made = |run: Run| {
         let model = model(run)?;
         let (_, chained) = compile_planned(&model, &wishes, (&system, &chip), &options, &mut watch)?;
-        Ok::<_, Failure>((run, model, chained))
+        Ok((run, model, chained))
     };
-    // Of several ways to run experts the best; of what does not fit, the last one says what is missing.
-    let mut ways = subject.experts.ways(config, batch).into_iter();
-    let mut best = made(ways.next().unwrap_or_default());
-    for run in ways {
-        let other = made(run);
-        let better = match (&best, &other) {
-            (Ok((.., best)), Ok((.., other))) => {
-                wishes.objective.order(&other.amount(), &best.amount()).is_lt()
-            }
-            (Ok(_), Err(problem)) => problem.code != UNSUPPORTED,
-            (Err(_), _) => true,
-        };
-        best = if better { other } else { best };
-    }
-    let (run, model, chained) = best?;
+    let (run, model, chained) = best(wishes.objective, subject.experts.ways(config, batch), made)?;
     tool.schedule += lap.lap();
     progress.stage("simulating");
     let composed = simulator::compose(&system, &chip, &chained.program).map_err(refused)?;
@@ -131,6 +117,26 @@ pub(crate) fn measured(
     }
     report.least_chips = models::count::chips(bits, 1, chip.sram_bytes());
     Ok(report)
+}
+
+/// The way to run experts that is best by the objective. Of what does not fit, the last one says what is missing.
+fn best(
+    objective: Objective,
+    ways: Vec<Run>,
+    mut made: impl FnMut(Run) -> Result<(Run, Model, Chained), Failure>,
+) -> Result<(Run, Model, Chained), Failure> {
+    let mut ways = ways.into_iter();
+    let mut best = made(ways.next().unwrap_or_default());
+    for run in ways {
+        let other = made(run);
+        let better = match (&best, &other) {
+            (Ok((.., best)), Ok((.., other))) => objective.order(&other.amount(), &best.amount()).is_lt(),
+            (Ok(_), Err(problem)) => problem.code != UNSUPPORTED,
+            (Err(_), _) => true,
+        };
+        best = if better { other } else { best };
+    }
+    best
 }
 
 /// Fails where the simulator does not say what the compiler did.

@@ -268,7 +268,9 @@ pub(crate) enum Experts {
 impl Experts {
     /// The ways to be tried of a model for so many tokens at once.
     pub(crate) fn ways(self, config: &Config, tokens: usize) -> Vec<Run> {
-        let models::config::FeedForward::Experts(shape) = config.feed_forward else { return vec![Run::Resident] };
+        let models::config::FeedForward::Experts(shape) = config.feed_forward else {
+            return vec![Run::Resident];
+        };
         match self {
             Experts::Resident => vec![Run::Resident],
             Experts::Gather => vec![Run::Gather],

@@ -9,8 +9,9 @@ use compiler::graph::Graph;
 use compiler::graph::import::{Bindings, import};
 use compiler::onnx;
 use models::build;
+use models::config::Run;
 
-use crate::cli::Subject;
+use crate::cli::{Experts, Subject};
 use crate::failure::Failure;
 use crate::files;
 use crate::models::{built, shape};
@@ -42,6 +43,7 @@ fn layer(subject: &Subject) -> Result<Option<Loaded>, Failure> {
     let name = subject.model.to_str().and_then(|path| path.strip_suffix("/layer"));
     let Some(name) = name.filter(|_| !subject.model.exists()) else { return Ok(None) };
     let Some(config) = shape(name)? else { return Ok(None) };
+    let config = config.running(if subject.experts == Experts::Gather { Run::Gather } else { Run::Resident });
     let (batch, context) = (subject.batch.unwrap_or(1), subject.context.unwrap_or(CONTEXT));
     let graph = build::layer(&config, 0, batch, context).map_err(not_built)?;
     Ok(Some(Loaded {

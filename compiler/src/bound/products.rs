@@ -10,7 +10,6 @@ use super::machine::Machine;
 use super::rows::{self, Rows};
 use crate::graph::blocks::BLOCK;
 use crate::graph::{ElementType, Graph, NodeId, Op};
-use crate::lower::legalize::chooses;
 
 /// One runtime product.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,19 +71,12 @@ pub(super) fn products(
         }
         let element = |node: NodeId| -> ElementType { graph.nodes[node].ty.element };
         let operands = Operands::of(element(a), element(b));
-        let (left, mut right) = (rows::rows(graph, a), rows::rows(graph, b));
-        let choice = chooses(graph, right.base) && !constant[right.base];
-        if choice {
-            // All may choose the same matrix.
-            let matrix: u32 = graph.shape(right.base).iter().rev().nth(1).map_or(1, |&n| n as u32);
-            right.rows.iter_mut().for_each(|row| *row %= matrix);
-            right.expanded = true;
-        }
-        let held = if choice { graph.nodes[right.base].inputs[0] } else { b };
+        let (left, right) = (rows::rows(graph, a), weights(graph, constant, b));
+        let table = graph.choice(right.base).filter(|_| !constant[right.base]).map(|(table, _)| table);
         let vectors =
             |rows: &Rows, node| if rows.flat { 1 } else { machine.vectors(rows::columns(graph, node)) };
         let width = vectors(&right, b) * operands.bytes();
-        let bytes = |rows: u64| match graph.nodes[held].op {
+        let bytes = |rows: u64| match graph.nodes[table.unwrap_or(b)].op {
             // Four bits an element, and two bytes a block.
             Op::Blocks(_) => vectors(&right, b) * rows * (4 * BLOCK as u64 + 16) / (8 * BLOCK as u64),
             _ if element(right.base) == ElementType::F8 => vectors(&right, b) * rows,
@@ -113,7 +105,9 @@ pub(super) fn products(
             node,
             weights: bytes(all),
             fresh: bytes(fresh),
-            stored: choice || constant[right.base] || matches!(graph.nodes[right.base].op, Op::Input(_)),
+            stored: table.is_some()
+                || constant[right.base]
+                || matches!(graph.nodes[right.base].op, Op::Input(_)),
             passes: passes * chunks,
             elements,
             operands,
@@ -136,6 +130,17 @@ pub(super) fn products(
         }
     }
     found
+}
+
+/// The rows of a right operand. Those that an index chooses may all be of the same matrix.
+fn weights(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, node: NodeId) -> Rows {
+    let mut shown = rows::rows(graph, node);
+    if graph.choice(shown.base).is_some() && !constant[shown.base] {
+        let matrix = graph.shape(shown.base).iter().rev().nth(1).map_or(1, |&n| n as u32);
+        shown.rows.iter_mut().for_each(|row| *row %= matrix);
+        shown.expanded = true;
+    }
+    shown
 }
 
 /// Elements of a node's tensor.

@@ -170,6 +170,13 @@ impl Graph {
         &self.nodes[node].ty.shape
     }
 
+    /// Of matrices that an index chooses from a tensor [v, n, k]: that tensor, and the index.
+    pub fn choice(&self, node: NodeId) -> Option<(NodeId, NodeId)> {
+        let Node { op, inputs, .. } = &self.nodes[node];
+        let matrices = *op == (Op::Gather { axis: 0 }) && self.shape(inputs[0]).len() == 3;
+        matrices.then(|| (inputs[0], inputs[1]))
+    }
+
     /// Whether a constant expression is truths as numbers: zeros and ones in any order, which every format holds exactly.
     pub fn holds_truths(&self, node: NodeId) -> bool {
         let Node { op, inputs, .. } = &self.nodes[node];

@@ -9,7 +9,7 @@ use isa::{Chip, Element};
 use super::context::Context;
 use super::floorplan::Floorplan;
 use super::fuse::Groups;
-use super::needs::{Needs, masks, needs, read_and_written, read_together};
+use super::needs::{Needs, beside_weights, masks, needs, read_and_written, read_together};
 use super::spread::{self, Spread};
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Set, Site, Weights, share};
@@ -71,6 +71,7 @@ pub fn arrays(
     let apart = read_and_written(context, groups);
     let pairs = spread::Pairs::new(&plan);
     let halved = spread::halved(context, chip, most);
+    let beside = beside_weights(context, &needs);
     let mut builder = Builder {
         context,
         chip,
@@ -96,14 +97,12 @@ pub fn arrays(
                 Some(builder.striped(node, builder.operand_type(node), role.clone(), need.columns));
         }
         if need.table {
-            made.table = Some(builder.striped(node, Element::F32, role.clone(), None));
+            made.table = Some(builder.table(node, role.clone(), beside[node]));
         }
         if need.halves {
             made.halves = Some(builder.halves(node, role.clone(), need.frame));
         }
-        for copy in 0..need.indices {
-            made.indices[copy] = Some(builder.indices(node, role.clone(), copy as u16));
-        }
+        made.indices = builder.indices(node, role.clone(), need.indices);
         if need.plain || builder.arrives(node) {
             let spread = match spread::is_spread(context, chip, &spreadable, node) {
                 true => Spread::Groups,
@@ -183,6 +182,12 @@ fn is_crowded(
     let slices = 2 * u64::from(plan.sets) * 2 * u64::from(plan.stripes);
     100 * taken > CROWDED * slices * u64::from(chip.words_per_slice())
 }
+
+/// The first groups have the indices that choose weights, a copy for each plane.
+const INDEX_GROUPS: u16 = 2;
+
+/// The part of a bank that a gather table takes at most to lie in a group.
+const SMALL_TABLE: u32 = 4;
 
 struct Builder<'a, 'g> {
     context: &'a Context<'g>,
@@ -274,13 +279,38 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn indices(&mut self, node: NodeId, role: Role, copy: u16) -> [StorageId; 2] {
-        let groups = self.storages.plan.groups;
-        Hemisphere::BOTH.map(|hemisphere| {
-            let mut storage = self.storage(node, self.word_type(node), role.clone());
-            storage.lie(Region::Group(hemisphere, groups - 1 - copy));
-            self.storages.arrays.push(storage)
+    /// So many copies of indices in each hemisphere. Those that choose weights lie where they pass small tables, too.
+    fn indices(&mut self, node: NodeId, role: Role, copies: usize) -> [Option<[StorageId; 2]>; 2] {
+        let last = self.storages.plan.groups - 1;
+        [0, 1].map(|copy: u16| {
+            let group = if copies == 1 { last } else { copy };
+            (usize::from(copy) < copies).then(|| {
+                Hemisphere::BOTH.map(|hemisphere| {
+                    let mut storage = self.storage(node, self.word_type(node), role.clone());
+                    storage.lie(Region::Group(hemisphere, group));
+                    self.storages.arrays.push(storage)
+                })
+            })
         })
+    }
+
+    /// A gather table of 32 bits: striped; or if it is small and its index chooses weights, in the emptiest of the groups past the index, which then passes
+    /// it in few cycles.
+    fn table(&mut self, node: NodeId, role: Role, beside_weights: bool) -> StorageId {
+        let mut storage = self.storage(node, Element::F32, role.clone());
+        let groups = INDEX_GROUPS..self.storages.plan.groups;
+        let all = groups.flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n)));
+        let used = |region: &Region| self.group_use.get(region).copied().unwrap_or(0);
+        let small = storage.vectors() <= self.chip.mem.words_per_bank / SMALL_TABLE;
+        match all.min_by_key(|region| (used(region), *region)) {
+            Some(region) if beside_weights && small => {
+                storage.lie(region);
+                storage.scattered = storage.batches * storage.rows;
+                *self.group_use.entry(region).or_default() += 1;
+                self.storages.arrays.push(storage)
+            }
+            _ => self.striped(node, Element::F32, role, None),
+        }
     }
 
     /// A 32-bit array in a group of slices, or from there on: best in none that its kernel reads (`apart`), nor that is read together with it.
@@ -389,11 +419,15 @@ impl Builder<'_, '_> {
     /// Weights in the slices that a crowded plan has for them, if there is room left.
     fn wide(&self, storage: &Storage, weights: Weights, pace: &Pace) -> Option<Vec<Unit>> {
         let plan = &self.storages.plan;
-        if plan.extra == 0 {
+        // Slices with indices cannot give weights in the same cycles.
+        let indices = plan.slices(Region::Group(Hemisphere::East, INDEX_GROUPS - 1));
+        let shared = plan.slices(Region::WideSet(Hemisphere::East)).start < indices.end;
+        if plan.extra == 0 || storage.choices > 1 && shared {
             return None;
         }
         let set = Set::Wide;
-        let pace = &Pace { lie: pace.lie / u32::from(plan.stripes) * u32::from(plan.stripes + plan.extra), ..*pace };
+        let pace =
+            &Pace { lie: pace.lie / u32::from(plan.stripes) * u32::from(plan.stripes + plan.extra), ..*pace };
         let words = |region: Region| self.set_use.get(&region).copied().unwrap_or(0);
         let mut sites = Site::all(self.chip, storage.loaded().held());
         sites.sort_by_key(|site| words(site.region(set)));

@@ -2,7 +2,6 @@
 
 use cranelift_entity::SecondaryMap;
 
-use super::legalize;
 use super::view::{self, View};
 use crate::diagnostic::Diagnostic;
 use crate::graph::eval::{self, Data, Tensor};
@@ -82,9 +81,7 @@ impl<'g> Context<'g> {
 
     /// Of what an index chooses from several constant matrices for a product: these, and the index.
     pub fn choice(&self, node: NodeId) -> Option<(NodeId, NodeId)> {
-        let data = &self.graph.nodes[node];
-        let chosen = !self.constant[node] && legalize::chooses(self.graph, node);
-        chosen.then(|| (data.inputs[0], data.inputs[1]))
+        self.graph.choice(node).filter(|_| !self.constant[node])
     }
 
     /// Whether a node moves no data (an Append does).

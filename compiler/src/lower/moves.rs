@@ -181,25 +181,30 @@ impl Mover<'_> {
         let chip = self.pass.chip;
         let mut flow = Flow::new(self.pass.node, "move");
         let d = i64::from(chip.latency.vxm);
-        // Pieces of one vector are d_vxm apart, so that one ALU can OR each to the sum of those before.
+        // Pieces of one vector are d_vxm apart, so that one ALU can OR each to the sum of those before; between them come those of others.
         let alone = vectors.iter().all(|pieces| pieces.len() <= 1);
-        let spacing = if alone { 1 } else { d };
+        let (spacing, together) = if alone { (1, 1) } else { (d, d as usize) };
         let mut timed: Vec<(i64, Piece)> = Vec::new();
-        let mut done: Vec<i64> = Vec::new();
-        let mut cycle = 0;
+        let mut done: Vec<(i64, (u32, u32))> = Vec::new();
         let mut acts: Vec<(i64, Option<(Hemisphere, bool)>)> = Vec::new();
-        for pieces in vectors {
-            if pieces.is_empty() {
-                acts.push((cycle, None));
-                cycle += spacing;
+        let mut start = 0;
+        for (vectors, space) in vectors.chunks(together).zip(self.pass.space.chunks(together)) {
+            for (first, (pieces, &at)) in (start..).zip(vectors.iter().zip(space)) {
+                if pieces.is_empty() {
+                    acts.push((first, None));
+                }
+                for (n, piece) in pieces.iter().enumerate() {
+                    let cycle = first + n as i64 * spacing;
+                    acts.push((cycle, Some((self.hemisphere(piece), n > 0))));
+                    timed.push((cycle, *piece));
+                }
+                done.push((first + (pieces.len().max(1) as i64 - 1) * spacing, at));
             }
-            for (n, piece) in pieces.iter().enumerate() {
-                acts.push((cycle, Some((self.hemisphere(piece), n > 0))));
-                timed.push((cycle, *piece));
-                cycle += spacing;
-            }
-            done.push(cycle - spacing);
+            start += vectors.iter().map(|pieces| pieces.len().max(1) as i64).max().unwrap_or(0) * spacing;
         }
+        timed.sort_by_key(|(cycle, _)| *cycle);
+        acts.sort_by_key(|(cycle, _)| *cycle);
+        done.sort_unstable();
         let mut inward = BTreeMap::new();
         for hemisphere in Hemisphere::BOTH {
             let own: Vec<(i64, Piece)> =
@@ -210,10 +215,10 @@ impl Mover<'_> {
             }
         }
         let sum = flow.alus.len();
-        flow.alus.push((0, cycle - spacing + 1));
+        flow.alus.push((0, acts.last().map_or(0, |(cycle, _)| cycle + 1)));
         let own = AluOperand::Alu(sum, d as u8);
-        for (cycle, what) in acts {
-            let act = match what {
+        for acts in acts.chunk_by(|a, b| a.1 == b.1) {
+            let act = match acts[0].1 {
                 None => Act::Alu { op: VxmOp::Pass, a: AluOperand::Immediate(0), b: None, result: None },
                 Some((hemisphere, more)) => {
                     let x = AluOperand::Stream(StreamRef(inward[&hemisphere], 0), self.pass.format(self.out));
@@ -221,7 +226,8 @@ impl Mover<'_> {
                     Act::Alu { op, a: x, b, result: None }
                 }
             };
-            flow.run(FlowQueue::Alu(sum), cycle, act, Vec::new());
+            let items = acts.iter().map(|(cycle, _)| Item::once(*cycle, 0)).collect();
+            emit(&mut flow, FlowQueue::Alu(sum), items, |_, _| act);
         }
         self.put(&mut flow, own, &done);
         untangle(&mut flow);
@@ -229,16 +235,16 @@ impl Mover<'_> {
     }
 
     /// The last ALU: sends each finished vector on its way.
-    fn put(&self, flow: &mut Flow, sum: AluOperand, done: &[i64]) {
+    fn put(&self, flow: &mut Flow, sum: AluOperand, done: &[(i64, (u32, u32))]) {
         let d = i64::from(self.pass.chip.latency.vxm);
         let array = &self.pass.arrays.storages.arrays[self.out];
         let hemisphere = array.region().hemisphere();
         let vectors: Vec<(usize, (u32, u32))> =
-            done.iter().zip(self.pass.space).map(|(&cycle, &at)| (cycle as usize, at)).collect();
+            done.iter().map(|&(cycle, at)| (cycle as usize, at)).collect();
         let stream = self.pass.result(flow, self.out, hemisphere, &vectors, d, 1);
         let result = Some((StreamRef(stream, 0), self.pass.format(self.out)));
         let index = flow.alus.len();
-        let items = done.iter().map(|&cycle| Item::once(cycle + d, 0)).collect();
+        let items = done.iter().map(|(cycle, _)| Item::once(cycle + d, 0)).collect();
         let act = Act::Alu { op: VxmOp::Pass, a: sum, b: None, result };
         let span = emit(flow, FlowQueue::Alu(index), items, |_, _| act);
         flow.alus.push(span);

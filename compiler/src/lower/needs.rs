@@ -159,19 +159,7 @@ pub(super) fn needs(
                     needs[weights].striped = true;
                 }
             }
-            // The product that takes the chosen weights reads them where they lie.
-            Op::Gather { .. } if context.choice(node).is_some() => {}
-            Op::Gather { .. } => {
-                let table = base(0);
-                let exact = precision == Precision::Fp32 || is_scale(context, table);
-                if exact && !is_f16(context.graph, table) {
-                    needs[table].table = true;
-                } else {
-                    needs[table].striped = true;
-                }
-                let indices = &mut needs[base(1)].indices;
-                *indices = 1.max(*indices);
-            }
+            Op::Gather { .. } => gathered(context, node, precision, &mut needs),
             Op::Append { axis } => appended(context, *axis, node, &mut needs),
             // The recent rows of a state by columns, which the append to it turns.
             Op::Transpose { .. } => {}
@@ -202,6 +190,43 @@ pub(super) fn needs(
         needs.plain |= !needs.striped && needs.columns.is_none();
     }
     Ok(needs)
+}
+
+/// What a Gather asks for.
+fn gathered(
+    context: &Context<'_>,
+    node: NodeId,
+    precision: Precision,
+    needs: &mut SecondaryMap<NodeId, Needs>,
+) {
+    if context.choice(node).is_some() {
+        // The product that takes the chosen weights reads them where they lie.
+        return;
+    }
+    let [table, index] = [0, 1].map(|at| context.base(context.graph.nodes[node].inputs[at]));
+    let exact = precision == Precision::Fp32 || is_scale(context, table);
+    if exact && !is_f16(context.graph, table) {
+        needs[table].table = true;
+    } else {
+        needs[table].striped = true;
+    }
+    let indices = &mut needs[index].indices;
+    *indices = 1.max(*indices);
+}
+
+/// For each gather table whether its indices choose weights, too.
+pub(super) fn beside_weights(
+    context: &Context<'_>,
+    needs: &SecondaryMap<NodeId, Needs>,
+) -> SecondaryMap<NodeId, bool> {
+    let mut beside = SecondaryMap::new();
+    for (node, data) in context.graph.nodes.iter() {
+        if matches!(data.op, Op::Gather { .. }) && !context.constant[node] {
+            let [table, index] = [0, 1].map(|at| context.base(data.inputs[at]));
+            beside[table] = needs[index].indices > 1;
+        }
+    }
+    beside
 }
 
 /// Most elements of scales.

@@ -218,7 +218,7 @@ pub struct Storage {
     pub tile_rows: u32,
     /// Rows of a tile in one stripe.
     pub rows_per_stripe: u32,
-    /// Words of a slice that a Scatter of columns may choose from; 0 where there is none.
+    /// Words of a slice that a Scatter of columns, or a Gather from a small table, may choose from; 0 where there is none.
     pub scattered: u32,
     /// Matrices that an index chooses from, if it does: units are of one of them, and each of its words is followed by the same word of the others,
     /// so that a window of them begins at any word and lies in one bank. Else 1.

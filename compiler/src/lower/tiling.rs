@@ -287,7 +287,16 @@ mod tests {
     use super::*;
 
     fn shares(rows: u32, chunks: u32) -> Vec<Vec<(u32, u32, u32, u32)>> {
-        let pace = Pace { stripes: 32, lie: 32, chosen: false, shared: 1, vectors: 1, all: 1, cycles: 1, crowded: false };
+        let pace = Pace {
+            stripes: 32,
+            lie: 32,
+            chosen: false,
+            shared: 1,
+            vectors: 1,
+            all: 1,
+            cycles: 1,
+            crowded: false,
+        };
         let parts = parts(Weights { batches: 1, rows, chunks }, 320, 4, &pace);
         let tuple = |part: &Part| (part.row, part.rows, part.chunk, part.chunks);
         parts.iter().map(|share| share.iter().map(tuple).collect()).collect()
@@ -305,6 +314,24 @@ mod tests {
             let whole: Vec<u32> = share[1..].iter().map(|part| part.0).collect();
             assert_eq!(whole, [0, 4, 8].map(|tile| (tile + site as u32) * 320));
         }
+    }
+
+    #[test]
+    fn chosen_tiles_take_stripes_that_a_round_fills() {
+        let pace = Pace {
+            stripes: 12,
+            lie: 16,
+            chosen: true,
+            shared: 1,
+            vectors: 1,
+            all: 1,
+            cycles: 1,
+            crowded: false,
+        };
+        // Rows in a stripe, and tiles of a round: three rows of eleven stripes are the fastest, four of eight leave nothing empty.
+        assert_eq!((pace.tile(32).0, pace.round(32)), (3, Some(4)));
+        let crowded = Pace { crowded: true, ..pace };
+        assert_eq!((crowded.tile(32).0, crowded.round(32)), (4, Some(2)));
     }
 
     #[test]

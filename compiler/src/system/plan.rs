@@ -188,7 +188,9 @@ fn candidates(
         }
         sparse = Some(costs.clone());
         match candidate(model, wishes, (chips, dense), &costs, room(chip)?) {
-            Some(candidate) if candidate.amount.chips <= most => found.push(Attempt { costs, candidate, failed: 0 }),
+            Some(candidate) if candidate.amount.chips <= most => {
+                found.push(Attempt { costs, candidate, failed: 0 })
+            }
             Some(candidate) => {
                 reasons.push(format!("groups of {chips}{how}: {} chips are needed", candidate.amount.chips))
             }

@@ -72,18 +72,19 @@ impl Parts<'_> {
     fn gathered(&mut self, h: NodeId, shape: Experts) -> Made {
         let (hidden, batch) = (self.config.hidden, self.graph.shape(h)[0]);
         let routed = self.routed(h, shape)?;
-        let h = self.reshape(h, &[batch, 1, 1, hidden], "mlp.experts")?;
+        // The index of a slot is in all lanes, and so has an axis of its own.
+        let h = self.reshape(h, &[batch, 1, 1, 1, hidden], "mlp.experts")?;
         let gate = self.slot_product(h, "gate_proj", routed.experts, (shape, shape.inner))?;
         let up = self.slot_product(h, "up_proj", routed.experts, (shape, shape.inner))?;
         let inner = self.gate(gate, up, "mlp.experts")?;
         let outputs = self.slot_product(inner, "down_proj", routed.experts, (shape, hidden))?;
-        let shares = self.reshape(routed.shares, &[batch, shape.active, 1, 1], "mlp.experts.sum")?;
+        let shares = self.reshape(routed.shares, &[batch, shape.active, 1, 1, 1], "mlp.experts.sum")?;
         let outputs = self.binary(BinaryOp::Mul, outputs, shares, "mlp.experts.sum")?;
         let sum = self.reduce(ReduceOp::Sum, outputs, 1, "mlp.experts.sum")?;
         self.reshape(sum, &[batch, 1, hidden], "mlp.experts.sum")
     }
 
-    /// Vectors [batch, .., 1, inputs] of slots times the weights of their experts: [batch, active, 1, outputs].
+    /// Vectors [batch, .., 1, 1, inputs] of slots times the weights of their experts: [batch, active, 1, 1, outputs].
     fn slot_product(
         &mut self,
         x: NodeId,
@@ -100,8 +101,10 @@ impl Parts<'_> {
         if !shape.bias {
             return Ok(product);
         }
-        let bias = self.weight(&format!("{name}.bias"), &[shape.experts, 1, outputs]);
+        let bias = self.weight(&format!("{name}.bias"), &[shape.experts, outputs]);
         let bias = self.push(Op::Gather { axis: 0 }, &[bias, experts], &name)?;
+        let rows = self.graph.shape(product).to_vec();
+        let bias = self.reshape(bias, &rows, &name)?;
         self.binary(BinaryOp::Add, product, bias, &name)
     }
 }

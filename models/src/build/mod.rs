@@ -6,7 +6,8 @@
 //! under, without the layer's number (`self_attn.q_proj.weight`), and the shapes, with these exceptions:
 //! - Products of all experts of a layer are one constant each, the experts side by side: `mlp.experts.gate_proj.weight` and `up_proj`
 //!   [inputs, experts · inner], `down_proj` [experts · inner, outputs]. gpt-oss publishes the columns of the first two in turns, Mixtral calls
-//!   them w1, w3 and w2. With them goes a constant that is not published, [`SPREAD`].
+//!   them w1, w3 and w2. With them goes a constant that is not published, [`SPREAD`]. Of experts that are gathered
+//!   ([`crate::config::Run`]) they are [experts, inputs, outputs], and there is no such constant.
 //! - The second product of latent attention's keys and values is two constants for each head: see [`latent`].
 //! - Columns that latent attention turns are published in pairs, and here the first of each pair come before the second ones.
 

@@ -24,7 +24,7 @@ const TINY: f32 = 1e-20;
 
 /// The experts of each token, the one with the greatest score first.
 pub(super) struct Routed {
-    /// Their numbers: [batch, active].
+    /// Their numbers: [batch, active, 1].
     pub(super) experts: NodeId,
     /// Their shares: [batch, active, 1].
     pub(super) shares: NodeId,
@@ -57,7 +57,8 @@ impl Parts<'_> {
         let ranks = self.ranks(scores.choice, active)?;
         let ranks = self.reshape(ranks, &[batch, 1, count], name)?;
         let number = |at: usize| at as f32;
-        let places = self.constant(Tensor::f32([active, 1], (0..active).map(number).collect::<Vec<f32>>()), name);
+        let places =
+            self.constant(Tensor::f32([active, 1], (0..active).map(number).collect::<Vec<f32>>()), name);
         let here = self.binary(BinaryOp::Equal, ranks, places, name)?;
         let nothing = self.real(0.0);
         let of_slot = |parts: &mut Self, of_each: NodeId| {
@@ -69,7 +70,6 @@ impl Parts<'_> {
         // They are whole already, which a chip cannot know.
         let experts = self.unary(UnaryOp::Round, experts, name)?;
         let experts = self.push(Op::Cast(ElementType::I32), &[experts], name)?;
-        let experts = self.reshape(experts, &[batch, active], name)?;
         let shares = self.reshape(scores.shares, &[batch, 1, count], name)?;
         let shares = of_slot(self, shares)?;
         Ok(Routed { experts, shares: self.over_their_sum(shares, shape)? })

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Kind, Latent, Norms, Positions, Published, Router, Run, Score,
-    Stretch, Yarn,
+    Activation, Attention, Experts, FeedForward, Kind, Latent, Norms, Positions, Published, Router, Run,
+    Score, Stretch, Yarn,
 };
 
 /// What differs within the family.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
-    Stretch, Window, Yarn,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run,
+    Score, Stretch, Window, Yarn,
 };
 
 const fn gpt_oss(source: &'static str, name: &'static str, layers: usize, experts: usize) -> Preset {

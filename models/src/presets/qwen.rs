@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::Preset;
 use crate::Config;
 use crate::config::{
-    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run, Score,
+    Activation, Attention, Experts, FeedForward, Grouped, Kind, Norms, Positions, Published, Router, Run,
+    Score,
 };
 
 const fn attention(heads: usize, kv_heads: usize) -> Attention {

@@ -129,8 +129,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
             (input_shape(0).len() != shape.len()).then(|| "new axes in an expansion".to_owned())
         }
         Op::Gather { axis } => {
-            let rank = input_shape(0).len();
-            let table = *axis == 0 && constant(node.inputs[0]) && (2..=3).contains(&rank);
+            let table = *axis == 0 && constant(node.inputs[0]) && matches!(input_shape(0).len(), 2 | 3);
             (!table || last(input_shape(1)) != 1 || constant(node.inputs[1]))
                 .then(|| "not rows of a constant table, nor few enough to compare each".to_owned())
         }

@@ -2,13 +2,7 @@
 
 use super::builder::Builder;
 use super::{constants, reduce, view};
-use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, ReduceOp};
-
-/// Whether a node of a legal graph is matrices that an index chooses from a constant.
-pub fn chooses(graph: &Graph, node: NodeId) -> bool {
-    let data = &graph.nodes[node];
-    matches!(data.op, Op::Gather { .. }) && graph.shape(data.inputs[0]).len() == 3
-}
+use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp};
 
 /// Matrices [places, n, k] that an index chooses from a constant.
 pub(super) struct Choice {
@@ -22,10 +16,7 @@ pub(super) struct Choice {
 /// What chooses the matrices that a tensor is, if that is what it is.
 pub(super) fn choice(b: &Builder, x: NodeId) -> Option<Choice> {
     let gather = if let Op::Reshape { .. } = b.op(x) { b.input(x) } else { x };
-    if b.is_constant(gather) || !chooses(&b.graph, gather) {
-        return None;
-    }
-    let (table, index) = (b.input(gather), b.inputs(gather)[1]);
+    let (table, index) = b.graph.choice(gather).filter(|_| !b.is_constant(gather))?;
     let places = b.shape(x).strip_suffix(&b.graph.shape(table)[1..])?.to_vec();
     Some(Choice { table, index, places })
 }

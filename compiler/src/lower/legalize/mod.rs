@@ -19,7 +19,7 @@
 //! 6. Lane moves: Slice of two or more elements of the last axis with step 1, Concat on any axis, Pad with zeros on any axis, Reshape that only cuts the last axis in two ([.., h·d] to
 //!    [.., h, d]) or only joins the last two.
 //! 7. Gather of axis 0 from a constant table [v, d] by indices [.., 1]. Indices are at least 0: computed ones are made so, the host's are
-//!    taken as they are. Or matrices of a constant [v, n, k], if only products take them, as right operands ([`chooses`]).
+//!    taken as they are. Or matrices of a constant [v, n, k], if only products take them, as right operands ([`Graph::choice`]).
 //!
 //! **Accuracy.** Reciprocals, roots and the like are within a few units in the last place of binary32; erf, sine and cosine (|x| up to 10,000)
 //! within 5e-7. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
@@ -47,7 +47,6 @@ mod view;
 pub use caches::narrow as narrow_caches;
 pub use check::check;
 pub use columns::{COLUMNS, RECENT, appends_columns};
-pub use gather::chooses;
 pub use quantize::takes;
 
 use crate::Precision;

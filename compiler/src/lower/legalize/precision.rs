@@ -1,8 +1,8 @@
 //! Products in binary32: each operand becomes two binary16 parts, high and low, whose products are summed.
 
 use super::builder::Builder;
-use super::{constants, gather};
 use super::view::last;
+use super::{constants, gather};
 use crate::graph::{BinaryOp, Graph, NodeId, Op, UnaryOp};
 use cranelift_entity::SecondaryMap;
 use std::collections::BTreeMap;

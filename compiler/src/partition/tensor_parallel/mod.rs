@@ -9,6 +9,7 @@
 //! in the end not at all.
 
 mod constants;
+mod rounds;
 mod share;
 mod splits;
 
@@ -173,11 +174,7 @@ fn is_cuttable(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, id: NodeId)
 
 /// Whether a node is matrices that an index chooses from a constant.
 fn is_choice(graph: &Graph, constant: &SecondaryMap<NodeId, bool>, id: NodeId) -> bool {
-    let node = &graph.nodes[id];
-    !constant[id]
-        && node.op == (Op::Gather { axis: 0 })
-        && constant[node.inputs[0]]
-        && graph.shape(node.inputs[0]).len() == 3
+    graph.choice(id).is_some_and(|(table, _)| constant[table] && !constant[id])
 }
 
 /// Divisors, the greatest first.

@@ -3,17 +3,13 @@
 use cranelift_entity::SecondaryMap;
 
 use super::constants::Cut;
+use super::rounds::Round;
 use super::splits::{Split, aligned, joined, local, projected, reshaped};
 use super::{Cuts, Group, Plan, Share, is_choice};
-use crate::graph::{BinaryOp, Graph, Node, NodeId, Op, ReduceOp, State, TensorType, UnaryOp, eval};
+use crate::graph::{Graph, Node, NodeId, Op, ReduceOp, State, TensorType, eval};
 
 /// How often longer than its results a product's left operand must be, so that results are exchanged in its place: they need adding.
 const LONGER: usize = 2;
-
-/// How much longer gathered parts may be for beginning at new vectors: with gaps, weights that meet them take so much more room and time; without, the
-/// parts take a way through the SXM.
-const SPARSE: (usize, usize) = (3, 2);
-const DENSE: (usize, usize) = (11, 10);
 
 /// What a chip has of a tensor.
 #[derive(Clone, Debug, Default)]
@@ -21,19 +17,9 @@ pub(super) struct Forms {
     /// All of it.
     pub(super) whole: Option<NodeId>,
     /// A part.
-    parts: Option<(NodeId, Vec<Split>)>,
+    pub(super) parts: Option<(NodeId, Vec<Split>)>,
     /// All of it, the last axis in the order in which the chip gathers it.
-    round: Option<Round>,
-}
-
-/// A tensor whose last axis was gathered.
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    node: NodeId,
-    /// Elements that each part takes.
-    padded: usize,
-    /// Whether the elements that no part has are zero.
-    zeros: bool,
+    pub(super) round: Option<Round>,
 }
 
 /// The graph of one chip in the making. The error of each step is the node of the source that cannot work on what the chip has.
@@ -43,9 +29,9 @@ pub(super) struct Builder<'a> {
     pub(super) chips: usize,
     pub(super) graph: Graph,
     pub(super) forms: SecondaryMap<NodeId, Forms>,
-    group: &'a Group<'a>,
+    pub(super) group: &'a Group<'a>,
     parts: &'a SecondaryMap<NodeId, usize>,
-    constant: &'a SecondaryMap<NodeId, bool>,
+    pub(super) constant: &'a SecondaryMap<NodeId, bool>,
     cuts: Cuts,
 }
 
@@ -106,7 +92,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The last axis, a part for each chip.
-    fn even(&self, id: NodeId) -> Split {
+    pub(super) fn even(&self, id: NodeId) -> Split {
         Split { axis: self.source.shape(id).len().saturating_sub(1), parts: self.chips, stride: 1 }
     }
 
@@ -130,7 +116,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds an operation with the origin of the source's node.
-    fn push(&mut self, id: NodeId, op: Op, inputs: &[NodeId]) -> Result<NodeId, NodeId> {
+    pub(super) fn push(&mut self, id: NodeId, op: Op, inputs: &[NodeId]) -> Result<NodeId, NodeId> {
         self.graph.push(op, inputs, &self.source.nodes[id].origin).map_err(|_| id)
     }
 
@@ -189,12 +175,12 @@ impl<'a> Builder<'a> {
     }
 
     /// All of a tensor, for a node.
-    fn whole(&mut self, id: NodeId, by: NodeId) -> Result<NodeId, NodeId> {
+    pub(super) fn whole(&mut self, id: NodeId, by: NodeId) -> Result<NodeId, NodeId> {
         if self.constant[id] { Ok(self.whole_constant(id)) } else { self.forms[id].whole.ok_or(by) }
     }
 
     /// A part of a tensor, for a node.
-    fn part(&self, id: NodeId, by: NodeId) -> Result<(NodeId, Vec<Split>), NodeId> {
+    pub(super) fn part(&self, id: NodeId, by: NodeId) -> Result<(NodeId, Vec<Split>), NodeId> {
         self.forms[id].parts.clone().ok_or(by)
     }
 
@@ -324,106 +310,6 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A tensor whose last axis each chip has a part of, gathered; or computed from what was gathered before.
-    fn round(&mut self, id: NodeId, by: NodeId) -> Result<Round, NodeId> {
-        if let Some(round) = self.forms[id].round {
-            return Ok(round);
-        }
-        let (part, splits) = self.part(id, by)?;
-        if splits != [self.even(id)] {
-            return Err(id);
-        }
-        let length = self.source.shape(id).last().copied().unwrap_or(1) / self.chips;
-        let (most, of) = if self.group.dense { DENSE } else { SPARSE };
-        let padded = match length.next_multiple_of(self.group.lanes) {
-            vectors if of * vectors >= most * length => length,
-            vectors => vectors,
-        };
-        let round = match self.root(id) {
-            root if root != id && self.forms[root].round.is_some() => self.again(id, padded, by)?,
-            _ => {
-                let gaps = !padded.is_multiple_of(self.group.lanes);
-                let node = if gaps { self.packed(id, part)? } else { self.padded(id, part, padded)? };
-                Round { node, padded, zeros: true }
-            }
-        };
-        self.forms[id].round = Some(round);
-        Ok(round)
-    }
-
-    /// Parts of a tensor from all chips, each from a new vector on.
-    fn padded(&mut self, id: NodeId, part: NodeId, padded: usize) -> Result<NodeId, NodeId> {
-        let (mut node, mut gathered) = (part, padded);
-        let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
-        for (chips, stride) in axes {
-            node = self.push(id, Op::AllGather { chips, stride, padded: Some(gathered) }, &[node])?;
-            gathered *= chips;
-        }
-        Ok(node)
-    }
-
-    /// Parts of a tensor from all chips, without gaps: that takes a way through the SXM, but where parts fill little of their vectors weights
-    /// that meet them would take much more room and time.
-    fn packed(&mut self, id: NodeId, part: NodeId) -> Result<NodeId, NodeId> {
-        let own = self.graph.shape(part).to_vec();
-        let (mut node, last) = (part, own.len() - 1);
-        let axes: Vec<(usize, usize)> = self.group.axes().rev().collect();
-        for &(chips, stride) in &axes {
-            node = self.push(id, Op::AllGather { chips, stride, padded: None }, &[node])?;
-        }
-        let chips = 0..axes.len();
-        let before = (0..last).map(|axis| axis + axes.len());
-        let permutation = before.chain(chips).chain([last + axes.len()]).collect();
-        node = self.push(id, Op::Transpose { permutation }, &[node])?;
-        let rows = [&own[..last], &[self.chips, own[last]]].concat();
-        node = self.push(id, Op::Reshape { shape: rows }, &[node])?;
-        let shape = [&own[..last], &[self.chips * own[last]]].concat();
-        self.push(id, Op::Reshape { shape }, &[node])
-    }
-
-    /// A pointwise operation on gathered operands.
-    fn again(&mut self, id: NodeId, padded: usize, by: NodeId) -> Result<Round, NodeId> {
-        let source = self.source;
-        let node = &source.nodes[id];
-        let (mut inputs, mut zeros) = (Vec::new(), Vec::new());
-        for &input in &node.inputs {
-            let shape = source.shape(input);
-            let (made, zero) = match shape.last() {
-                None | Some(1) => (self.whole(input, by)?, false),
-                Some(_) if self.constant[input] => {
-                    (self.constant(input, &[Cut::Round { axis: shape.len() - 1, padded }])?, true)
-                }
-                Some(_) => {
-                    let round = self.round(input, by)?;
-                    (round.node, round.zeros)
-                }
-            };
-            inputs.push(made);
-            zeros.push(zero);
-        }
-        let made = self.push(id, node.op.clone(), &inputs)?;
-        Ok(Round { node: made, padded, zeros: keeps_zeros(&node.op, &zeros) })
-    }
-
-    /// The only tensor of many columns that a pointwise tensor is computed from, if what is gathered of it can be computed on in its place; else
-    /// the tensor itself.
-    fn root(&self, id: NodeId) -> NodeId {
-        let node = &self.source.nodes[id];
-        if !is_finite(&node.op) {
-            return id;
-        }
-        let wide = |input: &&NodeId| {
-            !self.constant[**input] && self.source.shape(**input).last().is_some_and(|&length| length > 1)
-        };
-        let mut roots: Vec<NodeId> = node.inputs.iter().filter(wide).map(|&input| self.root(input)).collect();
-        roots.sort_unstable();
-        roots.dedup();
-        match roots[..] {
-            [root] if self.forms[root].parts.is_some() => root,
-            _ => id,
-        }
-    }
-
     fn product(&mut self, id: NodeId, transpose_b: bool) -> Result<(), NodeId> {
         let source = self.source;
         let (a, b) = (source.nodes[id].inputs[0], source.nodes[id].inputs[1]);
@@ -437,8 +323,9 @@ impl<'a> Builder<'a> {
 
     /// Whether a node is matrices that an index chooses, for products alone.
     fn is_for_products(&self, id: NodeId) -> bool {
-        let product =
-            |node: &Node| matches!(node.op, Op::MatMul { .. }) && node.inputs[1] == id && node.inputs[0] != id;
+        let product = |node: &Node| {
+            matches!(node.op, Op::MatMul { .. }) && node.inputs[1] == id && node.inputs[0] != id
+        };
         let mut users = self.source.nodes.values().filter(|node| node.inputs.contains(&id));
         is_choice(self.source, self.constant, id) && users.all(product)
     }
@@ -449,8 +336,8 @@ impl<'a> Builder<'a> {
         let node = &source.nodes[id];
         let (a, b) = (node.inputs[0], node.inputs[1]);
         let (shape, a_shape) = (&node.ty.shape, source.shape(a));
-        let choice = is_choice(source, self.constant, b).then(|| source.nodes[b].inputs[1]);
-        let table = if choice.is_some() { source.nodes[b].inputs[0] } else { b };
+        let choice = source.choice(b).filter(|_| !self.constant[b]);
+        let table = choice.map_or(b, |(table, _)| table);
         let b_shape = source.shape(table);
         let rank = b_shape.len();
         let (k_axis, n_axis) = if transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
@@ -479,7 +366,7 @@ impl<'a> Builder<'a> {
             splits.push(split);
         }
         let mut weights = self.constant(table, &cuts)?;
-        if let Some(index) = choice {
+        if let Some((_, index)) = choice {
             let index = self.whole(index, id)?;
             weights = self.push(b, Op::Gather { axis: 0 }, &[weights, index])?;
         }
@@ -556,31 +443,5 @@ impl<'a> Builder<'a> {
         let made = self.push(id, Op::MatMul { transpose_b }, &inputs)?;
         self.set(id, made, splits);
         Ok(())
-    }
-}
-
-/// Whether a pointwise operation gives finite numbers for zeros and what is finite.
-fn is_finite(op: &Op) -> bool {
-    match op {
-        Op::Unary(op) => !matches!(op, UnaryOp::Log | UnaryOp::Recip | UnaryOp::Rsqrt),
-        Op::Binary(op) => {
-            matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Max | BinaryOp::Min)
-        }
-        Op::Cast(_) => true,
-        _ => false,
-    }
-}
-
-/// Whether a pointwise operation gives zero where operands do.
-fn keeps_zeros(op: &Op, zeros: &[bool]) -> bool {
-    match op {
-        Op::Unary(op) => {
-            zeros[0] && !matches!(op, UnaryOp::Exp | UnaryOp::Cos | UnaryOp::Sigmoid | UnaryOp::Not)
-        }
-        Op::Binary(BinaryOp::Mul) => zeros.contains(&true),
-        Op::Binary(BinaryOp::Add | BinaryOp::Sub | BinaryOp::Max | BinaryOp::Min) | Op::Cast(_) => {
-            !zeros.contains(&false)
-        }
-        _ => false,
     }
 }

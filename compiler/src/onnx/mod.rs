@@ -21,7 +21,7 @@ use proto::{GraphProto, NodeProto};
 use std::collections::BTreeMap;
 
 /// Versions of the default operator set that are understood.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=23;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=26;
 
 /// Names that are spelled out in an error before it only counts the rest.
 const MAX_LISTED: usize = 20;

@@ -146,7 +146,7 @@ fn refusals() {
         (&good, "fine"),
         (&opset(11), "fine"),
         (&opset(10), "unsupported-opset"),
-        (&opset(24), "unsupported-opset"),
+        (&opset(27), "unsupported-opset"),
         (&no_opset, "bad-model"),
         (&sparse, "unsupported-sparse-tensor"),
         (&raw(DataType::Float, &[2], 7), "bad-tensor"),

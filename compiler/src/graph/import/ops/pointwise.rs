@@ -30,6 +30,16 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "PRelu" => prelu,
         "HardSigmoid" => |c| hard_sigmoid(c, c.float("alpha", 0.2), c.float("beta", 0.5)).map(one),
         "HardSwish" => hard_swish,
+        "Elu" => |c| elu(c, 1.0, c.float("alpha", 1.0)),
+        "Selu" => |c| elu(c, c.float("gamma", 1.050_701), c.float("alpha", 1.673_263_2)),
+        "Celu" => celu,
+        "Swish" => swish,
+        "ThresholdedRelu" => thresholded_relu,
+        "Shrink" => shrink,
+        "Softsign" => softsign,
+        "Sinh" => |c| hyperbolic(c, BinaryOp::Sub),
+        "Cosh" => |c| hyperbolic(c, BinaryOp::Add),
+        "Tan" => tan,
         "Gelu" => gelu,
         "Add" => |c| binary(c, BinaryOp::Add),
         "Sub" => |c| binary(c, BinaryOp::Sub),
@@ -168,6 +178,82 @@ fn hard_swish(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     c.build.binary(BinaryOp::Mul, &a, &gate).map(one)
 }
 
+/// gamma (max(x, 0) + alpha (e^min(x, 0) − 1)).
+fn elu(c: &mut Call<'_>, gamma: f32, alpha: f32) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let below = c.build.with_real(BinaryOp::Min, &a, 0.0)?;
+    let below = bent(c, &below, alpha)?;
+    let above = c.build.unary(UnaryOp::Relu, &a)?;
+    let sum = c.build.binary(BinaryOp::Add, &above, &below)?;
+    if gamma == 1.0 { Ok(vec![sum]) } else { c.build.with_real(BinaryOp::Mul, &sum, gamma).map(one) }
+}
+
+/// max(x, 0) + alpha (e^min(x / alpha, 0) − 1).
+fn celu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (a, alpha) = (c.input(0)?, c.float("alpha", 1.0));
+    let below = c.build.with_real(BinaryOp::Min, &a, 0.0)?;
+    let below = c.build.with_real(BinaryOp::Mul, &below, 1.0 / alpha)?;
+    let below = bent(c, &below, alpha)?;
+    let above = c.build.unary(UnaryOp::Relu, &a)?;
+    c.build.binary(BinaryOp::Add, &above, &below).map(one)
+}
+
+/// alpha (e^x − 1).
+fn bent(c: &mut Call<'_>, x: &Value, alpha: f32) -> Outcome {
+    let power = c.build.unary(UnaryOp::Exp, x)?;
+    let less = c.build.with_real(BinaryOp::Sub, &power, 1.0)?;
+    if alpha == 1.0 { Ok(less) } else { c.build.with_real(BinaryOp::Mul, &less, alpha) }
+}
+
+/// x · sigmoid(alpha x).
+fn swish(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (a, alpha) = (c.input(0)?, c.float("alpha", 1.0));
+    let steep = if alpha == 1.0 { a.clone() } else { c.build.with_real(BinaryOp::Mul, &a, alpha)? };
+    let gate = c.build.unary(UnaryOp::Sigmoid, &steep)?;
+    c.build.binary(BinaryOp::Mul, &a, &gate).map(one)
+}
+
+/// x above the threshold, and zero up to it.
+fn thresholded_relu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (a, threshold) = (c.input(0)?, Value::real(c.float("alpha", 1.0)));
+    let above = c.build.binary(BinaryOp::Less, &threshold, &a)?;
+    c.build.apply(Op::Select, &[above, a, Value::real(0.0)]).map(one)
+}
+
+/// x + bias below −lambd, x − bias above lambd, and zero between.
+fn shrink(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (a, bias, limit) = (c.input(0)?, c.float("bias", 0.0), c.float("lambd", 0.5));
+    let below = c.build.binary(BinaryOp::Less, &a, &Value::real(-limit))?;
+    let above = c.build.binary(BinaryOp::Less, &Value::real(limit), &a)?;
+    let (more, less) =
+        (c.build.with_real(BinaryOp::Add, &a, bias)?, c.build.with_real(BinaryOp::Sub, &a, bias)?);
+    let outside = c.build.apply(Op::Select, &[above, less, Value::real(0.0)])?;
+    c.build.apply(Op::Select, &[below, more, outside]).map(one)
+}
+
+/// x / (1 + |x|).
+fn softsign(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let size = c.build.unary(UnaryOp::Abs, &a)?;
+    let size = c.build.with_real(BinaryOp::Add, &size, 1.0)?;
+    c.build.binary(BinaryOp::Div, &a, &size).map(one)
+}
+
+/// (e^x ± e^−x) / 2.
+fn hyperbolic(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let minus = c.build.unary(UnaryOp::Neg, &a)?;
+    let (grows, falls) = (c.build.unary(UnaryOp::Exp, &a)?, c.build.unary(UnaryOp::Exp, &minus)?);
+    let both = c.build.binary(op, &grows, &falls)?;
+    c.build.with_real(BinaryOp::Mul, &both, 0.5).map(one)
+}
+
+fn tan(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let (sine, cosine) = (c.build.unary(UnaryOp::Sin, &a)?, c.build.unary(UnaryOp::Cos, &a)?);
+    c.build.binary(BinaryOp::Div, &sine, &cosine).map(one)
+}
+
 fn gelu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
     let gate = match c.text("approximate", "none").as_str() {
@@ -297,12 +383,19 @@ fn is_nan(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 }
 
 fn is_inf(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    if c.int("detect_negative", 1) == 0 || c.int("detect_positive", 1) == 0 {
-        return Err(Issue::Unsupported("only both infinities together are detected".to_owned()));
-    }
     let a = c.input(0)?;
-    let size = c.build.unary(UnaryOp::Abs, &a)?;
-    c.build.with_real(BinaryOp::Equal, &size, f32::INFINITY).map(one)
+    let (negative, positive) = (c.int("detect_negative", 1) != 0, c.int("detect_positive", 1) != 0);
+    let (what, which) = match (negative, positive) {
+        (true, false) => (a, f32::NEG_INFINITY),
+        (false, true) => (a, f32::INFINITY),
+        (true, true) => (c.build.unary(UnaryOp::Abs, &a)?, f32::INFINITY),
+        (false, false) => {
+            let shape = c.ty(&a).shape;
+            let none = Value::known(crate::graph::eval::Tensor::bool([], [false]));
+            return c.build.apply(Op::Expand { shape }, &[none]).map(one);
+        }
+    };
+    c.build.with_real(BinaryOp::Equal, &what, which).map(one)
 }
 
 /// A model that is run does not drop anything.

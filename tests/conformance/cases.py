@@ -141,7 +141,8 @@ def main(folder):
         for file, own_arrays in (("inputs.npz", named), ("outputs.npz", wanted)):
             np.savez(os.path.join(own, file), **own_arrays)
     with open(os.path.join(folder, "cases.json"), "w", encoding="utf-8") as file:
-        json.dump(listed, file, indent=0)
+        versions = f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
+        json.dump({"versions": versions, "cases": listed}, file, indent=0)
 
 
 main(sys.argv[1])

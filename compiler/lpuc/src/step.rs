@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use compiler::graph::import::{Decoder, POSITION};
-use compiler::graph::{ElementType, Graph, Op};
+use compiler::graph::{ElementType, Graph, NodeId, Op};
 use simulator::Array as Data;
 
 use crate::failure::Failure;
@@ -15,6 +15,20 @@ pub(crate) struct Input {
     pub name: String,
     pub shape: Vec<usize>,
     pub element: ElementType,
+    /// Of indices, how many there are of what they name.
+    pub of: Option<usize>,
+}
+
+impl Input {
+    /// Indices as the program takes them, from 0 on: negative ones count from the end. Names the first that is out of range.
+    fn counted(&self, data: Data) -> Result<Data, String> {
+        let (Some(length), Data::I32(values)) = (self.of, &data) else { return Ok(data) };
+        let length = length as i32;
+        match values.iter().find(|index| !(-length..length).contains(index)) {
+            Some(index) => Err(format!("input `{}`: index {index} of {length}", self.name)),
+            None => Ok(Data::I32(values.iter().map(|&i| if i < 0 { i + length } else { i }).collect())),
+        }
+    }
 }
 
 /// A state: a KV cache's half.
@@ -44,7 +58,8 @@ impl Interface {
         let input = |id| {
             let node = &graph.nodes[id];
             let Op::Input(name) = &node.op else { return None };
-            Some(Input { name: name.clone(), shape: node.ty.shape.clone(), element: node.ty.element })
+            let of = indexed(graph, id);
+            Some(Input { name: name.clone(), shape: node.ty.shape.clone(), element: node.ty.element, of })
         };
         let state = |state: &compiler::graph::State| {
             let Op::Append { axis } = graph.nodes[state.output].op else { return None };
@@ -118,7 +133,10 @@ impl Interface {
                 }
                 (None, name) => problems.push(format!("input `{name}` {:?} is missing", input.shape)),
                 (Some(array), name) => match self.fitted(array, input) {
-                    Some(data) => writes.push((name.to_owned(), data)),
+                    Some(data) => match input.counted(data) {
+                        Ok(data) => writes.push((name.to_owned(), data)),
+                        Err(problem) => problems.push(problem),
+                    },
                     None => problems.push(misshapen(name, &array.shape, &input.shape)),
                 },
             }
@@ -246,12 +264,24 @@ pub(crate) fn used_part(state: &State, data: &Data, count: usize) -> Array {
     Array { shape, data }
 }
 
+/// How many there are of what an input names, if all of it is indices along axes of that length.
+fn indexed(graph: &Graph, input: NodeId) -> Option<usize> {
+    let users = graph.nodes.values().filter(|node| node.inputs.contains(&input));
+    let mut lengths = users.map(|node| match node.op {
+        Op::Gather { axis } if node.inputs[0] != input => Some(graph.shape(node.inputs[0])[axis]),
+        _ => None,
+    });
+    let first = lengths.next()??;
+    lengths.all(|length| length == Some(first)).then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn decoder() -> Interface {
         let input = |name: &str, shape: &[usize]| Input {
+            of: None,
             name: name.to_owned(),
             shape: shape.to_vec(),
             element: ElementType::I32,

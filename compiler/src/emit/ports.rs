@@ -21,7 +21,11 @@ pub(crate) fn ports(
             Role::Input(name) => (PortKind::Input, name),
             Role::Output(name) => (PortKind::Output, name),
             Role::State(name, _) => (PortKind::State, name),
-            Role::Constant | Role::Mask { .. } | Role::Temporary => continue,
+            Role::Constant => {
+                ports.extend(known(graph, (id, array), kernels, schedule, lanes)?);
+                continue;
+            }
+            Role::Mask { .. } | Role::Temporary => continue,
         };
         let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
         for copy in 1..kernels.storages.plan.copies(array.region(), array.element.bytes()) {
@@ -39,6 +43,24 @@ pub(crate) fn ports(
         ports.push(port);
     }
     Ok(ports)
+}
+
+/// Outputs whose values are known before the program runs: the host reads them from the memory image.
+fn known(
+    graph: &Graph,
+    (id, array): (StorageId, &Storage),
+    kernels: &Kernels,
+    schedule: &Schedule,
+    lanes: usize,
+) -> Result<Vec<Port>, Diagnostic> {
+    let plain = array.units.iter().all(|unit| matches!(unit.region, Region::Group(..)));
+    let outputs = graph.outputs.iter().filter(|(_, node)| plain && *node == array.node);
+    let port = |name: &String| {
+        let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
+        let parts = parts(id, array, kernels, schedule, (0, lanes))?;
+        Ok(Port { name: name.clone(), kind: PortKind::Output, element: array.element, shape, parts })
+    };
+    outputs.map(|(name, _)| port(name)).collect()
 }
 
 /// Consecutive batches in one region each; or, of an array in one stripe, consecutive rows and chunks.

@@ -39,6 +39,10 @@ pub enum UnaryOp {
     Not,
     /// The nearest binary16 value (ties to even, overflow to infinity), as F32.
     RoundF16,
+    /// a · 2^−e, from √½ on and below √2, where e is its [`UnaryOp::Exponent`]. Only for normal positive numbers.
+    Mantissa,
+    /// The whole number e, as F32.
+    Exponent,
 }
 
 /// Two-operand pointwise functions, with numpy broadcasting.
@@ -225,7 +229,7 @@ pub enum Op {
 
 impl UnaryOp {
     /// All, with their names in the text form.
-    pub const ALL: [(UnaryOp, &'static str); 17] = [
+    pub const ALL: [(UnaryOp, &'static str); 19] = [
         (UnaryOp::Neg, "neg"),
         (UnaryOp::Abs, "abs"),
         (UnaryOp::Exp, "exp"),
@@ -243,6 +247,8 @@ impl UnaryOp {
         (UnaryOp::Round, "round"),
         (UnaryOp::Not, "not"),
         (UnaryOp::RoundF16, "round_f16"),
+        (UnaryOp::Mantissa, "mantissa"),
+        (UnaryOp::Exponent, "exponent"),
     ];
 
     /// Name in the text form.

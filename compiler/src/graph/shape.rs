@@ -289,7 +289,9 @@ fn unary_elements(op: UnaryOp) -> &'static [ElementType] {
         | UnaryOp::Relu
         | UnaryOp::Floor
         | UnaryOp::Round
-        | UnaryOp::RoundF16 => &[ElementType::F32],
+        | UnaryOp::RoundF16
+        | UnaryOp::Mantissa
+        | UnaryOp::Exponent => &[ElementType::F32],
     }
 }
 

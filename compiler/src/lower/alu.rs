@@ -96,8 +96,24 @@ impl AluProgram {
                 let one = self.two(VxmOp::And, above, Value::Immediate(1f32.to_bits()));
                 self.two(VxmOp::Sub, nearest, one)
             }
+            UnaryOp::Mantissa => {
+                let exponent = self.exponent(a);
+                let power = self.two(VxmOp::ShiftLeft, exponent, Value::Immediate(23));
+                self.two(VxmOp::IntSub, a, power)
+            }
+            UnaryOp::Exponent => {
+                let exponent = self.exponent(a);
+                self.push(VxmOp::ToFloat, exponent, None)
+            }
             other => return Err(format!("{other:?} has no VXM form")),
         })
+    }
+
+    /// The power of two that leaves a normal positive number from √½ on and below √2: what its bits have above those of √½.
+    fn exponent(&mut self, a: Value) -> Value {
+        let root = Value::Immediate(std::f32::consts::FRAC_1_SQRT_2.to_bits());
+        let above = self.two(VxmOp::IntSub, a, root);
+        self.two(VxmOp::ShiftRightSigned, above, Value::Immediate(23))
     }
 
     fn binary(&mut self, op: BinaryOp, element: ElementType, a: Value, b: Value) -> Result<Value, String> {

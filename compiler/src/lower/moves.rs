@@ -44,8 +44,11 @@ struct Stretch {
     from: usize,
 }
 
-/// What goes into a result vector: by input, row and chunk, the stretches of lanes (to, from, count).
-type Sources = BTreeMap<(usize, u32, u32), Vec<(usize, usize, usize)>>;
+/// A stretch of lanes: to, from, count.
+type Lanes = (usize, usize, usize);
+
+/// What goes into a result vector: by input, row and chunk, the stretches of lanes.
+type Sources = BTreeMap<(usize, u32, u32), Vec<Lanes>>;
 
 /// A source vector that goes into a result vector through a map.
 #[derive(Clone, Copy)]
@@ -92,13 +95,30 @@ pub fn movement(
         let mut of_vector = Vec::new();
         for ((input, row, chunk), lanes) in vectors.get(&(chunk, row)).into_iter().flatten() {
             let storage = plain(arrays, context.base(data.inputs[*input]))?;
-            of_vector.push(Piece { storage, row: *row, chunk: *chunk, map: maps.stretches(lanes) });
+            let piece =
+                |lanes: Vec<Lanes>| Piece { storage, row: *row, chunk: *chunk, map: maps.stretches(&lanes) };
+            of_vector.extend(once_each(lanes).into_iter().map(piece));
         }
         pieces.push(of_vector);
     }
     let space = space(context, chip, node);
     let out = plain(arrays, node)?;
     Mover { pass: Pass { chip, arrays, node, name: "move", space: &space }, out }.flow(&pieces)
+}
+
+/// Stretches in parts in each of which no lane is taken twice, since a map moves a lane to one place.
+fn once_each(lanes: &[Lanes]) -> Vec<Vec<Lanes>> {
+    let mut parts: Vec<Vec<Lanes>> = Vec::new();
+    for &(to, from, count) in lanes {
+        let free = |part: &&mut Vec<Lanes>| {
+            part.iter().all(|&(_, other, many)| other + many <= from || from + count <= other)
+        };
+        match parts.iter_mut().find(free) {
+            Some(part) => part.push((to, from, count)),
+            None => parts.push(vec![(to, from, count)]),
+        }
+    }
+    parts
 }
 
 fn stretches(context: &Context<'_>, node: NodeId) -> Result<Vec<Stretch>, Diagnostic> {

@@ -227,6 +227,7 @@ fn alu_steps(op: UnaryOp) -> u64 {
         | UnaryOp::Floor
         | UnaryOp::Round
         | UnaryOp::RoundF16 => 1,
+        UnaryOp::Mantissa | UnaryOp::Exponent => 3,
         UnaryOp::Sqrt | UnaryOp::Recip => 3,
         UnaryOp::Sigmoid => 5,
         UnaryOp::Log | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => 12,

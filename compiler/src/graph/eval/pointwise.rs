@@ -28,6 +28,11 @@ fn untyped(name: &str) -> String {
     format!("{name}: not defined for these element types")
 }
 
+/// Of a normal positive number the power of two that leaves it from √½ on and below √2.
+fn exponent(x: f32) -> i32 {
+    x.to_bits().wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits()).cast_signed() >> 23
+}
+
 fn real(op: UnaryOp, d: &[f32]) -> Result<Vec<f32>, String> {
     fn wide(d: &[f32], f: impl Fn(f64) -> f64) -> Vec<f32> {
         d.iter().map(|&x| f(f64::from(x)) as f32).collect()
@@ -44,6 +49,10 @@ fn real(op: UnaryOp, d: &[f32]) -> Result<Vec<f32>, String> {
         UnaryOp::Round => exact(d, f32::round_ties_even),
         UnaryOp::Relu => exact(d, |x| if x > 0.0 || x.is_nan() { x } else { 0.0 }),
         UnaryOp::RoundF16 => exact(d, |x| f16::from_f32(x).to_f32()),
+        UnaryOp::Mantissa => {
+            exact(d, |x| f32::from_bits(x.to_bits().wrapping_sub((exponent(x) << 23).cast_unsigned())))
+        }
+        UnaryOp::Exponent => exact(d, |x| exponent(x) as f32),
         UnaryOp::Exp => wide(d, libm::exp),
         UnaryOp::Log => wide(d, libm::log),
         UnaryOp::Rsqrt => wide(d, |x| 1.0 / x.sqrt()),

@@ -157,11 +157,16 @@ fn unary(op: UnaryOp) -> Option<String> {
         | UnaryOp::Not
         | UnaryOp::Floor
         | UnaryOp::Round
-        | UnaryOp::RoundF16 => None,
-        UnaryOp::Log => Some("the vector ALUs have no logarithm".to_owned()),
-        UnaryOp::Sqrt | UnaryOp::Recip | UnaryOp::Sigmoid | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => {
-            Some("not decomposed".to_owned())
-        }
+        | UnaryOp::RoundF16
+        | UnaryOp::Mantissa
+        | UnaryOp::Exponent => None,
+        UnaryOp::Log
+        | UnaryOp::Sqrt
+        | UnaryOp::Recip
+        | UnaryOp::Sigmoid
+        | UnaryOp::Erf
+        | UnaryOp::Sin
+        | UnaryOp::Cos => Some("not decomposed".to_owned()),
     }
 }
 

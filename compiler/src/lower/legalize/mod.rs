@@ -11,7 +11,7 @@
 //! 2. MatMul with `transpose_b`, k >= 2 and n >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
 //!    a left identity matrix makes it a transpose.
 //!    Conv with channels last, two spatial axes and one group, of two channels or more with constant weights of two outputs or more.
-//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16; Binary Add, Sub, Mul, Max, Min, Less,
+//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16, Mantissa, Exponent; Binary Add, Sub, Mul, Max, Min, Less,
 //!    LessEqual, Equal, And, Or, Xor; Select; every Cast but F32 to I32.
 //! 4. Reduce Sum and Max over the last axis.
 //! 5. Free views: Reshape that keeps the last axis' length, Transpose that keeps the last axis last, Slice of another axis, Expand of axes of
@@ -22,7 +22,7 @@
 //!    taken as they are. Or matrices of a constant [v, n, k], if only products take them, as right operands ([`Graph::choice`]).
 //!
 //! **Accuracy.** Reciprocals, roots and the like are within a few units in the last place of binary32; erf, sine and cosine (|x| up to 10,000)
-//! within 5e-7. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
+//! within 5e-7; log within two units. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
 //! transposes that had to become products. With [`Precision::Fp32`] every product becomes up to three products of binary16 parts with 22
 //! significant bits together; operands above 65,504 overflow in both.
 

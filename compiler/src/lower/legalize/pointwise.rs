@@ -29,17 +29,19 @@ pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId) -> NodeId {
         UnaryOp::Erf => special::erf(b, x),
         UnaryOp::Sin => special::sine(b, x),
         UnaryOp::Cos => special::cosine(b, x),
+        UnaryOp::Log => special::logarithm(b, x),
         UnaryOp::Neg
         | UnaryOp::Abs
         | UnaryOp::Exp
-        | UnaryOp::Log
         | UnaryOp::Rsqrt
         | UnaryOp::Tanh
         | UnaryOp::Relu
         | UnaryOp::Floor
         | UnaryOp::Round
         | UnaryOp::Not
-        | UnaryOp::RoundF16 => b.unary(op, x),
+        | UnaryOp::RoundF16
+        | UnaryOp::Mantissa
+        | UnaryOp::Exponent => b.unary(op, x),
     }
 }
 
@@ -196,7 +198,9 @@ fn not_negative(b: &Builder, x: NodeId, depth: usize) -> bool {
             | UnaryOp::Erf
             | UnaryOp::Sin
             | UnaryOp::Cos
-            | UnaryOp::Not => false,
+            | UnaryOp::Not
+            | UnaryOp::Mantissa
+            | UnaryOp::Exponent => false,
         },
         Op::Binary(BinaryOp::Mul) => inputs[0] == inputs[1] || (follow(0) && follow(1)),
         Op::Binary(BinaryOp::Add | BinaryOp::Min) => follow(0) && follow(1),

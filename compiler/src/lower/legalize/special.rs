@@ -1,4 +1,4 @@
-//! Error function, sine and cosine as polynomials over the vector ALUs' operators.
+//! Error function, sine, cosine and logarithm as polynomials over the vector ALUs' operators.
 
 use super::builder::Builder;
 use super::pointwise::recip;
@@ -17,6 +17,47 @@ const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
 const SIN: [f32; 3] = [-0.166_666_55, 8.332_161e-3, -1.951_529_6e-4];
 /// cos r = 1 − r²/2 + r⁴ (c0 + c1 r² + c2 r⁴) for |r| <= π/4 (Cephes, cosf).
 const COS: [f32; 3] = [4.166_664_6e-2, -1.388_731_6e-3, 2.443_315_7e-5];
+
+/// log (1 + f) = f − f²/2 + s (f²/2 + z (c0 + c1 z + c2 z² + c3 z³)) with s = f / (2 + f) and z = s², for √½ <= 1 + f < √2 (FreeBSD, logf).
+const LOG: [f32; 4] = [0.666_666_6, 0.400_009_73, 0.284_987_87, 0.242_790_79];
+/// Natural logarithm of 2 in two parts; products of the first with an exponent are exact.
+const LN_2: [f32; 2] = [0.693_138_1, 9.058_001e-6];
+
+/// log x, within two units in the last place: of the mantissa as a polynomial, and of the exponent. Zero gives −∞; what is negative, no number. Numbers
+/// below the least normal one are no numbers for it, either: they give less than −87.
+pub(super) fn logarithm(b: &mut Builder, x: NodeId) -> NodeId {
+    let (mantissa, exponent) = (b.unary(UnaryOp::Mantissa, x), b.unary(UnaryOp::Exponent, x));
+    let (one, half, zero) = (b.real(1.0), b.real(0.5), b.real(0.0));
+    let f = b.binary(BinaryOp::Sub, mantissa, one);
+    let above = b.binary(BinaryOp::Add, mantissa, one);
+    let inverse = recip(b, above);
+    let s = b.binary(BinaryOp::Mul, f, inverse);
+    let z = b.binary(BinaryOp::Mul, s, s);
+    let series = polynomial(b, z, &LOG);
+    let series = b.binary(BinaryOp::Mul, series, z);
+    let square = b.binary(BinaryOp::Mul, f, f);
+    let square = b.binary(BinaryOp::Mul, square, half);
+    let series = b.binary(BinaryOp::Add, series, square);
+    let series = b.binary(BinaryOp::Mul, series, s);
+    let [high, low] = LN_2.map(|part| {
+        let part = b.real(part);
+        b.binary(BinaryOp::Mul, exponent, part)
+    });
+    let series = b.binary(BinaryOp::Add, series, low);
+    let series = b.binary(BinaryOp::Sub, square, series);
+    let series = b.binary(BinaryOp::Sub, f, series);
+    let log = b.binary(BinaryOp::Add, high, series);
+    // No number stays none.
+    let nothing = b.binary(BinaryOp::Mul, x, zero);
+    let log = b.binary(BinaryOp::Add, log, nothing);
+    let (least, most) = (b.real(f32::MIN_POSITIVE), b.real(f32::MAX));
+    let infinite = b.binary(BinaryOp::Less, most, x);
+    let log = b.select(infinite, x, log);
+    let root = b.unary(UnaryOp::Rsqrt, x);
+    let below = b.unary(UnaryOp::Neg, root);
+    let outside = b.binary(BinaryOp::Less, x, least);
+    b.select(outside, below, log)
+}
 
 /// erf x = sign x · (1 − (a1 t + … + a5 t⁵) e^−x²): absolute error below 1.5e-7 before rounding.
 pub(super) fn erf(b: &mut Builder, x: NodeId) -> NodeId {

@@ -1,6 +1,7 @@
 //! Reductions and softmax.
 
 use super::Translate;
+use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
@@ -24,6 +25,17 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
                 b.unary(UnaryOp::Sqrt, &sum)
             })
         },
+        "ReduceLogSum" => |c| {
+            with(c, |b, a, axes| {
+                let sum = sequence(b, ReduceOp::Sum, a, axes)?;
+                b.unary(UnaryOp::Log, &sum)
+            })
+        },
+        "ReduceLogSumExp" => |c| with(c, log_of_sum_of_powers),
+        "ReduceProd" => |c| with(c, product),
+        "ArgMax" => |c| extreme(c, ReduceOp::Max),
+        "ArgMin" => |c| extreme(c, ReduceOp::Min),
+        "Hardmax" => hardmax,
         "Softmax" => |c| softmax(c, false),
         "LogSoftmax" => |c| softmax(c, true),
         _ => return None,
@@ -75,6 +87,93 @@ pub(super) fn mean(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
 fn sum_of_squares(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
     let square = build.binary(BinaryOp::Mul, a, a)?;
     sequence(build, ReduceOp::Sum, &square, axes)
+}
+
+/// max + log Σ e^(x − max), which does not overflow.
+fn log_of_sum_of_powers(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
+    let most = sequence(build, ReduceOp::Max, a, axes)?;
+    let below = build.binary(BinaryOp::Sub, a, &most)?;
+    let powers = build.unary(UnaryOp::Exp, &below)?;
+    let sum = sequence(build, ReduceOp::Sum, &powers, axes)?;
+    let log = build.unary(UnaryOp::Log, &sum)?;
+    build.binary(BinaryOp::Add, &most, &log)
+}
+
+/// Halves of each axis times each other, until one element is left; an odd one waits.
+fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
+    let mut a = a.clone();
+    for &axis in axes {
+        let mut odd: Option<Value> = None;
+        loop {
+            let length = build.shape(&a)[axis];
+            let half = length / 2;
+            let part = |build: &mut Builder, start: usize, count: usize| {
+                build.apply(Op::Slice { axis, start, count, step: 1 }, std::slice::from_ref(&a))
+            };
+            if length <= 1 {
+                break;
+            }
+            if length % 2 == 1 {
+                let last = part(build, length - 1, 1)?;
+                odd = Some(match odd {
+                    Some(before) => build.binary(BinaryOp::Mul, &before, &last)?,
+                    None => last,
+                });
+            }
+            let (low, high) = (part(build, 0, half)?, part(build, half, half)?);
+            a = build.binary(BinaryOp::Mul, &low, &high)?;
+        }
+        if let Some(odd) = odd {
+            a = build.binary(BinaryOp::Mul, &a, &odd)?;
+        }
+    }
+    Ok(a)
+}
+
+/// The place along an axis of the greatest or least element; of equal ones the first, or the last. The axis stays.
+fn place(build: &mut Builder, op: ReduceOp, a: &Value, axis: usize, last: bool) -> Outcome {
+    let shape = build.shape(a);
+    let mut along = vec![1; shape.len()];
+    along[axis] = shape[axis];
+    let numbers: Vec<f32> = (0..shape[axis]).map(|at| at as f32).collect();
+    let numbers = Value::known(Tensor::f32(along, numbers));
+    let best = build.apply(Op::Reduce { op, axis }, std::slice::from_ref(a))?;
+    let equal = build.binary(BinaryOp::Equal, a, &best)?;
+    let (other, op) = if last { (-1.0, ReduceOp::Max) } else { (shape[axis] as f32, ReduceOp::Min) };
+    let places = build.apply(Op::Select, &[equal, numbers, Value::real(other)])?;
+    build.apply(Op::Reduce { op, axis }, &[places])
+}
+
+fn extreme(c: &mut Call<'_>, op: ReduceOp) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let mut shape = c.ty(&a).shape;
+    let axis = c.axis(0, shape.len())?;
+    let place = place(c.build, op, &a, axis, c.int("select_last_index", 0) != 0)?;
+    // Whole already, which a chip cannot know.
+    let place = c.build.unary(UnaryOp::Round, &place)?;
+    let place = c.build.cast(&place, ElementType::I32)?;
+    if c.int("keepdims", 1) != 0 {
+        return Ok(vec![place]);
+    }
+    shape.remove(axis);
+    Ok(vec![c.build.reshape(&place, shape)?])
+}
+
+/// One at the first of the greatest along an axis, else zero. Before version 13 all axes from `axis` on are one.
+fn hardmax(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let shape = c.ty(&a).shape;
+    let axis = c.axis(if c.opset < 13 { 1 } else { -1 }, shape.len())?;
+    if c.opset < 13 && axis + 1 < shape.len() {
+        return Err(Issue::Unsupported("several axes at once (before version 13)".to_owned()));
+    }
+    let place = place(c.build, ReduceOp::Max, &a, axis, false)?;
+    let mut along = vec![1; shape.len()];
+    along[axis] = shape[axis];
+    let numbers: Vec<f32> = (0..shape[axis]).map(|at| at as f32).collect();
+    let here = c.build.binary(BinaryOp::Equal, &Value::known(Tensor::f32(along, numbers)), &place)?;
+    let element = c.ty(&a).element;
+    Ok(vec![c.build.cast(&here, element)?])
 }
 
 /// Before version 13 all axes from `axis` on are one.

@@ -1,12 +1,15 @@
 //! Products with constant weights in every format of the planes, compiled and run on both simulators at once, against the graph's meaning.
 
+#[path = "simulated/agree.rs"]
+mod agree;
+
 use std::collections::BTreeMap;
 
-use compiler::graph::eval::{self, Data, Tensor};
+use agree::agree;
+use compiler::graph::eval::Tensor;
 use compiler::graph::{Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType, UnaryOp};
 use compiler::{Options, Precision};
 use isa::Chip;
-use simulator::{Array, Engine, Machine};
 
 /// Bytes that look random: any pattern but the F8 that is no number.
 fn bytes(count: usize) -> Vec<u8> {
@@ -58,34 +61,8 @@ fn check(chip: &str, graph: &Graph, x: &Tensor, tolerance: f32) {
 
 fn check_on(chip: &Chip, graph: &Graph, x: &Tensor, tolerance: f32) {
     let inputs = BTreeMap::from([("x".to_owned(), x.clone())]);
-    let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
     let options = Options { dense: true, ..Options::plain(Precision::Fp16) };
-    let compiled = compiler::compile(graph.clone(), chip, &options, &mut |_, _| {});
-    let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
-    let mut machine = Machine::load(Engine::Tandem, chip, &compiled.program).expect("well formed");
-    let given = match &x.data {
-        Data::I8(values) => Array::I32(values.iter().map(|&value| value.into()).collect()),
-        Data::F8(values) => Array::F32(values.iter().map(|value| value.to_f32()).collect()),
-        Data::F32(values) => Array::F32(values.clone()),
-        other => panic!("{other:?}"),
-    };
-    machine.write("x", &given).expect("a port");
-    let report = machine.run().unwrap_or_else(|fault| panic!("{fault}"));
-    assert_eq!(report.cycles, compiled.predicted.cycles);
-    assert!(report.cycles >= compiled.summary.bound.cycles, "{} cycles beat the bound", report.cycles);
-    for (name, right) in &right {
-        match (machine.read(name).expect("a port"), &right.data) {
-            (Array::I32(simulated), Data::I32(right)) => assert_eq!(simulated, *right, "{name}"),
-            (Array::F32(simulated), Data::F32(right)) => {
-                let most = right.iter().fold(0f32, |most, value| most.max(value.abs()));
-                for (at, (simulated, right)) in simulated.iter().zip(right).enumerate() {
-                    let right_enough = (simulated - right).abs() <= tolerance * most;
-                    assert!(right_enough, "{name} {at}: {simulated}, not {right}");
-                }
-            }
-            other => panic!("{other:?}"),
-        }
-    }
+    agree(chip, graph, &inputs, &options, tolerance);
 }
 
 /// Rows of activations, k, and columns: fewer than a tile; whole tiles; tiles that are cut along k; more vectors than a tile has time for.

@@ -1,14 +1,16 @@
-//! A graph compiled and run on both simulators at once, against what it means.
+//! Graphs under construction, and their check on inputs that look random.
+
+mod agree;
 
 use std::collections::BTreeMap;
 
-use compiler::graph::eval::{self, Data, Tensor};
+use agree::agree;
+use compiler::graph::eval::Tensor;
 use compiler::graph::{Constant, ElementType, Encoding, Graph, NodeId, Op, TensorType};
 use compiler::links::Links;
 use compiler::rewrite::RewriteOptions;
 use compiler::{Options, Precision};
 use isa::{Chip, Report};
-use simulator::{Array, Engine, Machine};
 
 /// Bytes that look random.
 pub(crate) fn bytes(seed: u32, count: usize) -> Vec<u8> {
@@ -84,7 +86,6 @@ pub(crate) fn check(chip: &str, graph: &Graph, precision: Precision, tolerance: 
         (name.clone(), given(graph.ty(node).element, graph.shape(node)))
     };
     let inputs: BTreeMap<String, Tensor> = graph.inputs.iter().map(|&node| given(node)).collect();
-    let right = eval::evaluate(graph, &inputs, None).unwrap_or_else(|problem| panic!("{problem}"));
     let chip = Chip::preset(chip).expect("a preset");
     let options = Options {
         precision,
@@ -93,32 +94,5 @@ pub(crate) fn check(chip: &str, graph: &Graph, precision: Precision, tolerance: 
         caches: compiler::Caches::Fp16,
         dense: false,
     };
-    let compiled = compiler::compile(graph.clone(), &chip, &options, &mut |_, _| {});
-    let compiled = compiled.unwrap_or_else(|problem| panic!("{problem}"));
-    let mut machine = Machine::load(Engine::Tandem, &chip, &compiled.program).expect("well formed");
-    for (name, tensor) in &inputs {
-        let array = match &tensor.data {
-            Data::I8(values) => Array::I32(values.iter().map(|&value| value.into()).collect()),
-            Data::F32(values) => Array::F32(values.clone()),
-            other => panic!("{other:?}"),
-        };
-        machine.write(name, &array).expect("a port");
-    }
-    let report = machine.run().unwrap_or_else(|fault| panic!("{fault}"));
-    assert_eq!(report.cycles, compiled.predicted.cycles);
-    assert!(report.cycles >= compiled.summary.bound.cycles, "{} cycles beat the bound", report.cycles);
-    for (name, right) in &right {
-        match (machine.read(name).expect("a port"), &right.data) {
-            (Array::I32(simulated), Data::I32(right)) => assert_eq!(simulated, *right, "{name}"),
-            (Array::F32(simulated), Data::F32(right)) => {
-                let most = right.iter().fold(0f32, |most, value| most.max(value.abs()));
-                for (at, (simulated, right)) in simulated.iter().zip(right).enumerate() {
-                    let off = (simulated - right).abs();
-                    assert!(off <= tolerance * most, "{name}, {at}: {simulated}, not {right}");
-                }
-            }
-            other => panic!("{name}: {other:?}"),
-        }
-    }
-    report
+    agree(&chip, graph, &inputs, &options, tolerance)
 }

@@ -11,13 +11,10 @@ use simulator::ComposeError;
 
 use crate::cli::{Embedding, Job, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
-use crate::failure::Failure;
+use crate::failure::{Failure, UNSUPPORTED};
 use crate::progress::Progress;
 use crate::report::system::{StageRow, SystemReport};
 use crate::{Console, chips, models as published, print, systems};
-
-/// The exit code of what is valid, but not supported or does not fit.
-const UNSUPPORTED: u8 = 3;
 
 /// Tokens of a cache, if nothing is said.
 const CONTEXT: usize = 4096;

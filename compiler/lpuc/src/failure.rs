@@ -15,6 +15,9 @@ pub(crate) struct Failure {
     pub text: String,
 }
 
+/// The exit code of what is valid, but not supported or does not fit.
+pub(crate) const UNSUPPORTED: u8 = 3;
+
 /// Most problems of one text that are shown in full.
 const MAX_SHOWN: usize = 20;
 
@@ -31,7 +34,7 @@ impl Failure {
 
     /// The input is sound, but not supported.
     pub(crate) fn unsupported(text: impl Into<String>) -> Self {
-        Failure { code: 3, text: text.into() }
+        Failure { code: UNSUPPORTED, text: text.into() }
     }
 
     /// An input that cannot be read.
@@ -83,7 +86,7 @@ impl From<Diagnostic> for Failure {
         let code = match diagnostic.kind {
             Kind::Check => 1,
             Kind::Input => 2,
-            Kind::Unsupported => 3,
+            Kind::Unsupported => UNSUPPORTED,
             Kind::Bug => 101,
         };
         Failure { code, text: diagnostic.to_string() }

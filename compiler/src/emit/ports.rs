@@ -17,50 +17,38 @@ pub(crate) fn ports(
 ) -> Result<Vec<Port>, Diagnostic> {
     let mut ports: Vec<Port> = Vec::new();
     for (id, array) in kernels.storages.arrays.iter() {
-        let (kind, name) = match &array.role {
-            Role::Input(name) => (PortKind::Input, name),
-            Role::Output(name) => (PortKind::Output, name),
-            Role::State(name, _) => (PortKind::State, name),
-            Role::Constant => {
-                ports.extend(known(graph, (id, array), kernels, schedule, lanes)?);
-                continue;
+        for (kind, name) in names(graph, array) {
+            let shape: Vec<u32> = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
+            for copy in 1..kernels.storages.plan.copies(array.region(), array.element.bytes()) {
+                let (element, parts) = (array.element, parts(id, array, kernels, schedule, (copy, lanes))?);
+                ports.push(Port { name: name.clone(), kind, element, shape: shape.clone(), parts });
             }
-            Role::Mask { .. } | Role::Temporary => continue,
-        };
-        let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
-        for copy in 1..kernels.storages.plan.copies(array.region(), array.element.bytes()) {
-            let (element, parts) = (array.element, parts(id, array, kernels, schedule, (copy, lanes))?);
-            let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
-            ports.push(Port { name: name.clone(), kind, element, shape, parts });
+            let parts = parts(id, array, kernels, schedule, (0, lanes))?;
+            let port = Port { name: name.clone(), kind, element: array.element, shape, parts };
+            if let Role::State(_, output) = &array.role
+                && !ports.iter().any(|old| old.name == *output)
+            {
+                ports.push(Port { name: output.clone(), kind: PortKind::Output, ..port.clone() });
+            }
+            ports.push(port);
         }
-        let parts = parts(id, array, kernels, schedule, (0, lanes))?;
-        let port = Port { name: name.clone(), kind, element: array.element, shape, parts };
-        if let Role::State(_, output) = &array.role
-            && !ports.iter().any(|old| old.name == *output)
-        {
-            ports.push(Port { name: output.clone(), kind: PortKind::Output, ..port.clone() });
-        }
-        ports.push(port);
     }
     Ok(ports)
 }
 
-/// Outputs whose values are known before the program runs: the host reads them from the memory image.
-fn known(
-    graph: &Graph,
-    (id, array): (StorageId, &Storage),
-    kernels: &Kernels,
-    schedule: &Schedule,
-    lanes: usize,
-) -> Result<Vec<Port>, Diagnostic> {
-    let plain = array.units.iter().all(|unit| matches!(unit.region, Region::Group(..)));
-    let outputs = graph.outputs.iter().filter(|(_, node)| plain && *node == array.node);
-    let port = |name: &String| {
-        let shape = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
-        let parts = parts(id, array, kernels, schedule, (0, lanes))?;
-        Ok(Port { name: name.clone(), kind: PortKind::Output, element: array.element, shape, parts })
-    };
-    outputs.map(|(name, _)| port(name)).collect()
+/// What the host calls an array. Outputs that are known before the program runs are read from the memory image.
+fn names<'a>(graph: &'a Graph, array: &'a Storage) -> Vec<(PortKind, &'a String)> {
+    match &array.role {
+        Role::Input(name) => vec![(PortKind::Input, name)],
+        Role::Output(name) => vec![(PortKind::Output, name)],
+        Role::State(name, _) => vec![(PortKind::State, name)],
+        Role::Constant => {
+            let plain = array.units.iter().all(|unit| matches!(unit.region, Region::Group(..)));
+            let outputs = graph.outputs.iter().filter(|(_, node)| plain && *node == array.node);
+            outputs.map(|(name, _)| (PortKind::Output, name)).collect()
+        }
+        Role::Mask { .. } | Role::Temporary => Vec::new(),
+    }
 }
 
 /// Consecutive batches in one region each; or, of an array in one stripe, consecutive rows and chunks.

@@ -110,6 +110,13 @@ pub struct Node {
     pub origin: String,
 }
 
+impl Node {
+    /// Whether it is a product whose right operand, and only that, is this tensor.
+    pub fn multiplies_by(&self, id: NodeId) -> bool {
+        matches!(self.op, Op::MatMul { .. }) && self.inputs[1] == id && self.inputs[0] != id
+    }
+}
+
 /// A decoder state (a KV cache): an input that an output replaces, kept in SRAM from step to step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {

@@ -265,14 +265,10 @@ impl<'a> Pass<'a> {
 
     /// Whether an index chooses from several constant matrices, for products alone.
     fn is_choice(&self, id: NodeId) -> bool {
-        let (node, users) = (&self.source.nodes[id], &self.users[id]);
-        let Op::Gather { axis: 0 } = node.op else { return false };
-        let right = |&user: &NodeId| {
-            let user = &self.source.nodes[user];
-            matches!(user.op, Op::MatMul { .. }) && user.inputs[1] == id && user.inputs[0] != id
-        };
-        let matrices = matches!(self.source.shape(node.inputs[0]), &[_, n, k] if n > 1 && k > 1);
-        matrices && self.constant[node.inputs[0]] && !self.constant[node.inputs[1]] && users.iter().all(right)
+        let Some((table, index)) = self.source.choice(id) else { return false };
+        let matrices = matches!(self.source.shape(table), &[_, n, k] if n > 1 && k > 1);
+        let mut users = self.users[id].iter().map(|&user| &self.source.nodes[user]);
+        matrices && self.constant[table] && !self.constant[index] && users.all(|user| user.multiplies_by(id))
     }
 
     /// Whether a source tensor is only used in disjoint pieces of an axis.

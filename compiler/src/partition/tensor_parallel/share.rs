@@ -6,7 +6,7 @@ use super::constants::Cut;
 use super::rounds::Round;
 use super::splits::{Split, aligned, joined, local, projected, reshaped};
 use super::{Cuts, Group, Plan, Share, is_choice};
-use crate::graph::{Graph, Node, NodeId, Op, ReduceOp, State, TensorType, eval};
+use crate::graph::{Graph, NodeId, Op, ReduceOp, State, TensorType, eval};
 
 /// How often longer than its results a product's left operand must be, so that results are exchanged in its place: they need adding.
 const LONGER: usize = 2;
@@ -323,11 +323,8 @@ impl<'a> Builder<'a> {
 
     /// Whether a node is matrices that an index chooses, for products alone.
     fn is_for_products(&self, id: NodeId) -> bool {
-        let product = |node: &Node| {
-            matches!(node.op, Op::MatMul { .. }) && node.inputs[1] == id && node.inputs[0] != id
-        };
         let mut users = self.source.nodes.values().filter(|node| node.inputs.contains(&id));
-        is_choice(self.source, self.constant, id) && users.all(product)
+        is_choice(self.source, self.constant, id) && users.all(|user| user.multiplies_by(id))
     }
 
     /// A product with weights, or with those that an index chooses; they are cut along their outputs; or along their batches, where the left operand is.

@@ -30,9 +30,9 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "PRelu" => prelu,
         "HardSigmoid" => |c| hard_sigmoid(c, c.float("alpha", 0.2), c.float("beta", 0.5)).map(one),
         "HardSwish" => hard_swish,
-        "Elu" => |c| elu(c, 1.0, c.float("alpha", 1.0)),
-        "Selu" => |c| elu(c, c.float("gamma", 1.050_701), c.float("alpha", 1.673_263_2)),
-        "Celu" => celu,
+        "Elu" => |c| elu(c, 1.0, c.float("alpha", 1.0), 1.0),
+        "Selu" => |c| elu(c, c.float("gamma", 1.050_701), c.float("alpha", 1.673_263_2), 1.0),
+        "Celu" => |c| elu(c, 1.0, c.float("alpha", 1.0), 1.0 / c.float("alpha", 1.0)),
         "Swish" => swish,
         "ThresholdedRelu" => thresholded_relu,
         "Shrink" => shrink,
@@ -178,37 +178,28 @@ fn hard_swish(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     c.build.binary(BinaryOp::Mul, &a, &gate).map(one)
 }
 
-/// gamma (max(x, 0) + alpha (e^min(x, 0) − 1)).
-fn elu(c: &mut Call<'_>, gamma: f32, alpha: f32) -> Outcome<Vec<Value>> {
+/// a · factor, with nothing to do for a factor of one.
+fn times(c: &mut Call<'_>, a: Value, factor: f32) -> Outcome {
+    if factor == 1.0 { Ok(a) } else { c.build.with_real(BinaryOp::Mul, &a, factor) }
+}
+
+/// gamma (max(x, 0) + alpha (e^(steepness min(x, 0)) − 1)).
+fn elu(c: &mut Call<'_>, gamma: f32, alpha: f32, steepness: f32) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
     let below = c.build.with_real(BinaryOp::Min, &a, 0.0)?;
-    let below = bent(c, &below, alpha)?;
+    let below = times(c, below, steepness)?;
+    let power = c.build.unary(UnaryOp::Exp, &below)?;
+    let less = c.build.with_real(BinaryOp::Sub, &power, 1.0)?;
+    let below = times(c, less, alpha)?;
     let above = c.build.unary(UnaryOp::Relu, &a)?;
     let sum = c.build.binary(BinaryOp::Add, &above, &below)?;
-    if gamma == 1.0 { Ok(vec![sum]) } else { c.build.with_real(BinaryOp::Mul, &sum, gamma).map(one) }
-}
-
-/// max(x, 0) + alpha (e^min(x / alpha, 0) − 1).
-fn celu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, alpha) = (c.input(0)?, c.float("alpha", 1.0));
-    let below = c.build.with_real(BinaryOp::Min, &a, 0.0)?;
-    let below = c.build.with_real(BinaryOp::Mul, &below, 1.0 / alpha)?;
-    let below = bent(c, &below, alpha)?;
-    let above = c.build.unary(UnaryOp::Relu, &a)?;
-    c.build.binary(BinaryOp::Add, &above, &below).map(one)
-}
-
-/// alpha (e^x − 1).
-fn bent(c: &mut Call<'_>, x: &Value, alpha: f32) -> Outcome {
-    let power = c.build.unary(UnaryOp::Exp, x)?;
-    let less = c.build.with_real(BinaryOp::Sub, &power, 1.0)?;
-    if alpha == 1.0 { Ok(less) } else { c.build.with_real(BinaryOp::Mul, &less, alpha) }
+    times(c, sum, gamma).map(one)
 }
 
 /// x · sigmoid(alpha x).
 fn swish(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (a, alpha) = (c.input(0)?, c.float("alpha", 1.0));
-    let steep = if alpha == 1.0 { a.clone() } else { c.build.with_real(BinaryOp::Mul, &a, alpha)? };
+    let steep = times(c, a.clone(), alpha)?;
     let gate = c.build.unary(UnaryOp::Sigmoid, &steep)?;
     c.build.binary(BinaryOp::Mul, &a, &gate).map(one)
 }

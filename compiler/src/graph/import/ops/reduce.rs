@@ -130,17 +130,20 @@ fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
     Ok(a)
 }
 
+/// 0, 1, … along an axis of a shape, as reals that broadcast to it.
+fn numbers(shape: &[usize], axis: usize) -> Value {
+    let mut along = vec![1; shape.len()];
+    along[axis] = shape[axis];
+    Value::known(Tensor::f32(along, (0..shape[axis]).map(|at| at as f32).collect::<Vec<f32>>()))
+}
+
 /// The place along an axis of the greatest or least element; of equal ones the first, or the last. The axis stays.
 fn place(build: &mut Builder, op: ReduceOp, a: &Value, axis: usize, last: bool) -> Outcome {
     let shape = build.shape(a);
-    let mut along = vec![1; shape.len()];
-    along[axis] = shape[axis];
-    let numbers: Vec<f32> = (0..shape[axis]).map(|at| at as f32).collect();
-    let numbers = Value::known(Tensor::f32(along, numbers));
     let best = build.apply(Op::Reduce { op, axis }, std::slice::from_ref(a))?;
     let equal = build.binary(BinaryOp::Equal, a, &best)?;
     let (other, op) = if last { (-1.0, ReduceOp::Max) } else { (shape[axis] as f32, ReduceOp::Min) };
-    let places = build.apply(Op::Select, &[equal, numbers, Value::real(other)])?;
+    let places = build.apply(Op::Select, &[equal, numbers(&shape, axis), Value::real(other)])?;
     build.apply(Op::Reduce { op, axis }, &[places])
 }
 
@@ -168,10 +171,7 @@ fn hardmax(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         return Err(Issue::Unsupported("several axes at once (before version 13)".to_owned()));
     }
     let place = place(c.build, ReduceOp::Max, &a, axis, false)?;
-    let mut along = vec![1; shape.len()];
-    along[axis] = shape[axis];
-    let numbers: Vec<f32> = (0..shape[axis]).map(|at| at as f32).collect();
-    let here = c.build.binary(BinaryOp::Equal, &Value::known(Tensor::f32(along, numbers)), &place)?;
+    let here = c.build.binary(BinaryOp::Equal, &numbers(&shape, axis), &place)?;
     let element = c.ty(&a).element;
     Ok(vec![c.build.cast(&here, element)?])
 }

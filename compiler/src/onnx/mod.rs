@@ -17,11 +17,11 @@ pub use tensor::{Error as TensorError, External, Tensor, tensor};
 use crate::diagnostic::{Diagnostic, Kind};
 use bytes::Bytes;
 use prost::Message;
-use proto::{GraphProto, NodeProto};
+use proto::{FunctionProto, GraphProto, NodeProto};
 use std::collections::BTreeMap;
 
 /// Versions of the default operator set that are understood.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=26;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// Names that are spelled out in an error before it only counts the rest.
 const MAX_LISTED: usize = 20;
@@ -41,6 +41,8 @@ pub struct Model {
     pub graph: GraphProto,
     /// Named constants, in the file's order.
     pub initializers: Vec<Tensor>,
+    /// Operators that the model defines itself.
+    pub functions: Vec<FunctionProto>,
     /// Free-form properties.
     pub metadata: BTreeMap<String, String>,
     /// What a user should know although it is no error, such as weights that are not there.
@@ -103,6 +105,8 @@ pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic
     let (opset, domains) = opsets(&model)?;
     let mut check = Check { external, unsupported: Vec::new(), absent: Vec::new() };
     let initializers = check.graph(&mut graph, true)?;
+    let mut functions = std::mem::take(&mut model.functions);
+    functions.iter_mut().try_for_each(|function| check.nodes(&mut function.node))?;
     let Check { unsupported, absent, .. } = check;
     let mut all_notes = Vec::new();
     if !unsupported.is_empty() {
@@ -126,6 +130,7 @@ pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic
         domains,
         graph,
         initializers,
+        functions,
         metadata: model
             .metadata_props
             .into_iter()
@@ -226,7 +231,13 @@ impl Check<'_> {
         if take {
             graph.initializer = Vec::new();
         }
-        for (index, node) in graph.node.iter_mut().enumerate() {
+        self.nodes(&mut graph.node)?;
+        Ok(tensors)
+    }
+
+    /// Checks the tensors in the attributes of nodes.
+    fn nodes(&mut self, nodes: &mut [NodeProto]) -> Result<(), Diagnostic> {
+        for (index, node) in nodes.iter_mut().enumerate() {
             let node_name = display_name(node, index);
             for attribute in &mut node.attribute {
                 if let Some(proto) = &mut attribute.t {
@@ -245,7 +256,7 @@ impl Check<'_> {
                 }
             }
         }
-        Ok(tensors)
+        Ok(())
     }
 
     /// Brings the bytes of a side file into the message, so that the message alone says all.

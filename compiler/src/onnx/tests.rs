@@ -144,9 +144,10 @@ fn refusals() {
     }
     for (model, expected) in [
         (&good, "fine"),
-        (&opset(11), "fine"),
-        (&opset(10), "unsupported-opset"),
-        (&opset(27), "unsupported-opset"),
+        (&opset(1), "fine"),
+        (&opset(28), "fine"),
+        (&opset(0), "unsupported-opset"),
+        (&opset(29), "unsupported-opset"),
         (&no_opset, "bad-model"),
         (&sparse, "unsupported-sparse-tensor"),
         (&raw(DataType::Float, &[2], 7), "bad-tensor"),

@@ -73,6 +73,14 @@ pub(super) fn bind(model: &Model, bindings: &Bindings, pairs: &[Pair]) -> Result
     arrays(&declared, bindings, &mut names)?;
     let given = names.clone();
     let mut notes = Vec::new();
+    // What grows without tokens is no cache that steps could follow each other on.
+    let pairs = match ids(&declared, pairs) {
+        None if !pairs.is_empty() => {
+            notes.push("caches are plain inputs and outputs: there is no input of token ids".to_owned());
+            &[]
+        }
+        _ => pairs,
+    };
     let decoder = match pairs {
         [] => {
             encoder(&declared, bindings, &mut names);
@@ -248,13 +256,7 @@ fn decoder(
     notes: &mut Vec<String>,
 ) -> Result<Decoder, Diagnostic> {
     let part = |word: &str| declared.iter().find(|input| input.name.contains(word) && input.dims.len() >= 2);
-    let ids = ids(declared, pairs).ok_or_else(|| {
-        Diagnostic::new(
-            Kind::Unsupported,
-            "unsupported-cache",
-            "the model has caches but no input of token ids ([batch, sequence], integers)",
-        )
-    })?;
+    let ids = ids(declared, pairs).ok_or_else(|| bad_binding("there is no input of token ids"))?;
     let (mask, positions) = (part("mask"), part("position"));
     let caches: Vec<&Dimension> = cache_axes(declared, pairs);
     set(ids.dims.first(), bindings.batch, names);

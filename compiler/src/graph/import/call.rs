@@ -98,6 +98,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Integers that an attribute gives in older operator sets, and an input in newer ones.
+    pub(super) fn ints_or_input(&self, name: &str, index: usize) -> Outcome<Vec<i64>> {
+        self.ints(name).map_or_else(|| self.known_ints(index, name), |ints| Ok(ints.to_vec()))
+    }
+
     /// Axes given by an attribute (older operator sets) or by an input (newer ones); what is absent is nothing.
     pub(super) fn axes(&self, input: usize, rank: usize) -> Outcome<Option<Vec<usize>>> {
         let axes = match self.ints("axes") {

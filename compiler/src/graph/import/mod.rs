@@ -12,9 +12,11 @@
 mod bind;
 mod build;
 mod call;
+mod control;
 mod dimension;
 mod narrow;
 mod ops;
+mod problems;
 mod slots;
 mod state;
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! The walk over a model's nodes, with every problem on the way.
 
 use super::bind::Bound;
-use super::build::{Builder, Issue, Past, Value};
+use super::build::{Builder, Issue, Outcome, Past, Value};
 use super::call::Call;
+use super::control::is_of;
+use super::problems::{Problem, report};
 use super::{POSITION, narrow, ops, prune};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{ElementType, Graph, Op, State, TensorType};
 use crate::onnx::proto::tensor_proto::DataType;
-use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+use crate::onnx::proto::{NodeProto, ValueInfoProto, type_proto};
 use crate::onnx::{self, Model};
 use std::collections::BTreeMap;
-
-/// Nodes that an error names for each operator before it only counts the rest.
-const MAX_NAMED: usize = 5;
 
 /// Builds the graph of a model whose inputs' shapes are bound.
 ///
@@ -26,11 +25,13 @@ pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnosti
         values: BTreeMap::new(),
         types: BTreeMap::new(),
         problems: Vec::new(),
+        opset: model.opset,
+        depth: 0,
     };
     walk.build.graph.name = model.graph.name().to_owned();
     walk.inputs(bound);
     walk.initializers(&model.initializers)?;
-    walk.nodes(&model.graph, None)?;
+    walk.nodes(&model.graph.node, None)?;
     if !walk.problems.is_empty() {
         return Err(report(&walk.problems));
     }
@@ -39,24 +40,35 @@ pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnosti
     Ok(prune(narrow::inputs(prune(build.graph), &types)))
 }
 
-/// A node that is not supported.
-struct Problem {
-    operator: String,
-    node: String,
-    reason: String,
+/// The outer error ends the import, the inner one is collected.
+pub(super) type Collected<T = Vec<Value>> = Result<Outcome<T>, Diagnostic>;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Made {
+    Value(Value),
+    /// An optional input of a function that its caller leaves out.
+    Absent,
+    /// Its node had a problem.
+    Failed,
 }
 
-struct Walk<'m> {
-    model: &'m Model,
+/// The walk over a model, a body or a function.
+pub(super) struct Walk<'m> {
+    pub(super) model: &'m Model,
     build: Builder,
-    /// Values by name; nothing for those whose node had a problem.
-    values: BTreeMap<String, Option<Value>>,
+    /// What was made so far, by name.
+    pub(super) values: BTreeMap<String, Made>,
     /// The model's element types by name, where they are known.
-    types: BTreeMap<String, DataType>,
+    pub(super) types: BTreeMap<String, DataType>,
     problems: Vec<Problem>,
+    /// Version of the default operator set, here.
+    pub(super) opset: i64,
+    /// Functions that the walk is inside of.
+    pub(super) depth: usize,
 }
 
-impl<'m> Walk<'m> {
+impl Walk<'_> {
     fn inputs(&mut self, bound: &Bound) {
         for input in &self.model.graph.input {
             if let Some(kind) = element_of(input) {
@@ -85,7 +97,7 @@ impl<'m> Walk<'m> {
                     Value::Past(self.build.pasts.len() - 1)
                 }
             };
-            self.values.insert(input.name.clone(), Some(value));
+            self.values.insert(input.name.clone(), Made::Value(value));
         }
         if !self.build.pasts.is_empty() {
             let ty = TensorType { element: ElementType::I32, shape: vec![1] };
@@ -95,19 +107,19 @@ impl<'m> Walk<'m> {
         }
     }
 
-    fn initializers(&mut self, tensors: &[onnx::Tensor]) -> Result<(), Diagnostic> {
+    pub(super) fn initializers(&mut self, tensors: &[onnx::Tensor]) -> Result<(), Diagnostic> {
         for tensor in tensors {
             let value = ops::from_tensor(&mut self.build, tensor)
                 .map_err(|issue| bad_model(&format!("initializer `{}`: {}", tensor.name, text(&issue))))?;
-            self.values.insert(tensor.name.clone(), Some(value));
+            self.values.insert(tensor.name.clone(), Made::Value(value));
             self.types.insert(tensor.name.clone(), tensor.data_type);
         }
         Ok(())
     }
 
-    /// Translates the nodes of a graph; those of a branch (inside the node `inside`) see the outer values too.
-    fn nodes(&mut self, graph: &'m GraphProto, inside: Option<&str>) -> Result<(), Diagnostic> {
-        for (index, node) in graph.node.iter().enumerate() {
+    /// Translates nodes; those of a body (inside the node `inside`) see the outer values too.
+    pub(super) fn nodes(&mut self, nodes: &[NodeProto], inside: Option<&str>) -> Result<(), Diagnostic> {
+        for (index, node) in nodes.iter().enumerate() {
             let mut name = onnx::display_name(node, index);
             if let Some(outer) = inside {
                 name = format!("{outer}/{name}");
@@ -118,7 +130,7 @@ impl<'m> Walk<'m> {
                 Err(issue) => {
                     self.problem(node, &name, issue)?;
                     for output in node.output.iter().filter(|output| !output.is_empty()) {
-                        self.values.insert(output.clone(), None);
+                        self.values.insert(output.clone(), Made::Failed);
                     }
                     continue;
                 }
@@ -130,10 +142,10 @@ impl<'m> Walk<'m> {
                         &name,
                         Issue::Unsupported(format!("its output {place} (`{output}`)")),
                     )?;
-                    self.values.insert(output.clone(), None);
+                    self.values.insert(output.clone(), Made::Failed);
                     continue;
                 };
-                self.values.insert(output.clone(), Some(value.clone()));
+                self.values.insert(output.clone(), Made::Value(value.clone()));
                 if let Some(kind) = ops::output_type(node, &self.input_types(node), place) {
                     self.types.insert(output.clone(), kind);
                 }
@@ -143,10 +155,13 @@ impl<'m> Walk<'m> {
     }
 
     /// Translates one node: the outer error ends the import, the inner one is collected.
-    fn node(&mut self, node: &'m NodeProto, name: &str) -> Result<Result<Vec<Value>, Issue>, Diagnostic> {
+    fn node(&mut self, node: &NodeProto, name: &str) -> Collected {
         let native = matches!(node.domain(), "" | "ai.onnx");
-        if native && node.op_type() == "If" {
-            return self.branch(node, name);
+        match node.op_type() {
+            "If" if native => return self.branch(node, name),
+            "Loop" if native => return self.repeat(node, name),
+            "Scan" if native => return self.scan(node, name),
+            _ => {}
         }
         let translator = if native {
             ops::translator(node.op_type())
@@ -154,64 +169,47 @@ impl<'m> Walk<'m> {
             ops::foreign(node.domain(), node.op_type())
         };
         let Some(translate) = translator else {
-            return Ok(Err(Issue::Unsupported(String::new())));
+            return match self.model.functions.iter().find(|function| is_of(function, node)) {
+                Some(function) => self.call(function, node, name),
+                None => Ok(Err(Issue::Unsupported(String::new()))),
+            };
         };
-        let mut inputs = Vec::with_capacity(node.input.len());
-        for input in &node.input {
-            if input.is_empty() {
-                inputs.push(None);
-                continue;
-            }
-            match self.values.get(input) {
-                Some(Some(value)) => inputs.push(Some(value.clone())),
-                Some(None) => return Ok(Err(Issue::Poisoned)),
-                None => return Err(unmade(node, name, input)),
-            }
-        }
+        let inputs = match self.given(node, name)? {
+            Ok(inputs) => inputs,
+            Err(issue) => return Ok(Err(issue)),
+        };
         let types = self.input_types(node);
-        let mut call = Call { node, inputs, types, opset: self.model.opset, build: &mut self.build };
+        let mut call = Call { node, inputs, types, opset: self.opset, build: &mut self.build };
         Ok(translate(&mut call))
     }
 
-    fn input_types(&self, node: &NodeProto) -> Vec<Option<DataType>> {
+    /// The values of a node's inputs, by place; nothing for those that are left out.
+    pub(super) fn given(&self, node: &NodeProto, name: &str) -> Collected<Vec<Option<Value>>> {
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for input in &node.input {
+            inputs.push(match self.values.get(input) {
+                _ if input.is_empty() => None,
+                Some(Made::Value(value)) => Some(value.clone()),
+                Some(Made::Absent) => None,
+                Some(Made::Failed) => return Ok(Err(Issue::Poisoned)),
+                None => return Err(unmade(node, name, input)),
+            });
+        }
+        Ok(Ok(inputs))
+    }
+
+    pub(super) fn input_types(&self, node: &NodeProto) -> Vec<Option<DataType>> {
         node.input.iter().map(|input| self.types.get(input).copied()).collect()
     }
 
-    /// An If whose condition is known is its one branch.
-    fn branch(&mut self, node: &'m NodeProto, name: &str) -> Result<Result<Vec<Value>, Issue>, Diagnostic> {
-        let condition = match node.input.first().map(|input| self.values.get(input)) {
-            Some(Some(Some(value))) => value.tensor().and_then(|tensor| tensor.as_bool()?.first().copied()),
-            Some(Some(None)) => return Ok(Err(Issue::Poisoned)),
-            Some(None) | None => {
-                return Err(unmade(node, name, node.input.first().map_or("", String::as_str)));
-            }
-        };
-        let Some(condition) = condition else {
-            return Ok(Err(Issue::Unsupported(
-                "its condition depends on the data of the model's inputs".to_owned(),
-            )));
-        };
-        let wanted = if condition { "then_branch" } else { "else_branch" };
-        let Some(graph) = node.attribute.iter().find(|a| a.name() == wanted).and_then(|a| a.g.as_ref())
-        else {
-            return Ok(Err(Issue::Invalid(format!("it has no {wanted}"))));
-        };
-        for proto in &graph.initializer {
-            let tensor = onnx::tensor(proto).map_err(|_| {
-                bad_model(&format!("initializer `{}` of a branch cannot be read", proto.name()))
-            })?;
-            self.initializers(std::slice::from_ref(&tensor))?;
-        }
-        self.nodes(graph, Some(name))?;
-        let mut outputs = Vec::new();
-        for output in &graph.output {
-            match self.values.get(output.name()) {
-                Some(Some(value)) => outputs.push(value.clone()),
-                Some(None) => return Ok(Err(Issue::Poisoned)),
-                None => return Err(unmade(node, name, output.name())),
-            }
-        }
-        Ok(Ok(outputs))
+    /// An operator of the graph on values, for who puts a node's parts together.
+    pub(super) fn apply(&mut self, op: Op, inputs: &[Value]) -> Outcome {
+        self.build.apply(op, inputs)
+    }
+
+    /// Shape of a value.
+    pub(super) fn shape(&self, value: &Value) -> Vec<usize> {
+        self.build.shape(value)
     }
 
     fn problem(&mut self, node: &NodeProto, name: &str, issue: Issue) -> Result<(), Diagnostic> {
@@ -232,9 +230,9 @@ impl<'m> Walk<'m> {
     fn outputs(&mut self, bound: &Bound) -> Result<(), Diagnostic> {
         for output in &self.model.graph.output {
             let name = output.name();
-            let value = self.values.get(name).cloned().flatten();
-            let value =
-                value.ok_or_else(|| bad_model(&format!("no node makes the model's output `{name}`")))?;
+            let Some(Made::Value(value)) = self.values.get(name).cloned() else {
+                return Err(bad_model(&format!("no node makes the model's output `{name}`")));
+            };
             name.clone_into(&mut self.build.origin);
             let node = self.build.node(&value).map_err(|issue| unsupported_cache(name, &text(&issue)))?;
             let Some(past) = bound
@@ -272,37 +270,14 @@ fn text(issue: &Issue) -> String {
     }
 }
 
-fn bad_model(what: &str) -> Diagnostic {
+pub(super) fn bad_model(what: &str) -> Diagnostic {
     Diagnostic::new(Kind::Input, "bad-model", what)
 }
 
-fn unmade(node: &NodeProto, name: &str, value: &str) -> Diagnostic {
+pub(super) fn unmade(node: &NodeProto, name: &str, value: &str) -> Diagnostic {
     bad_model(&format!("node `{name}` ({}) uses `{value}`, which nothing makes before it", node.op_type()))
 }
 
 fn unsupported_cache(output: &str, what: &str) -> Diagnostic {
     Diagnostic::new(Kind::Unsupported, "unsupported-cache", format!("output `{output}`: {what}"))
-}
-
-/// One error for all problems, by operator.
-fn report(problems: &[Problem]) -> Diagnostic {
-    let mut groups: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for problem in problems {
-        groups.entry((&problem.operator, &problem.reason)).or_default().push(&problem.node);
-    }
-    let nodes = |n: usize| if n == 1 { "1 node".to_owned() } else { format!("{n} nodes") };
-    let mut error = Diagnostic::new(
-        Kind::Unsupported,
-        "unsupported-operator",
-        format!("{} of the model cannot be compiled", nodes(problems.len())),
-    );
-    for ((operator, reason), names) in groups {
-        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        let mut named: Vec<String> = names.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
-        if names.len() > MAX_NAMED {
-            named.push(format!("and {} more", names.len() - MAX_NAMED));
-        }
-        error = error.note(format!("{operator} ({}){why}: {}", nodes(names.len()), named.join(", ")));
-    }
-    error
 }

@@ -81,13 +81,25 @@ fn unary(c: &mut Call<'_>, op: UnaryOp) -> Outcome<Vec<Value>> {
 }
 
 fn binary(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
-    let (a, b) = (c.input(0)?, c.input(1)?);
+    let (a, b) = operands(c)?;
     c.build.binary(op, &a, &b).map(one)
 }
 
 fn swapped(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
-    let (a, b) = (c.input(0)?, c.input(1)?);
+    let (a, b) = operands(c)?;
     c.build.binary(op, &b, &a).map(one)
+}
+
+/// Before version 7 the second operand's axes may be said to lie from `axis` of the first on.
+fn operands(c: &mut Call<'_>) -> Outcome<(Value, Value)> {
+    let (a, b) = (c.input(0)?, c.input(1)?);
+    let (rank, mut shape) = (c.ty(&a).shape.len(), c.ty(&b).shape);
+    if c.opset >= 7 || c.int("broadcast", 0) == 0 || c.attribute("axis").is_none() {
+        return Ok((a, b));
+    }
+    let after = c.axis(0, rank)? + shape.len();
+    shape.extend(std::iter::repeat_n(1, rank.saturating_sub(after)));
+    Ok((a, c.build.reshape(&b, shape)?))
 }
 
 fn variadic(c: &mut Call<'_>, op: BinaryOp) -> Outcome {
@@ -311,8 +323,9 @@ fn pow(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 
 fn clip(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut a = c.input(0)?;
-    for (input, op) in [(1, BinaryOp::Max), (2, BinaryOp::Min)] {
-        if let Some(limit) = c.optional(input) {
+    for (input, name, op) in [(1, "min", BinaryOp::Max), (2, "max", BinaryOp::Min)] {
+        // Before version 11 the limits are attributes.
+        if let Some(limit) = c.optional(input).or(c.attribute(name).map(|limit| Value::real(limit.f()))) {
             a = c.build.binary(op, &a, &limit)?;
         }
     }

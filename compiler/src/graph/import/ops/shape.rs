@@ -44,7 +44,7 @@ fn size(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 
 fn reshape(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
-    let asked = c.known_ints(1, "shape")?;
+    let asked = c.ints_or_input("shape", 1)?;
     let old = c.ty(&a).shape;
     let copy_zero = c.int("allowzero", 0) == 0;
     let mut new = Vec::with_capacity(asked.len());
@@ -228,8 +228,9 @@ fn split(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 fn slice(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut a = c.input(0)?;
     let rank = c.ty(&a).shape.len();
-    let (starts, ends) = (c.known_ints(1, "starts")?, c.known_ints(2, "ends")?);
-    let axes = c.optional_ints(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let (starts, ends) = (c.ints_or_input("starts", 1)?, c.ints_or_input("ends", 2)?);
+    let axes = c.ints("axes").map(<[i64]>::to_vec).or(c.optional_ints(3, "axes")?);
+    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = c.optional_ints(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
         return Err(Issue::Invalid("its starts, ends, axes and steps are not equally many".to_owned()));
@@ -282,7 +283,7 @@ fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut a = c.input(0)?;
     let ty = c.ty(&a);
     let rank = ty.shape.len();
-    let pads = c.known_ints(1, "pads")?;
+    let pads = c.ints_or_input("pads", 1)?;
     let axes = match c.optional_ints(3, "axes")? {
         Some(axes) => axes.iter().map(|&axis| normalize(axis, rank)).collect::<Outcome<Vec<_>>>()?,
         None => (0..rank).collect(),
@@ -290,7 +291,7 @@ fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     if pads.len() != 2 * axes.len() {
         return Err(Issue::Invalid(format!("{} pads for {} axes", pads.len(), axes.len())));
     }
-    let value = match c.optional(2) {
+    let value = match c.optional(2).or(c.attribute("value").map(|value| Value::real(value.f()))) {
         None => 0,
         Some(value) => {
             match value.tensor().map(|tensor| c.build.cast(&Value::known(tensor.clone()), ty.element)) {

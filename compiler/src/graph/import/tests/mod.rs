@@ -1,6 +1,7 @@
 //! Models in, values out.
 
 mod cache;
+mod control;
 mod few_bits;
 mod windows;
 mod operators;

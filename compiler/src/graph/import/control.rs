@@ -1,0 +1,290 @@
+//! Nodes that hold other nodes: branches, loops and functions. What decides them is known at import, so that they become the nodes that
+//! run.
+
+use super::build::{Issue, Outcome, Value};
+use super::call::normalize;
+use super::translate::{Collected, Made, Walk, bad_model, unmade};
+use crate::graph::Op;
+use crate::graph::eval::Tensor;
+use crate::onnx;
+use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+use std::borrow::Cow;
+
+/// Most steps of a loop that are written out.
+const MAX_STEPS: usize = 1 << 12;
+/// Functions in functions; deeper ones go in circles.
+const MAX_DEPTH: usize = 64;
+
+/// Whether a node calls a function.
+pub(super) fn is_of(function: &FunctionProto, node: &NodeProto) -> bool {
+    (function.name(), function.domain()) == (node.op_type(), node.domain())
+}
+
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+fn body<'n>(node: &'n NodeProto, name: &str) -> Outcome<&'n GraphProto> {
+    let graph = attribute(node, name).and_then(|attribute| attribute.g.as_ref());
+    graph.ok_or_else(|| Issue::Invalid(format!("it has no {name}")))
+}
+
+fn list<'n>(node: &'n NodeProto, name: &str) -> &'n [i64] {
+    attribute(node, name).map_or(&[], |attribute| &attribute.ints)
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    value.tensor().and_then(|tensor| tensor.as_bool()?.first().copied())
+}
+
+/// Takes the value out of a collected outcome, or gives the problem back.
+macro_rules! collected {
+    ($outcome:expr) => {
+        match $outcome {
+            Ok(value) => value,
+            Err(issue) => return Ok(Err(issue)),
+        }
+    };
+}
+
+impl Walk<'_> {
+    /// Runs a body on values for its inputs; the values of its outputs.
+    fn inside(&mut self, graph: &GraphProto, node: &NodeProto, name: &str, inputs: Vec<Value>) -> Collected {
+        if graph.input.len() != inputs.len() {
+            let (wants, gets) = (graph.input.len(), inputs.len());
+            return Ok(Err(Issue::Invalid(format!("its body takes {wants} inputs, and gets {gets}"))));
+        }
+        for (input, value) in graph.input.iter().zip(inputs) {
+            self.values.insert(input.name().to_owned(), Made::Value(value));
+        }
+        for proto in &graph.initializer {
+            let tensor = onnx::tensor(proto).map_err(|_| {
+                bad_model(&format!("initializer `{}` of a body cannot be read", proto.name()))
+            })?;
+            self.initializers(std::slice::from_ref(&tensor))?;
+        }
+        self.nodes(&graph.node, Some(name))?;
+        self.made(graph.output.iter().map(|output| output.name()), node, name)
+    }
+
+    /// The values of these names.
+    fn made<'n>(&self, names: impl Iterator<Item = &'n str>, node: &NodeProto, name: &str) -> Collected {
+        let mut values = Vec::new();
+        for output in names {
+            match self.values.get(output) {
+                Some(Made::Value(value)) => values.push(value.clone()),
+                Some(Made::Failed) => return Ok(Err(Issue::Poisoned)),
+                Some(Made::Absent) | None => return Err(unmade(node, name, output)),
+            }
+        }
+        Ok(Ok(values))
+    }
+
+    /// An If whose condition is known is its one branch.
+    pub(super) fn branch(&mut self, node: &NodeProto, name: &str) -> Collected {
+        let inputs = collected!(self.given(node, name)?);
+        let Some(condition) = inputs.first().and_then(|value| truth(value.as_ref()?)) else {
+            return Ok(Err(depends("condition")));
+        };
+        let graph = collected!(body(node, if condition { "then_branch" } else { "else_branch" }));
+        self.inside(graph, node, name, Vec::new())
+    }
+
+    /// A Loop whose number of steps is known is its body so many times.
+    pub(super) fn repeat(&mut self, node: &NodeProto, name: &str) -> Collected {
+        let (graph, inputs) = (collected!(body(node, "body")), collected!(self.given(node, name)?));
+        let steps = match inputs.first().cloned().flatten() {
+            None => usize::MAX,
+            Some(value) => match value.tensor().and_then(|tensor| tensor.as_i32()?.first().copied()) {
+                Some(steps) => usize::try_from(steps).unwrap_or(0),
+                None => return Ok(Err(depends("number of steps"))),
+            },
+        };
+        let mut condition = inputs.get(1).cloned().flatten().unwrap_or(known_truth(true));
+        let mut carried: Vec<Value> = collected!(required(inputs.get(2..).unwrap_or_default()));
+        let (count, mut rows) = (carried.len(), Vec::new());
+        for step in 0..steps {
+            match truth(&condition) {
+                Some(true) => {}
+                Some(false) => break,
+                None => return Ok(Err(depends("condition"))),
+            }
+            if step == MAX_STEPS {
+                return Ok(Err(Issue::Unsupported(format!("more than {MAX_STEPS} steps"))));
+            }
+            let index = Value::integer(i32::try_from(step).unwrap_or(i32::MAX));
+            let given = [vec![index, condition], carried].concat();
+            let inside = format!("{name}/{step}");
+            let mut outputs = collected!(self.inside(graph, node, &inside, given)?);
+            if outputs.len() <= count {
+                return Ok(Err(Issue::Invalid("its body gives less than it takes".to_owned())));
+            }
+            rows.push(outputs.split_off(count + 1));
+            carried = outputs.split_off(1);
+            condition = outputs.remove(0);
+        }
+        if rows.is_empty() && graph.output.len() > count + 1 {
+            return Ok(Err(Issue::Unsupported(
+                "no step runs, so that nothing is known of its rows".to_owned(),
+            )));
+        }
+        for place in 0..rows.first().map_or(0, Vec::len) {
+            carried.push(collected!(self.stacked(rows.iter().map(|row| &row[place]), 0)));
+        }
+        Ok(Ok(carried))
+    }
+
+    /// A Scan is its body for each element along the axes that it scans.
+    pub(super) fn scan(&mut self, node: &NodeProto, name: &str) -> Collected {
+        if self.opset < 9 {
+            return Ok(Err(Issue::Unsupported("its form before version 9, with a batch axis".to_owned())));
+        }
+        let (graph, inputs) = (collected!(body(node, "body")), collected!(self.given(node, name)?));
+        let inputs = collected!(required(&inputs));
+        let scanned = attribute(node, "num_scan_inputs").map_or(0, AttributeProto::i);
+        let Some(count) = usize::try_from(scanned).ok().and_then(|n| inputs.len().checked_sub(n)) else {
+            return Ok(Err(Issue::Invalid(format!("it scans {scanned} of {} inputs", inputs.len()))));
+        };
+        let (mut carried, scanned) = (inputs[..count].to_vec(), &inputs[count..]);
+        let axes = list(node, "scan_input_axes").iter().copied().chain(std::iter::repeat(0));
+        let mut ways = Vec::new();
+        for (value, axis) in scanned.iter().zip(axes) {
+            let shape = self.shape(value);
+            let axis = collected!(normalize(axis, shape.len()));
+            ways.push((axis, shape[axis]));
+        }
+        let length = ways.first().map_or(0, |way| way.1);
+        if length == 0 || ways.iter().any(|way| way.1 != length) {
+            return Ok(Err(Issue::Invalid("it scans axes of different lengths, or of none".to_owned())));
+        }
+        if length > MAX_STEPS {
+            return Ok(Err(Issue::Unsupported(format!("more than {MAX_STEPS} steps"))));
+        }
+        let backwards = |list: &[i64], place: usize| list.get(place) == Some(&1);
+        let mut rows = Vec::new();
+        for step in 0..length {
+            let mut given = carried;
+            for (place, (value, &(axis, _))) in scanned.iter().zip(&ways).enumerate() {
+                let back = backwards(list(node, "scan_input_directions"), place);
+                let start = if back { length - 1 - step } else { step };
+                given.push(collected!(self.element(value, axis, start)));
+            }
+            let mut outputs = collected!(self.inside(graph, node, &format!("{name}/{step}"), given)?);
+            if outputs.len() < count {
+                return Ok(Err(Issue::Invalid("its body gives less than it takes".to_owned())));
+            }
+            rows.push(outputs.split_off(count));
+            carried = outputs;
+        }
+        for place in 0..rows[0].len() {
+            if backwards(list(node, "scan_output_directions"), place) {
+                rows.reverse();
+            }
+            let axis = list(node, "scan_output_axes").get(place).copied().unwrap_or(0);
+            let axis = collected!(normalize(axis, self.shape(&rows[0][place]).len() + 1));
+            carried.push(collected!(self.stacked(rows.iter().map(|row| &row[place]), axis)));
+            if backwards(list(node, "scan_output_directions"), place) {
+                rows.reverse();
+            }
+        }
+        Ok(Ok(carried))
+    }
+
+    /// One element along an axis, which goes.
+    fn element(&mut self, value: &Value, axis: usize, start: usize) -> Outcome {
+        let part = Op::Slice { axis, start, count: 1, step: 1 };
+        let part = self.apply(part, std::slice::from_ref(value))?;
+        let mut shape = self.shape(&part);
+        shape.remove(axis);
+        self.apply(Op::Reshape { shape }, &[part])
+    }
+
+    /// Values of one shape side by side along a new axis.
+    fn stacked<'v>(&mut self, values: impl Iterator<Item = &'v Value>, axis: usize) -> Outcome {
+        let mut parts = Vec::new();
+        for value in values {
+            let mut shape = self.shape(value);
+            shape.insert(axis, 1);
+            parts.push(self.apply(Op::Reshape { shape }, std::slice::from_ref(value))?);
+        }
+        self.apply(Op::Concat { axis }, &parts)
+    }
+
+    /// A function of the model is its nodes, in a scope of their own.
+    pub(super) fn call(&mut self, function: &FunctionProto, node: &NodeProto, name: &str) -> Collected {
+        if self.depth == MAX_DEPTH {
+            return Ok(Err(Issue::Invalid(format!("functions call each other {MAX_DEPTH} deep"))));
+        }
+        let (inputs, types) = (collected!(self.given(node, name)?), self.input_types(node));
+        let nodes = bound(&function.node, node, function);
+        let default = |domain: &&onnx::proto::OperatorSetIdProto| matches!(domain.domain(), "" | "ai.onnx");
+        let opset = function.opset_import.iter().find(default).map_or(self.opset, |set| set.version());
+        let outer = (std::mem::take(&mut self.values), std::mem::take(&mut self.types), self.opset);
+        for (place, formal) in function.input.iter().enumerate() {
+            let value = inputs.get(place).cloned().flatten();
+            self.values.insert(formal.clone(), value.map_or(Made::Absent, Made::Value));
+            if let Some(kind) = types.get(place).copied().flatten() {
+                self.types.insert(formal.clone(), kind);
+            }
+        }
+        self.opset = opset;
+        self.depth += 1;
+        let result = self.body_of(&nodes, function, node, name);
+        self.depth -= 1;
+        (self.values, self.types, self.opset) = outer;
+        result
+    }
+
+    fn body_of(
+        &mut self,
+        nodes: &[NodeProto],
+        function: &FunctionProto,
+        node: &NodeProto,
+        name: &str,
+    ) -> Collected {
+        self.nodes(nodes, Some(name))?;
+        let asked = function.output.iter().take(node.output.len());
+        self.made(asked.map(String::as_str), node, name)
+    }
+}
+
+fn known_truth(value: bool) -> Value {
+    Value::known(Tensor::bool([], [value]))
+}
+
+fn required(values: &[Option<Value>]) -> Outcome<Vec<Value>> {
+    let missing = || Issue::Invalid("an input is missing".to_owned());
+    values.iter().map(|value| value.clone().ok_or_else(missing)).collect()
+}
+
+fn depends(what: &str) -> Issue {
+    Issue::Unsupported(format!("its {what} depends on the data of the model's inputs"))
+}
+
+/// A function's nodes with the attributes that the caller gives, or the function's defaults.
+fn bound<'n>(nodes: &'n [NodeProto], caller: &NodeProto, function: &FunctionProto) -> Cow<'n, [NodeProto]> {
+    let refers = |node: &NodeProto| {
+        node.attribute.iter().any(|attribute| !attribute.ref_attr_name().is_empty() || attribute.g.is_some())
+    };
+    if !nodes.iter().any(refers) {
+        return Cow::Borrowed(nodes);
+    }
+    let given = |name: &str| {
+        attribute(caller, name).or_else(|| function.attribute_proto.iter().find(|own| own.name() == name))
+    };
+    let one = |attribute: &AttributeProto| -> Option<AttributeProto> {
+        let mut own = match attribute.ref_attr_name() {
+            "" => attribute.clone(),
+            outer => AttributeProto { name: attribute.name.clone(), ..given(outer)?.clone() },
+        };
+        if let Some(graph) = &mut own.g {
+            graph.node = bound(&graph.node, caller, function).into_owned();
+        }
+        Some(own)
+    };
+    let bind = |node: &NodeProto| NodeProto {
+        attribute: node.attribute.iter().filter_map(one).collect(),
+        ..node.clone()
+    };
+    Cow::Owned(nodes.iter().map(bind).collect())
+}

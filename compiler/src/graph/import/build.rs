@@ -128,6 +128,18 @@ impl Builder {
         Ok(Value::Node(self.graph.push_typed(Op::Constant(constant), &[], ty, &origin)))
     }
 
+    /// The constant of the model that a value is.
+    pub(super) fn source<'v>(&'v self, value: &'v Value) -> Option<&'v Constant> {
+        match value {
+            Value::Known(known) => known.source.as_ref().map(|(_, constant)| constant),
+            Value::Node(node) => match &self.graph.nodes[*node].op {
+                Op::Constant(constant) => Some(constant),
+                _ => None,
+            },
+            Value::Past(_) => None,
+        }
+    }
+
     /// Type of a value.
     pub(super) fn ty(&self, value: &Value) -> TensorType {
         match value {

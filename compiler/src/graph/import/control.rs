@@ -63,7 +63,7 @@ impl Walk<'_> {
             })?;
             self.initializers(std::slice::from_ref(&tensor))?;
         }
-        self.nodes(&graph.node, Some(name))?;
+        self.all(&graph.node, Some(name))?;
         self.made(graph.output.iter().map(|output| output.name()), node, name)
     }
 
@@ -80,14 +80,34 @@ impl Walk<'_> {
         Ok(Ok(values))
     }
 
-    /// An If whose condition is known is its one branch.
+    /// An If whose condition is known is its one branch. With another both run, and what the condition says is taken.
     pub(super) fn branch(&mut self, node: &NodeProto, name: &str) -> Collected {
         let inputs = collected!(self.given(node, name)?);
-        let Some(condition) = inputs.first().and_then(|value| truth(value.as_ref()?)) else {
-            return Ok(Err(depends("condition")));
+        let Some(condition) = inputs.first().cloned().flatten() else {
+            return Ok(Err(Issue::Invalid("its condition is missing".to_owned())));
         };
-        let graph = collected!(body(node, if condition { "then_branch" } else { "else_branch" }));
-        self.inside(graph, node, name, Vec::new())
+        let known = truth(&condition);
+        let mut results = Vec::new();
+        for (branch, runs) in [("then_branch", known != Some(false)), ("else_branch", known != Some(true))] {
+            let graph = collected!(body(node, branch));
+            if runs {
+                results.push(collected!(self.inside(graph, node, name, Vec::new())?));
+            }
+        }
+        let other = results.pop().unwrap_or_default();
+        let Some(first) = results.pop() else { return Ok(Ok(other)) };
+        let condition = collected!(self.apply(Op::Reshape { shape: Vec::new() }, &[condition]));
+        let mut chosen = Vec::new();
+        for (a, b) in first.into_iter().zip(other) {
+            let (of_a, of_b) = (self.shape(&a), self.shape(&b));
+            if of_a != of_b {
+                return Ok(Err(Issue::Unsupported(format!(
+                    "its condition depends on the data of the model's inputs, and its branches give tensors of shapes {of_a:?} and {of_b:?}"
+                ))));
+            }
+            chosen.push(collected!(self.apply(Op::Select, &[condition.clone(), a, b])));
+        }
+        Ok(Ok(chosen))
     }
 
     /// A Loop whose number of steps is known is its body so many times.
@@ -242,7 +262,7 @@ impl Walk<'_> {
         node: &NodeProto,
         name: &str,
     ) -> Collected {
-        self.nodes(nodes, Some(name))?;
+        self.all(nodes, Some(name))?;
         let asked = function.output.iter().take(node.output.len());
         self.made(asked.map(String::as_str), node, name)
     }

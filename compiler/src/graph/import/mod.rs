@@ -12,6 +12,7 @@
 mod bind;
 mod build;
 mod call;
+mod catalogue;
 mod control;
 mod dimension;
 mod narrow;
@@ -23,6 +24,9 @@ mod state;
 mod tests;
 mod translate;
 
+pub use catalogue::{Operator, operators};
+pub use problems::{Checked, State as NodeState};
+
 use super::{Graph, NodeId, Op};
 use crate::diagnostic::Diagnostic;
 use crate::onnx::Model;
@@ -31,6 +35,9 @@ use std::collections::BTreeMap;
 
 /// Name of the input (I32, shape [1]) that says how many tokens the states hold before this step.
 pub const POSITION: &str = "lpuc.position";
+
+/// Origin of the constant that numbers the slots of a cache, for operators that take tokens by their place in it.
+const SLOTS: &str = "lpuc.slots";
 
 /// What the user says about a model's free dimensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +119,16 @@ pub fn import(model: &Model, bindings: &Bindings) -> Result<Import, Diagnostic> 
     };
     let decoder = Decoder { generates, ..roles.clone() };
     Ok(Import { graph, decoder: Some(decoder), notes })
+}
+
+/// What becomes of each node of a model. It may end before: with what [`import`] says of the bindings, or at a node that makes no sense.
+///
+/// # Errors
+///
+/// Kind Input: `unbound-dimension`, `unknown-dimension`, `bad-binding`, `bad-model`. Kind Unsupported: `unsupported-input`.
+pub fn check(model: &Model, bindings: &Bindings) -> Result<Vec<Checked>, Diagnostic> {
+    let pairs = state::pairs(model);
+    translate::check(model, &bind::bind(model, bindings, &pairs)?)
 }
 
 /// The same graph without the nodes that no output and no state needs. Inputs stay.

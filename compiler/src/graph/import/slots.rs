@@ -4,7 +4,7 @@
 //! slots, and everything else must be the same: a number that follows from the length (a position, say) would not be. And what
 //! runs along the axis of slots must treat all slots alike: no cutting, no constants that differ from slot to slot.
 
-use super::{POSITION, input_name};
+use super::{POSITION, SLOTS, input_name};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::eval::Tensor;
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -96,6 +96,10 @@ fn constant(node: &Node, other: &Node, own: Option<usize>) -> Result<(), &'stati
     let Some(axis) = own else {
         return if a == b { Ok(()) } else { Err(POSITION_DEPENDENT) };
     };
+    // Slots are numbered as they are, whatever the order of tokens in them.
+    if node.origin == SLOTS {
+        return Ok(());
+    }
     let decode = |constant, ty| Tensor::decode(constant, ty).ok().flatten();
     let (Some(short), Some(long)) = (decode(a, &node.ty), decode(b, &other.ty)) else {
         return Err(POSITION_DEPENDENT);

@@ -1,6 +1,6 @@
 //! Finding the caches: inputs that come back as outputs with new tokens at their end.
 
-use super::ops::is_pass_through;
+use super::ops::{CACHES, is_pass_through};
 use crate::onnx::Model;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::shape_of;
@@ -17,7 +17,7 @@ pub(super) struct Pair {
     pub(super) axis: usize,
 }
 
-/// Every output that is Concat(input, new), in the order of the inputs.
+/// Every output that is an input with new tokens after it, in the order of the inputs.
 pub(super) fn pairs(model: &Model) -> Vec<Pair> {
     let graph = &model.graph;
     let constants: BTreeSet<&str> = model.initializers.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -32,16 +32,10 @@ pub(super) fn pairs(model: &Model) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for output in &graph.output {
         let Some(node) = producers.get(origin(&producers, output.name())) else { continue };
-        if node.op_type() != "Concat" || node.input.len() != 2 {
-            continue;
-        }
-        let input = origin(&producers, &node.input[0]);
-        let (Some(&rank), Some(axis)) =
-            (ranks.get(input), node.attribute.iter().find(|a| a.name() == "axis"))
-        else {
-            continue;
-        };
-        let axis = if axis.i() < 0 { axis.i().saturating_add(rank as i64) } else { axis.i() };
+        let Some((past, axis)) = grows(node, origin(&producers, output.name())) else { continue };
+        let input = origin(&producers, past);
+        let Some(&rank) = ranks.get(input) else { continue };
+        let axis = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
         // A cache has more than the growing axis; concatenated masks and token lists are no caches.
         if let Some(axis) = usize::try_from(axis).ok().filter(|&axis| axis < rank)
             && rank >= 3
@@ -54,6 +48,18 @@ pub(super) fn pairs(model: &Model) -> Vec<Pair> {
         graph.input.iter().enumerate().map(|(i, input)| (input.name(), i)).collect();
     pairs.sort_by_key(|pair| order.get(pair.input.as_str()).copied());
     pairs
+}
+
+/// The value that an output of a node continues, and the axis along which.
+fn grows<'m>(node: &'m NodeProto, output: &str) -> Option<(&'m str, i64)> {
+    if node.op_type() == "Concat" && node.input.len() == 2 {
+        let axis = node.attribute.iter().find(|attribute| attribute.name() == "axis")?;
+        return Some((&node.input[0], axis.i()));
+    }
+    let place = node.output.iter().position(|own| own == output)?;
+    let (_, pasts, presents) = CACHES.iter().find(|(operator, ..)| *operator == node.op_type())?;
+    let which = presents.iter().position(|&present| present == place)?;
+    node.input.get(pasts[which]).filter(|past| !past.is_empty()).map(|past| (past.as_str(), 2))
 }
 
 /// The node that makes each value.

@@ -3,8 +3,9 @@
 use super::bind::Bound;
 use super::build::{Builder, Issue, Outcome, Past, Value};
 use super::call::Call;
+use super::catalogue::why_not;
 use super::control::is_of;
-use super::problems::{Problem, report};
+use super::problems::{Checked, State as NodeState, report};
 use super::{POSITION, narrow, ops, prune};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::graph::{ElementType, Graph, Op, State, TensorType};
@@ -19,25 +20,40 @@ use std::collections::BTreeMap;
 ///
 /// `unsupported-operator` with all nodes that are not supported; `bad-model` at the first node that makes no sense.
 pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnostic> {
+    let mut walk = walk(model, bound)?;
+    if walk.nodes.iter().any(|node| matches!(node.state, NodeState::Refused(_))) {
+        return Err(report(&walk.nodes));
+    }
+    walk.outputs(bound)?;
+    let Walk { types, build, .. } = walk;
+    Ok(prune(narrow::inputs(prune(build.graph), &types)))
+}
+
+/// All nodes, with what became of each.
+fn walk<'m>(model: &'m Model, bound: &Bound) -> Result<Walk<'m>, Diagnostic> {
     let mut walk = Walk {
         model,
         build: Builder::default(),
         values: BTreeMap::new(),
         types: BTreeMap::new(),
-        problems: Vec::new(),
+        nodes: Vec::new(),
         opset: model.opset,
         depth: 0,
     };
     walk.build.graph.name = model.graph.name().to_owned();
     walk.inputs(bound);
     walk.initializers(&model.initializers)?;
-    walk.nodes(&model.graph.node, None)?;
-    if !walk.problems.is_empty() {
-        return Err(report(&walk.problems));
-    }
-    walk.outputs(bound)?;
-    let Walk { types, build, .. } = walk;
-    Ok(prune(narrow::inputs(prune(build.graph), &types)))
+    walk.all(&model.graph.node, None)?;
+    Ok(walk)
+}
+
+/// What becomes of each node of a model.
+///
+/// # Errors
+///
+/// `bad-model` at the first node that makes no sense.
+pub(super) fn check(model: &Model, bound: &Bound) -> Result<Vec<Checked>, Diagnostic> {
+    walk(model, bound).map(|walk| walk.nodes)
 }
 
 /// The outer error ends the import, the inner one is collected.
@@ -61,7 +77,8 @@ pub(super) struct Walk<'m> {
     pub(super) values: BTreeMap<String, Made>,
     /// The model's element types by name, where they are known.
     pub(super) types: BTreeMap<String, DataType>,
-    problems: Vec<Problem>,
+    /// What became of the nodes so far.
+    nodes: Vec<Checked>,
     /// Version of the default operator set, here.
     pub(super) opset: i64,
     /// Functions that the walk is inside of.
@@ -118,7 +135,7 @@ impl Walk<'_> {
     }
 
     /// Translates nodes; those of a body (inside the node `inside`) see the outer values too.
-    pub(super) fn nodes(&mut self, nodes: &[NodeProto], inside: Option<&str>) -> Result<(), Diagnostic> {
+    pub(super) fn all(&mut self, nodes: &[NodeProto], inside: Option<&str>) -> Result<(), Diagnostic> {
         for (index, node) in nodes.iter().enumerate() {
             let mut name = onnx::display_name(node, index);
             if let Some(outer) = inside {
@@ -128,20 +145,18 @@ impl Walk<'_> {
             let outputs = match self.node(node, &name)? {
                 Ok(outputs) => outputs,
                 Err(issue) => {
-                    self.problem(node, &name, issue)?;
+                    self.refuse(node, &name, issue)?;
                     for output in node.output.iter().filter(|output| !output.is_empty()) {
                         self.values.insert(output.clone(), Made::Failed);
                     }
                     continue;
                 }
             };
+            let known = outputs.iter().all(|value| value.tensor().is_some());
+            self.note(node, &name, if known { NodeState::Folded } else { NodeState::Supported });
             for (place, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
                 let Some(value) = outputs.get(place) else {
-                    self.problem(
-                        node,
-                        &name,
-                        Issue::Unsupported(format!("its output {place} (`{output}`)")),
-                    )?;
+                    self.refuse(node, &name, Issue::Unsupported(format!("its output {place} (`{output}`)")))?;
                     self.values.insert(output.clone(), Made::Failed);
                     continue;
                 };
@@ -171,7 +186,9 @@ impl Walk<'_> {
         let Some(translate) = translator else {
             return match self.model.functions.iter().find(|function| is_of(function, node)) {
                 Some(function) => self.call(function, node, name),
-                None => Ok(Err(Issue::Unsupported(String::new()))),
+                None => Ok(Err(Issue::Unsupported(
+                    if native { why_not(node.op_type()) } else { None }.unwrap_or_default().to_owned(),
+                ))),
             };
         };
         let inputs = match self.given(node, name)? {
@@ -212,19 +229,25 @@ impl Walk<'_> {
         self.build.shape(value)
     }
 
-    fn problem(&mut self, node: &NodeProto, name: &str, issue: Issue) -> Result<(), Diagnostic> {
-        match issue {
-            Issue::Poisoned => Ok(()),
-            Issue::Invalid(what) => Err(bad_model(&format!("node `{name}` ({}): {what}", node.op_type()))),
-            Issue::Unsupported(reason) => {
-                let operator = match node.domain() {
-                    "" | "ai.onnx" => node.op_type().to_owned(),
-                    domain => format!("{domain}:{}", node.op_type()),
-                };
-                self.problems.push(Problem { operator, node: name.to_owned(), reason });
-                Ok(())
+    fn refuse(&mut self, node: &NodeProto, name: &str, issue: Issue) -> Result<(), Diagnostic> {
+        let state = match issue {
+            Issue::Invalid(what) => {
+                return Err(bad_model(&format!("node `{name}` ({}): {what}", node.op_type())));
             }
-        }
+            Issue::Poisoned => NodeState::Waiting,
+            Issue::Unsupported(reason) => NodeState::Refused(reason),
+        };
+        self.note(node, name, state);
+        Ok(())
+    }
+
+    /// Keeps what became of a node.
+    fn note(&mut self, node: &NodeProto, name: &str, state: NodeState) {
+        let operator = match node.domain() {
+            "" | "ai.onnx" => node.op_type().to_owned(),
+            domain => format!("{domain}:{}", node.op_type()),
+        };
+        self.nodes.push(Checked { operator, node: name.to_owned(), state });
     }
 
     fn outputs(&mut self, bound: &Bound) -> Result<(), Diagnostic> {

@@ -52,7 +52,7 @@ pub(super) fn with_vectors(
 }
 
 /// A product of tensors of two axes or more.
-fn product(build: &mut Builder, a: &Value, b: &Value) -> Outcome {
+pub(super) fn product(build: &mut Builder, a: &Value, b: &Value) -> Outcome {
     let (left, right) = (build.shape(a), build.shape(b));
     // With nothing to sum over it is a pointwise product. Exporters write the angles of rotary positions like this, and positions
     // must not pass through the matrix unit's 16-bit operands.
@@ -63,6 +63,16 @@ fn product(build: &mut Builder, a: &Value, b: &Value) -> Outcome {
         return build.apply(Op::MatMul { transpose_b: true }, &[a.clone(), transposed]);
     }
     build.apply(Op::MatMul { transpose_b: false }, &[a.clone(), b.clone()])
+}
+
+/// The last two axes exchanged; fewer stay as they are.
+pub(super) fn transposed(build: &mut Builder, a: &Value) -> Outcome {
+    let rank = build.shape(a).len();
+    let mut permutation: Vec<usize> = (0..rank).collect();
+    if rank >= 2 {
+        permutation.swap(rank - 2, rank - 1);
+    }
+    build.apply(Op::Transpose { permutation }, std::slice::from_ref(a))
 }
 
 /// What `b` is the transpose of, where that exchanges the last two axes only.
@@ -79,7 +89,7 @@ fn untransposed(build: &Builder, b: &Value) -> Option<Value> {
 fn gemm(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (mut a, b) = (c.input(0)?, c.input(1)?);
     if c.int("transA", 0) != 0 {
-        a = c.build.apply(Op::Transpose { permutation: vec![1, 0] }, &[a])?;
+        a = transposed(c.build, &a)?;
     }
     let mut y = if c.int("transB", 0) != 0 {
         c.build.apply(Op::MatMul { transpose_b: true }, &[a, b])?

@@ -1,6 +1,10 @@
 //! Translation of ONNX operators into the graph's closed set, by family.
 
+mod attention;
+mod blocks;
 mod convolution;
+mod fused;
+mod heads;
 mod index;
 mod integer;
 mod matrix;
@@ -10,6 +14,7 @@ mod pool;
 mod quantize;
 mod recurrent;
 mod reduce;
+mod rotary;
 mod shape;
 
 use super::build::{Outcome, Value};
@@ -22,7 +27,10 @@ pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 11] = [
+    let families: [fn(&str) -> Option<Translate>; 14] = [
+        attention::translator,
+        rotary::translator,
+        fused::translator,
         pointwise::translator,
         reduce::translator,
         shape::translator,
@@ -38,9 +46,21 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
     families.iter().find_map(|family| family(operator))
 }
 
-/// The translator of an operator of another domain.
+/// The translator of an operator of another domain: ONNX Runtime's own.
 pub(super) fn foreign(domain: &str, operator: &str) -> Option<Translate> {
-    if domain == "com.microsoft" { integer::contributed(operator) } else { None }
+    let families: [fn(&str) -> Option<Translate>; 5] = [
+        attention::contributed,
+        blocks::contributed,
+        fused::contributed,
+        integer::contributed,
+        rotary::contributed,
+    ];
+    (domain == "com.microsoft").then(|| families.iter().find_map(|family| family(operator))).flatten()
+}
+
+/// The outputs of an operator that has one.
+fn one(value: Value) -> Vec<Value> {
+    vec![value]
 }
 
 /// The model's element type of a node's output, from those of its inputs. Exact where it matters: for tensors of few bits.
@@ -71,6 +91,7 @@ pub(super) fn is_pass_through(operator: &str) -> bool {
     matches!(operator, "Identity" | "Cast" | "CastLike" | "Dropout")
 }
 
+pub(super) use attention::CACHES;
 pub(super) use convolution::Convolution;
 pub(super) use index::from_tensor;
 pub(super) use pointwise::element;

@@ -2,7 +2,7 @@
 
 use super::reduce::mean;
 use super::{Translate, convolution};
-use crate::graph::import::build::{Outcome, Value};
+use crate::graph::import::build::{Builder, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, UnaryOp};
 
@@ -16,12 +16,11 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 }
 
 /// 1 / sqrt(mean(x²) + epsilon) along axes.
-fn inverse_deviation(c: &mut Call<'_>, x: &Value, axes: &[usize]) -> Outcome {
-    let epsilon = c.float("epsilon", 1e-5);
-    let square = c.build.binary(BinaryOp::Mul, x, x)?;
-    let variance = mean(c.build, &square, axes)?;
-    let variance = c.build.with_real(BinaryOp::Add, &variance, epsilon)?;
-    c.build.unary(UnaryOp::Rsqrt, &variance)
+fn inverse_deviation(build: &mut Builder, x: &Value, axes: &[usize], epsilon: f32) -> Outcome {
+    let square = build.binary(BinaryOp::Mul, x, x)?;
+    let variance = mean(build, &square, axes)?;
+    let variance = build.with_real(BinaryOp::Add, &variance, epsilon)?;
+    build.unary(UnaryOp::Rsqrt, &variance)
 }
 
 fn axes(c: &Call<'_>, x: &Value) -> Outcome<Vec<usize>> {
@@ -29,26 +28,50 @@ fn axes(c: &Call<'_>, x: &Value) -> Outcome<Vec<usize>> {
     Ok((c.axis(-1, rank)?..rank).collect())
 }
 
-fn layer(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (x, scale) = (c.input(0)?, c.input(1)?);
-    let axes = axes(c, &x)?;
-    let center = mean(c.build, &x, &axes)?;
-    let apart = c.build.binary(BinaryOp::Sub, &x, &center)?;
-    let inverse = inverse_deviation(c, &apart, &axes)?;
-    let y = c.build.binary(BinaryOp::Mul, &apart, &inverse)?;
-    let mut y = c.build.binary(BinaryOp::Mul, &y, &scale)?;
-    if let Some(bias) = c.optional(2) {
-        y = c.build.binary(BinaryOp::Add, &y, &bias)?;
+/// x less its mean, over its deviation, times a scale, plus an offset; the mean and one over the deviation.
+pub(super) fn layer_normalized(
+    build: &mut Builder,
+    x: &Value,
+    [scale, offset]: [Option<&Value>; 2],
+    axes: &[usize],
+    epsilon: f32,
+) -> Outcome<[Value; 3]> {
+    let center = mean(build, x, axes)?;
+    let apart = build.binary(BinaryOp::Sub, x, &center)?;
+    let inverse = inverse_deviation(build, &apart, axes, epsilon)?;
+    let mut y = build.binary(BinaryOp::Mul, &apart, &inverse)?;
+    for (op, by) in [(BinaryOp::Mul, scale), (BinaryOp::Add, offset)] {
+        if let Some(by) = by {
+            y = build.binary(op, &y, by)?;
+        }
     }
-    Ok(vec![y, center, inverse])
+    Ok([y, center, inverse])
 }
 
-fn root_mean_square(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+/// x over its root mean square, times a scale; one over the root mean square.
+pub(super) fn root_mean_square_normalized(
+    build: &mut Builder,
+    x: &Value,
+    scale: &Value,
+    axes: &[usize],
+    epsilon: f32,
+) -> Outcome<[Value; 2]> {
+    let inverse = inverse_deviation(build, x, axes, epsilon)?;
+    let y = build.binary(BinaryOp::Mul, x, &inverse)?;
+    Ok([build.binary(BinaryOp::Mul, &y, scale)?, inverse])
+}
+
+fn layer(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (x, scale) = (c.input(0)?, c.input(1)?);
-    let axes = axes(c, &x)?;
-    let inverse = inverse_deviation(c, &x, &axes)?;
-    let y = c.build.binary(BinaryOp::Mul, &x, &inverse)?;
-    c.build.binary(BinaryOp::Mul, &y, &scale).map(|y| vec![y])
+    let (axes, epsilon) = (axes(c, &x)?, c.float("epsilon", 1e-5));
+    let offset = c.optional(2);
+    layer_normalized(c.build, &x, [Some(&scale), offset.as_ref()], &axes, epsilon).map(Vec::from)
+}
+
+pub(super) fn root_mean_square(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (x, scale) = (c.input(0)?, c.input(1)?);
+    let (axes, epsilon) = (axes(c, &x)?, c.float("epsilon", 1e-5));
+    root_mean_square_normalized(c.build, &x, &scale, &axes, epsilon).map(Vec::from)
 }
 
 /// As it runs, with the recorded mean and variance of each channel (axis 1).

@@ -1,7 +1,7 @@
 //! Pointwise operators, casts, and activations in terms of them.
 
-use super::Translate;
-use crate::graph::import::build::{Issue, Outcome, Value};
+use super::{Translate, one};
+use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, ElementType, Op, UnaryOp};
 use crate::onnx::proto::tensor_proto::DataType;
@@ -69,10 +69,6 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "Dropout" => dropout,
         _ => return None,
     })
-}
-
-fn one(value: Value) -> Vec<Value> {
-    vec![value]
 }
 
 fn unary(c: &mut Call<'_>, op: UnaryOp) -> Outcome<Vec<Value>> {
@@ -259,25 +255,35 @@ fn tan(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 
 fn gelu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
-    let gate = match c.text("approximate", "none").as_str() {
-        "none" => {
-            let scaled = c.build.with_real(BinaryOp::Mul, &a, std::f32::consts::FRAC_1_SQRT_2)?;
-            c.build.unary(UnaryOp::Erf, &scaled)?
-        }
-        "tanh" => {
-            let square = c.build.binary(BinaryOp::Mul, &a, &a)?;
-            let factor = c.build.with_real(BinaryOp::Mul, &square, 0.044715)?;
-            let factor = c.build.with_real(BinaryOp::Add, &factor, 1.0)?;
-            let inner = c.build.binary(BinaryOp::Mul, &a, &factor)?;
-            let inner =
-                c.build.with_real(BinaryOp::Mul, &inner, (2.0 / std::f64::consts::PI).sqrt() as f32)?;
-            c.build.unary(UnaryOp::Tanh, &inner)?
-        }
-        other => return Err(Issue::Invalid(format!("approximate is `{other}`, not none or tanh"))),
-    };
-    let gate = c.build.with_real(BinaryOp::Add, &gate, 1.0)?;
-    let half = c.build.with_real(BinaryOp::Mul, &a, 0.5)?;
-    c.build.binary(BinaryOp::Mul, &half, &gate).map(one)
+    match c.text("approximate", "none").as_str() {
+        "none" => gelu_by_erf(c.build, &a).map(one),
+        "tanh" => gelu_by_tanh(c.build, &a).map(one),
+        other => Err(Issue::Invalid(format!("approximate is `{other}`, not none or tanh"))),
+    }
+}
+
+/// x/2 · (1 + erf(x / √2)).
+pub(super) fn gelu_by_erf(build: &mut Builder, a: &Value) -> Outcome {
+    let scaled = build.with_real(BinaryOp::Mul, a, std::f32::consts::FRAC_1_SQRT_2)?;
+    let gate = build.unary(UnaryOp::Erf, &scaled)?;
+    half_gated(build, a, &gate)
+}
+
+/// x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+pub(super) fn gelu_by_tanh(build: &mut Builder, a: &Value) -> Outcome {
+    let square = build.binary(BinaryOp::Mul, a, a)?;
+    let factor = build.with_real(BinaryOp::Mul, &square, 0.044715)?;
+    let factor = build.with_real(BinaryOp::Add, &factor, 1.0)?;
+    let inner = build.binary(BinaryOp::Mul, a, &factor)?;
+    let inner = build.with_real(BinaryOp::Mul, &inner, (2.0 / std::f64::consts::PI).sqrt() as f32)?;
+    let gate = build.unary(UnaryOp::Tanh, &inner)?;
+    half_gated(build, a, &gate)
+}
+
+fn half_gated(build: &mut Builder, a: &Value, gate: &Value) -> Outcome {
+    let gate = build.with_real(BinaryOp::Add, gate, 1.0)?;
+    let half = build.with_real(BinaryOp::Mul, a, 0.5)?;
+    build.binary(BinaryOp::Mul, &half, &gate)
 }
 
 fn modulo(c: &mut Call<'_>) -> Outcome<Vec<Value>> {

@@ -151,25 +151,40 @@ fn spread(c: &mut Call<'_>, value: &Value, shape: &[usize]) -> Outcome {
         return c.build.reshape(value, along);
     }
     let block = usize::try_from(c.int("block_size", 0)).unwrap_or(0);
-    let mut expected = shape.to_vec();
+    spread_blocks(c.build, value, &Blocks { shape: shape.to_vec(), axis, block })
+}
+
+/// Blocks along an axis of a tensor.
+pub(super) struct Blocks {
+    pub(super) shape: Vec<usize>,
+    pub(super) axis: usize,
+    /// Elements of a block; 0 where each is one.
+    pub(super) block: usize,
+}
+
+/// A value for each block, for each of its elements.
+pub(super) fn spread_blocks(build: &mut Builder, value: &Value, blocks: &Blocks) -> Outcome {
+    let Blocks { shape, axis, block } = blocks;
+    let (axis, block, own) = (*axis, *block, build.shape(value));
+    let mut expected = shape.clone();
     if block > 0 {
         expected[axis] = shape[axis].div_ceil(block);
     }
     if own != expected {
-        return Err(disagree());
+        return Err(Issue::Invalid(format!("a scale of shape {own:?} for a tensor of shape {shape:?}")));
     }
     if block <= 1 {
         return Ok(value.clone());
     }
     // Written out it would be as large as the tensor.
-    let value = Value::Node(c.build.node(value)?);
+    let value = Value::Node(build.node(value)?);
     let insert = |length: usize| [&own[..=axis], &[length], &own[axis + 1..]].concat();
-    let value = c.build.reshape(&value, insert(1))?;
-    let value = c.build.apply(Op::Expand { shape: insert(block) }, &[value])?;
+    let value = build.reshape(&value, insert(1))?;
+    let value = build.apply(Op::Expand { shape: insert(block) }, &[value])?;
     let mut joined = own.clone();
     joined[axis] *= block;
-    let value = c.build.reshape(&value, joined)?;
-    c.build.apply(Op::Slice { axis, start: 0, count: shape[axis], step: 1 }, &[value])
+    let value = build.reshape(&value, joined)?;
+    build.apply(Op::Slice { axis, start: 0, count: shape[axis], step: 1 }, &[value])
 }
 
 /// y, its scale and its zero point, of unsigned bytes whose range is that of the data, zero included.

@@ -1,8 +1,8 @@
 //! Operators that move elements without changing them, and those that ask for shapes.
 
-use super::Translate;
+use super::{Translate, one};
 use crate::graph::eval::Tensor;
-use crate::graph::import::build::{Issue, Outcome, Value};
+use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length, normalize};
 use crate::graph::{Op, shape};
 
@@ -169,25 +169,29 @@ fn tile(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     Ok(vec![a])
 }
 
-/// Appending to the old content of a state makes its new content.
 fn concat(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let all = c.all()?;
     let rank = c.ty(&all[0]).shape.len();
     let axis = normalize(c.attribute("axis").and_then(|axis| axis.i).unwrap_or(1), rank)?;
-    if let [Value::Past(past), new] = &all[..] {
-        let past = c.build.pasts[*past].clone();
+    appended(c.build, &all, axis).map(one)
+}
+
+/// Values one after the other. Appending to the old content of a state makes its new content.
+pub(super) fn appended(build: &mut Builder, all: &[Value], axis: usize) -> Outcome {
+    if let [Value::Past(past), new] = all {
+        let past = build.pasts[*past].clone();
         if past.axis == axis
-            && let Some(position) = c.build.position
+            && let Some(position) = build.position
         {
             let inputs = [Value::Node(past.input), new.clone(), Value::Node(position)];
-            return Ok(vec![c.build.apply(Op::Append { axis }, &inputs)?]);
+            return build.apply(Op::Append { axis }, &inputs);
         }
     }
     // Empty parts of known length zero, as a first step without a past has them, add nothing.
     let filled: Vec<Value> =
-        all.iter().filter(|part| c.ty(part).shape.get(axis) != Some(&0)).cloned().collect();
-    let parts = if filled.is_empty() || filled.len() == all.len() { all } else { filled };
-    Ok(vec![c.build.apply(Op::Concat { axis }, &parts)?])
+        all.iter().filter(|part| build.shape(part).get(axis) != Some(&0)).cloned().collect();
+    let parts = if filled.is_empty() || filled.len() == all.len() { all } else { &filled };
+    build.apply(Op::Concat { axis }, parts)
 }
 
 fn split(c: &mut Call<'_>) -> Outcome<Vec<Value>> {

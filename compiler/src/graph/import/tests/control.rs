@@ -137,3 +137,39 @@ fn functions_are_put_in_place() {
     let error = run(&circle, x()).unwrap_err();
     assert!(error.contains("functions call each other"), "{error}");
 }
+
+/// y = x + 1 if the sum of x is positive, else −x, or a part of it.
+fn choice(other: NodeProto) -> ModelProto {
+    let branch = |node| GraphProto { node: vec![node], output: vec![real("z", &[2])], ..Default::default() };
+    let choice = with_body(
+        node("If", "positive", "y", vec![]),
+        "then_branch",
+        branch(node("Add", "x one", "z", vec![])),
+    );
+    let graph = GraphProto {
+        node: vec![
+            node("ReduceSum", "x", "sum", vec![int("keepdims", 0)]),
+            node("Greater", "sum zero", "positive", vec![]),
+            with_body(choice, "else_branch", branch(other)),
+        ],
+        input: vec![real("x", &[2])],
+        output: vec![real("y", &[2])],
+        initializer: vec![
+            tensor("one", &Tensor::f32([], [1.0])),
+            tensor("zero", &Tensor::f32([], [0.0])),
+            tensor("first", &Tensor::i32([1], [0])),
+        ],
+        ..Default::default()
+    };
+    model(17, graph)
+}
+
+#[test]
+fn both_branches_run_where_data_decides() {
+    let choice_of_sign = choice(node("Neg", "x", "z", vec![]));
+    assert_eq!(run(&choice_of_sign, Tensor::f32([2], [-1.0, 3.0])), Ok(vec![0.0, 4.0]));
+    assert_eq!(run(&choice_of_sign, Tensor::f32([2], [-4.0, 3.0])), Ok(vec![4.0, -3.0]));
+    let of_shape = choice(node("Gather", "x first", "z", vec![]));
+    let error = run(&of_shape, Tensor::f32([2], [-4.0, 3.0])).unwrap_err();
+    assert!(error.contains("shapes [2] and [1]"), "{error}");
+}

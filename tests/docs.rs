@@ -200,3 +200,19 @@ fn the_book_lists_its_chapters() {
         assert!(built.is_ok_and(|output| output.status.success()), "mdbook build failed");
     }
 }
+
+/// `LPUC_DOCS=update` writes the table anew.
+#[test]
+fn the_table_of_operators_is_that_of_the_code() {
+    let (text, table) = (chapter("operators.md"), lpuc_well(&["ops"]));
+    let start = text.rfind("```text\n").expect("a table") + "```text\n".len();
+    let new = format!("{}{table}```\n", &text[..start]);
+    if std::env::var_os("LPUC_DOCS").is_some_and(|what| what == "update") {
+        std::fs::write(root().join("docs/src/operators.md"), new).expect("written");
+        return;
+    }
+    assert!(
+        new == text,
+        "`lpuc ops` prints another table; LPUC_DOCS=update cargo test --test docs writes it"
+    );
+}

@@ -70,6 +70,9 @@ pub(crate) struct Subject {
     /// Arrays to run the model on, under the model's input names; their shapes bind symbolic dimensions.
     #[arg(long, value_name = "IN.npz")]
     pub inputs: Option<PathBuf>,
+    /// Ends the model at these values, or at what these nodes make, instead of at its own outputs; separated by commas.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub outputs_at: Vec<String>,
     /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -141,6 +144,14 @@ pub(crate) enum Part {
         /// Which simulator judges the program; all give the same answer.
         #[arg(long, value_enum, default_value = "fast")]
         simulator: Simulator,
+    },
+    /// Say what becomes of each node of a model, without compiling it.
+    Check(Subject),
+    /// List the operators of ONNX that are understood, and why others are not.
+    Ops {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Say what each group of rewrite rules is worth, in simulated cycles.
     Ablate(Subject),

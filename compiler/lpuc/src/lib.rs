@@ -4,6 +4,7 @@
 mod ablate;
 pub mod caches;
 mod chained;
+mod check;
 mod chips;
 mod cli;
 mod clock;
@@ -16,6 +17,7 @@ mod job;
 mod model;
 mod models;
 mod npz;
+mod ops;
 mod parts;
 mod progress;
 mod report;
@@ -74,6 +76,8 @@ fn run_part(part: &Part, console: &mut Console<'_>) -> Result<(), Failure> {
         Part::Sim { program, chip, inputs, outputs, simulator } => {
             parts::sim(program, chip.as_deref(), inputs.as_deref(), outputs.as_deref(), *simulator, console)
         }
+        Part::Check(subject) => check::run(subject, console),
+        Part::Ops { json } => ops::run(*json, console),
         Part::Ablate(subject) => ablate::run(subject, console),
         Part::Curve { subject, batches, csv } => curve::run(subject, batches, *csv, console),
         Part::AllReduce { system, chips, bytes, csv } => {

@@ -66,11 +66,8 @@ pub(crate) fn not_built(error: build::Error) -> Failure {
     }
 }
 
-/// Reads, decodes and imports the model of a subject.
-pub(crate) fn load(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Result<Loaded, Failure> {
-    if let Some(layer) = layer(subject)? {
-        return Ok(layer);
-    }
+/// Reads and decodes the model of a subject, up to the outputs that are asked for.
+pub(crate) fn decoded(subject: &Subject) -> Result<onnx::Model, Failure> {
     let path = &subject.model;
     let bytes = files::map(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -78,7 +75,20 @@ pub(crate) fn load(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Res
     let external = |location: &str, offset: u64, length: Option<u64>| {
         side_file(folder, &mut side_files.borrow_mut(), location, offset, length)
     };
-    let model = onnx::decode(bytes, &external).map_err(|error| Failure::from(error).about(path))?;
+    let mut model = onnx::decode(bytes, &external).map_err(|error| Failure::from(error).about(path))?;
+    if !subject.outputs_at.is_empty() {
+        onnx::cut(&mut model, &subject.outputs_at).map_err(|error| Failure::from(error).about(path))?;
+    }
+    Ok(model)
+}
+
+/// Reads, decodes and imports the model of a subject.
+pub(crate) fn load(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Result<Loaded, Failure> {
+    if let Some(layer) = layer(subject)? {
+        return Ok(layer);
+    }
+    let path = &subject.model;
+    let model = decoded(subject)?;
     let metadata = model.metadata.clone();
     let imported =
         import(&model, &bindings(subject, arrays)).map_err(|error| Failure::from(error).about(path))?;
@@ -97,7 +107,7 @@ pub(crate) fn load(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Res
     })
 }
 
-fn bindings(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Bindings {
+pub(crate) fn bindings(subject: &Subject, arrays: Option<&[(String, Array)]>) -> Bindings {
     let shapes = arrays.unwrap_or_default().iter().map(|(name, array)| (name.clone(), array.shape.clone()));
     Bindings {
         dims: subject.dims.iter().cloned().collect(),

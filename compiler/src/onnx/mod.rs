@@ -1,5 +1,6 @@
 //! ONNX files as structs: protobuf in, tensors as views of the file's bytes out. What the operators mean is not known here.
 
+mod cut;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -12,6 +13,7 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
 
+pub use cut::cut;
 pub use tensor::{Error as TensorError, External, Tensor, tensor};
 
 use crate::diagnostic::{Diagnostic, Kind};
@@ -103,6 +105,7 @@ pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic
         return Err(not_onnx("its graph has no nodes and no outputs".to_owned()));
     }
     let (opset, domains) = opsets(&model)?;
+    cut::drop_unneeded(&mut graph);
     let mut check = Check { external, unsupported: Vec::new(), absent: Vec::new() };
     let initializers = check.graph(&mut graph, true)?;
     let mut functions = std::mem::take(&mut model.functions);

@@ -121,12 +121,12 @@ pub fn import(model: &Model, bindings: &Bindings) -> Result<Import, Diagnostic> 
     Ok(Import { graph, decoder: Some(decoder), notes })
 }
 
-/// What becomes of each node of a model. It may end before: with what [`import`] says of the bindings, or at a node that makes no sense.
+/// What becomes of each node of a model, and the error that [`import`] gives for those that cannot be compiled.
 ///
 /// # Errors
 ///
-/// Kind Input: `unbound-dimension`, `unknown-dimension`, `bad-binding`, `bad-model`. Kind Unsupported: `unsupported-input`.
-pub fn check(model: &Model, bindings: &Bindings) -> Result<Vec<Checked>, Diagnostic> {
+/// As [`import`], but for `unsupported-operator`.
+pub fn check(model: &Model, bindings: &Bindings) -> Result<(Vec<Checked>, Option<Diagnostic>), Diagnostic> {
     let pairs = state::pairs(model);
     translate::check(model, &bind::bind(model, bindings, &pairs)?)
 }

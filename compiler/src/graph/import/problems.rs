@@ -28,22 +28,27 @@ pub struct Checked {
     pub node: String,
     /// What becomes of it.
     pub state: State,
+    /// What it reads of what others compute on the chip: where the model could end before it.
+    pub reads: Vec<String>,
 }
 
-/// One error for all problems, by operator.
-pub(super) fn report(nodes: &[Checked]) -> Diagnostic {
+/// One error for all nodes that cannot be compiled, by operator; nothing where all can. `outputs`: those of the model that could be computed.
+pub(super) fn report(nodes: &[Checked], outputs: &[&str]) -> Option<Diagnostic> {
     let mut groups: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for checked in nodes {
         if let State::Refused(reason) = &checked.state {
             groups.entry((&checked.operator, reason)).or_default().push(&checked.node);
         }
     }
+    if groups.is_empty() {
+        return None;
+    }
     let count = groups.values().map(Vec::len).sum();
-    let nodes = |n: usize| if n == 1 { "1 node".to_owned() } else { format!("{n} nodes") };
+    let counted = |n: usize| if n == 1 { "1 node".to_owned() } else { format!("{n} nodes") };
     let mut error = Diagnostic::new(
         Kind::Unsupported,
         "unsupported-operator",
-        format!("{} of the model cannot be compiled", nodes(count)),
+        format!("{} of the model cannot be compiled", counted(count)),
     );
     for ((operator, reason), names) in groups {
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
@@ -51,7 +56,15 @@ pub(super) fn report(nodes: &[Checked]) -> Diagnostic {
         if names.len() > MAX_NAMED {
             named.push(format!("and {} more", names.len() - MAX_NAMED));
         }
-        error = error.note(format!("{operator} ({}){why}: {}", nodes(names.len()), named.join(", ")));
+        error = error.note(format!("{operator} ({}){why}: {}", counted(names.len()), named.join(", ")));
     }
-    error
+    let refused = nodes.iter().filter(|node| matches!(node.state, State::Refused(_)));
+    let mut before: Vec<&str> = refused.flat_map(|node| &node.reads).map(String::as_str).collect();
+    if !before.is_empty() {
+        before.extend(outputs);
+        before.sort_unstable();
+        before.dedup();
+        error = error.note(format!("to compile what comes before: --outputs-at {}", before.join(",")));
+    }
+    Some(error)
 }

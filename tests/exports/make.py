@@ -6,8 +6,9 @@
     B/bin/python tests/exports/make.py OUT_FOLDER dynamo genai [MODEL ...]
 
 Two environments, as one exporter wants an older library of models than the other. Nothing is fetched: weights are random, from a fixed seed.
-For each export OUT_FOLDER/NAME.onnx, weights inside, and NAME.npz: arrays `step.inputs.NAME` and `step.outputs.NAME` of step 1, three tokens over an
-empty cache (one token where the shapes are fixed, over a cache that is masked), and of step 2, one more token over what the first step returned.
+For each export OUT_FOLDER/NAME/model.onnx, weights inside, and what ONNX Runtime makes of two steps: 1-inputs.npz and 1-outputs.npz of three tokens over
+an empty cache (one token where the shapes are fixed, over a cache that is masked), and 2-inputs.npz and 2-outputs.npz of one more token over what the
+first step returned.
 """
 
 import argparse
@@ -33,20 +34,20 @@ TOKENS = [3, 17, 42, 8]
 ROOM = 7
 HEADS = dict(num_attention_heads=4, num_key_value_heads=2, head_dim=16)
 COMMON = dict(
-    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, max_position_embeddings=64, rms_norm_eps=1e-5,
+    vocab_size=48, hidden_size=32, intermediate_size=32, num_hidden_layers=2, max_position_embeddings=64, rms_norm_eps=1e-5,
     bos_token_id=0, eos_token_id=1, pad_token_id=0, tie_word_embeddings=False, **HEADS,
 )  # fmt: skip
 WINDOWS = dict(sliding_window=16, layer_types=["sliding_attention", "full_attention"])
-YARN = dict(rope_type="yarn", rope_theta=1e4, factor=8.0, beta_fast=8.0, beta_slow=1.0, truncate=False,
-            original_max_position_embeddings=16)  # fmt: skip
+YARN = dict(rope_type="yarn", rope_theta=1e4, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+            original_max_position_embeddings=512)  # fmt: skip
 
 # Class of the configuration, class of the model, shape.
 MODELS = {
     "llama": ("Llama", {**COMMON}),
     "qwen3": ("Qwen3", {**COMMON}),
-    "phi3": ("Phi3", {**COMMON}),
+    "phi3": ("Phi3", {**COMMON, "original_max_position_embeddings": 64}),
     "gemma3": ("Gemma3", {**COMMON, **WINDOWS, "query_pre_attn_scalar": 16, "tie_word_embeddings": True}),
-    "gpt2": ("GPT2", dict(vocab_size=64, n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=1)),
+    "gpt2": ("GPT2", dict(vocab_size=48, n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=1)),
     "mixtral": ("Mixtral", {**COMMON, "num_local_experts": 4, "num_experts_per_tok": 2}),
     "gpt-oss": ("GptOss", {**COMMON, **WINDOWS, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_scaling": YARN}),
 }
@@ -126,7 +127,8 @@ def step(session, fixed, tokens, past, caches):
             if fixed:
                 array[..., past:-1] = 0
         elif caches is None:
-            array = np.zeros([shape[0], shape[1] or 2, past if not fixed else ROOM, shape[3] or width])
+            # Some exporters leave even the width of a head free.
+            array = np.zeros([1, shape[1], ROOM if fixed else past, value.shape[3] if isinstance(value.shape[3], int) else width])
         else:
             array = caches[value.name]
         inputs[value.name] = array.astype(kind(value))
@@ -150,19 +152,20 @@ def continued(session, fixed, inputs, outputs):
 
 def record(model, out, name, fixed):
     """Writes a model and two steps of it."""
-    onnx.save(clean(model), out / f"{name}.onnx")
-    session = onnxruntime.InferenceSession(out / f"{name}.onnx", providers=["CPUExecutionProvider"])
+    folder = out / name
+    folder.mkdir(exist_ok=True)
+    onnx.save(clean(model), folder / "model.onnx")
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     count = 1 if fixed else 3
-    arrays, caches = {}, None
+    caches = None
     for number, (past, tokens) in enumerate([(0, TOKENS[:count]), (count, TOKENS[count:count + 1])], 1):
         inputs = step(session, fixed, tokens, past, caches)
         outputs = dict(zip(names, session.run(names, inputs)))
         caches = continued(session, fixed, inputs, outputs)
-        arrays |= {f"{number}.inputs.{key}": array for key, array in inputs.items()}
-        arrays |= {f"{number}.outputs.{key}": array for key, array in outputs.items()}
-    np.savez_compressed(out / f"{name}.npz", **arrays)
-    size = (out / f"{name}.onnx").stat().st_size
+        np.savez_compressed(folder / f"{number}-inputs.npz", **inputs)
+        np.savez_compressed(folder / f"{number}-outputs.npz", **outputs)
+    size = (folder / "model.onnx").stat().st_size
     print(f"{name}: {len(model.graph.node)} nodes, {size} bytes", flush=True)
 
 
@@ -237,7 +240,7 @@ def genai(out, name):
             command += ["-e", "cpu", "-c", f"{folder}/cache", "--extra_options", "hf_token=false", "windowed_kv_cache=false"]
             made = subprocess.run(command, capture_output=True, text=True)
             if made.returncode:
-                raise RuntimeError(f"{precision}: {made.stderr[-300:]}")
+                raise RuntimeError(f"{precision}: {made.stderr[-2000:]}")
             record(onnx.load(f"{folder}/out/model.onnx"), out, f"{name}-genai-{precision}", False)
 
 
@@ -254,7 +257,7 @@ def main():
             try:
                 exporters[exporter](arguments.out, name)
             except Exception as error:  # An exporter that does not know a model is no reason to stop.
-                print(f"{name}-{exporter}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+                print(f"{name}-{exporter}: {type(error).__name__}: {str(error)[-300:]}", flush=True)
                 if os.environ.get("TRACE"):
                     traceback.print_exc()
 

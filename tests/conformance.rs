@@ -12,8 +12,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lpu_tests::{lpuc, root};
-use npyz::npz::NpzArchive;
+use lpu_tests::{arrays, lpuc, root};
 use serde_json::Value;
 
 /// A case that counts.
@@ -43,44 +42,6 @@ fn cases(folder: &Path, python: &std::ffi::OsStr) -> (Vec<Case>, String) {
     (listed.filter(counts).map(case).collect(), versions)
 }
 
-/// Arrays of an archive, all as real numbers, which hold what the cases have but for large integers.
-fn arrays(path: &Path) -> BTreeMap<String, Vec<f64>> {
-    let mut archive = NpzArchive::open(path).expect("an archive");
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let mut read = |name: String| {
-        let array = archive.by_name(&name).expect("readable").expect("named");
-        let values = numbers(array);
-        (name, values)
-    };
-    names.into_iter().map(&mut read).collect()
-}
-
-fn numbers(array: npyz::NpyFile<impl std::io::Read>) -> Vec<f64> {
-    let kind = array.dtype().descr();
-    let kind = kind.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
-    macro_rules! of {
-        ($type:ty) => {
-            array.into_vec::<$type>().expect("readable").into_iter().map(|value| value as f64).collect()
-        };
-    }
-    match kind.as_str() {
-        "f4" => of!(f32),
-        "f8" => of!(f64),
-        "i1" => of!(i8),
-        "i2" => of!(i16),
-        "i4" => of!(i32),
-        "i8" => of!(i64),
-        "u1" => of!(u8),
-        "u2" => of!(u16),
-        "u4" => of!(u32),
-        "u8" => of!(u64),
-        "b1" => {
-            array.into_vec::<bool>().expect("readable").into_iter().map(|x| f64::from(u8::from(x))).collect()
-        }
-        kind => panic!("an array of {kind}"),
-    }
-}
-
 /// Why a case does not pass; nothing if it does.
 fn problem(folder: &Path, case: &Case) -> Option<String> {
     let own = folder.join(&case.name);
@@ -95,14 +56,15 @@ fn problem(folder: &Path, case: &Case) -> Option<String> {
     if ran.code != 0 {
         return Some(format!("exit code {}: {}", ran.code, reason(&ran.err)));
     }
-    let (ours, right) = (arrays(&ours), arrays(&own.join("outputs.npz")));
+    let (ours, right) = (arrays::read(&ours), arrays::read(&own.join("outputs.npz")));
     let close = |(&ours, &right): (&f64, &f64)| {
         let most = f64::from(case.atol) + f64::from(case.rtol) * right.abs();
         ours == right || ours.is_nan() && right.is_nan() || (ours - right).abs() <= most
     };
     for (name, right) in &right {
         match ours.get(name) {
-            Some(ours) if ours.len() == right.len() => {
+            Some(ours) if ours.values.len() == right.values.len() => {
+                let (ours, right) = (&ours.values, &right.values);
                 if let Some(at) = ours.iter().zip(right).position(|pair| !close(pair)) {
                     return Some(format!("wrong value: {name} {at} is {}, not {}", ours[at], right[at]));
                 }

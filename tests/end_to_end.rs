@@ -1,11 +1,10 @@
 //! Every example on two chips, with and without rewriting, at every precision: values against ONNX Runtime, cycles against the
 //! prediction.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use lpu_tests::{lpuc_well, root};
+use lpu_tests::{arrays, lpuc_well, root};
 
 /// Greatest error over the greatest magnitude that a precision may have.
 const TOLERANCES: [(&str, f64); 4] = [("fp32", 1e-4), ("fp16", 1e-2), ("int8", 5e-2), ("fp8", 0.25)];
@@ -14,36 +13,11 @@ fn path(name: &str) -> String {
     root().join(name).to_string_lossy().into_owned()
 }
 
-/// Arrays of an npz file, as f64.
-fn arrays(file: &Path) -> BTreeMap<String, (Vec<u64>, Vec<f64>)> {
-    let mut archive =
-        npyz::npz::NpzArchive::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let mut read = |name: String| {
-        let array = archive.by_name(&name).expect("readable").expect("named");
-        let shape = array.shape().to_vec();
-        let values = match array.try_data::<f32>() {
-            Ok(data) => data.map(|value| f64::from(value.expect("readable"))).collect(),
-            Err(array) => {
-                array.into_vec::<i64>().expect("int64").into_iter().map(|value| value as f64).collect()
-            }
-        };
-        (name, (shape, values))
-    };
-    names.into_iter().map(&mut read).collect()
-}
-
 fn assert_close(what: &str, ours: &Path, theirs: &Path, tolerance: f64) {
-    let (ours, theirs) = (arrays(ours), arrays(theirs));
+    let (ours, theirs) = (arrays::read(ours), arrays::read(theirs));
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{what}");
-    for (name, (shape, expected)) in &theirs {
-        let (our_shape, values) = &ours[name];
-        assert_eq!(our_shape, shape, "{what}: {name}");
-        let magnitude = expected.iter().fold(1e-30, |most: f64, value| most.max(value.abs()));
-        let differences = expected.iter().zip(values).map(|(a, b)| (a - b).abs());
-        // Written so that NaN fails.
-        let error =
-            differences.fold(0.0, |most: f64, next| if next <= most { most } else { next }) / magnitude;
+    for (name, error) in arrays::errors(&ours, &theirs).unwrap_or_else(|problem| panic!("{what}: {problem}"))
+    {
         assert!(
             error <= tolerance,
             "{what}: {name} is off by {error:.2e} of its greatest magnitude, at most {tolerance:.0e}"
@@ -137,8 +111,8 @@ fn encoder_on_tsp_v1() {
 
 #[test]
 fn greedy_decoding_gives_the_tokens_of_onnx_runtime() {
-    let recorded = arrays(&root().join("examples/recorded/licence-decoder-greedy.npz"));
-    let ids = |name: &str| recorded[name].1.iter().map(|value| *value as i64).collect::<Vec<i64>>();
+    let recorded = arrays::read(&root().join("examples/recorded/licence-decoder-greedy.npz"));
+    let ids = |name: &str| recorded[name].values.iter().map(|value| *value as i64).collect::<Vec<i64>>();
     let (prompt, expected) = (ids("prompt_ids"), ids("generated_ids"));
     assert_eq!(expected.len(), 64);
     let context = (prompt.len() + expected.len()).to_string();

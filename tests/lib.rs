@@ -1,5 +1,6 @@
 //! Whole-project tests; see the files beside this one. Here: what they share.
 
+pub mod arrays;
 pub mod onnx;
 
 use std::fs;

@@ -15,7 +15,7 @@ use crate::model::{self, Loaded};
 use crate::progress::Progress;
 use crate::report::json::SCHEMA;
 use crate::report::text::grouped;
-use crate::{Console, chips, files, job, npz, print};
+use crate::{Console, chips, job, print};
 
 /// One program for the model.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ struct Ablation {
 pub(crate) fn run(subject: &Subject, console: &mut Console<'_>) -> Result<(), Failure> {
     job::supported(subject)?;
     let chip = chips::load(&subject.chip)?;
-    let arrays = subject.inputs.as_ref().map(|path| npz::read(path, files::map(path)?)).transpose()?;
+    let arrays = model::arrays(subject)?;
     let loaded = model::load(subject, arrays.as_deref())?;
     job::tell(&loaded.notes, console);
     let progress = Progress::new(console.progress);
@@ -179,6 +179,7 @@ mod tests {
             batch: None,
             context: None,
             dims: Vec::new(),
+            fixed: Vec::new(),
             precision: crate::cli::Precision::Fp16,
             kv: crate::cli::Kv::Fp16,
             inputs: None,

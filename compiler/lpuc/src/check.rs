@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cli::Subject;
 use crate::failure::{Failure, UNSUPPORTED};
 use crate::report::json::SCHEMA;
-use crate::{Console, chips, files, model, npz, print};
+use crate::{Console, chips, model, print};
 
 /// Nodes of an operator, by what becomes of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ impl Tally {
 /// Checks a model; exit code 3 where something cannot be compiled.
 pub(crate) fn run(subject: &Subject, console: &mut Console<'_>) -> Result<(), Failure> {
     let path = &subject.model;
-    let arrays = subject.inputs.as_ref().map(|path| npz::read(path, files::map(path)?)).transpose()?;
+    let arrays = model::arrays(subject)?;
     let model = model::decoded(subject)?;
     let bindings = model::bindings(subject, arrays.as_deref());
     let failed = |error| Failure::from(error).about(path);

@@ -55,6 +55,9 @@ pub(crate) struct Subject {
     /// Binds another symbolic dimension of the model; may be repeated.
     #[arg(long = "dim", value_name = "NAME=N", value_parser = dimension)]
     pub dims: Vec<(String, usize)>,
+    /// Makes an input of the model a constant, of whose elements all have this value; may be repeated.
+    #[arg(long = "fix", value_name = "INPUT=VALUE", value_parser = fixed)]
+    pub fixed: Vec<(String, f32)>,
     /// How matrix products are computed.
     #[arg(long, value_enum, default_value = "fp16")]
     pub precision: Precision,
@@ -403,6 +406,16 @@ fn dimension(text: &str) -> Result<(String, usize), String> {
     let (name, length) = text.split_once('=').ok_or("write NAME=N, for example `sequence=128`")?;
     let length = length.parse().map_err(|_| format!("`{length}` is not a whole number"))?;
     Ok((name.to_owned(), length))
+}
+
+fn fixed(text: &str) -> Result<(String, f32), String> {
+    let (name, value) = text.rsplit_once('=').ok_or("write INPUT=VALUE, for example `sr=16000`")?;
+    let number = match value {
+        "true" => 1.0,
+        "false" => 0.0,
+        _ => value.parse().map_err(|_| format!("`{value}` is not a number"))?,
+    };
+    Ok((name.to_owned(), number))
 }
 
 fn emission(text: &str) -> Result<(Emit, Option<PathBuf>), String> {

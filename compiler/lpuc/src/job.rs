@@ -12,7 +12,7 @@ use simulator::{Array as Data, FaultKind, Machine};
 use crate::cli::{Emit, Job, Subject};
 use crate::clock::{Stopwatch, ToolSeconds};
 use crate::failure::Failure;
-use crate::files::{self, Outputs};
+use crate::files::Outputs;
 use crate::model::{self, Loaded};
 use crate::npz::{self, Array};
 use crate::progress::Progress;
@@ -29,7 +29,7 @@ pub(crate) fn run(subject: &Subject, job: &Job, console: &mut Console<'_>) -> Re
     let progress = Progress::new(console.progress);
     let chip = chips::load(&subject.chip)?;
     progress.stage("importing");
-    let arrays = subject.inputs.as_ref().map(|path| npz::read(path, files::map(path)?)).transpose()?;
+    let arrays = model::arrays(subject)?;
     let loaded = model::load(subject, arrays.as_deref())?;
     let prompt = prompt(job, &loaded)?;
     tool.import = lap.lap();

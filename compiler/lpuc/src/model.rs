@@ -15,7 +15,7 @@ use crate::cli::{Experts, Subject};
 use crate::failure::Failure;
 use crate::files;
 use crate::models::{built, shape};
-use crate::npz::Array;
+use crate::npz::{self, Array};
 use crate::step::Interface;
 
 /// A model, ready to compile.
@@ -66,6 +66,14 @@ pub(crate) fn not_built(error: build::Error) -> Failure {
     }
 }
 
+/// The arrays that a subject's model is given. One for an input that is fixed is passed over: it says no more than its value.
+pub(crate) fn arrays(subject: &Subject) -> Result<Option<Vec<(String, Array)>>, Failure> {
+    let Some(path) = &subject.inputs else { return Ok(None) };
+    let mut arrays = npz::read(path, files::map(path)?)?;
+    arrays.retain(|(name, _)| subject.fixed.iter().all(|(fixed, _)| fixed != name));
+    Ok(Some(arrays))
+}
+
 /// Reads and decodes the model of a subject, up to the outputs that are asked for.
 pub(crate) fn decoded(subject: &Subject) -> Result<onnx::Model, Failure> {
     let path = &subject.model;
@@ -114,6 +122,7 @@ pub(crate) fn bindings(subject: &Subject, arrays: Option<&[(String, Array)]>) ->
         batch: subject.batch.unwrap_or(1),
         context: subject.context,
         input_shapes: shapes.collect(),
+        values: subject.fixed.iter().cloned().collect(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::dimension::Dimension;
 use super::state::Pair;
-use super::{Bindings, Decoder, POSITION};
+use super::{Bindings, Decoder, POSITION, width};
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::eval::Tensor;
 use crate::graph::{ElementType, TensorType, shape};
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::tensor_shape_proto::dimension::Value as DimValue;
@@ -36,6 +37,8 @@ pub(super) struct Input {
     pub(super) ty: TensorType,
     /// Set for the old content of a cache.
     pub(super) state: Option<StateAxis>,
+    /// Set where the user makes it a constant.
+    pub(super) value: Option<Tensor>,
 }
 
 /// How a cache grows.
@@ -102,11 +105,41 @@ pub(super) fn bind(model: &Model, bindings: &Bindings, pairs: &[Pair]) -> Result
     }
     let mut bound = with(&declared, &names, pairs, decoder.as_ref())?;
     agree(&bound, bindings)?;
+    fix(&mut bound, &bindings.values)?;
     bound.notes = notes;
     if let Some(roles) = &decoder {
         bound.longer = longer(&declared, bindings, pairs, roles, &names)?.map(Box::new);
     }
+    if let Some(longer) = &mut bound.longer {
+        fix(longer, &bindings.values)?;
+    }
     Ok(bound)
+}
+
+/// Makes constants of the inputs that the user gives a value.
+fn fix(bound: &mut Bound, values: &BTreeMap<String, f32>) -> Result<(), Diagnostic> {
+    for (name, &value) in values {
+        let names: Vec<String> = bound.inputs.iter().map(|input| format!("`{}`", input.name)).collect();
+        let Some(input) = bound.inputs.iter_mut().find(|input| input.name == *name) else {
+            return Err(bad_binding(format!("the model has no input `{name}` that could be fixed"))
+                .note(format!("its inputs are {}", names.join(", "))));
+        };
+        if input.state.is_some() {
+            return Err(bad_binding(format!("`{name}` is a cache, which changes from step to step")));
+        }
+        let (count, shape) = (input.ty.elements(), input.ty.shape.clone());
+        input.value = Some(match input.ty.element {
+            ElementType::Bool => Tensor::bool(shape, vec![value != 0.0; count]),
+            ElementType::F32 | ElementType::F8 => Tensor::f32(shape, vec![value; count]),
+            ElementType::I32 | ElementType::I8 if value.fract() == 0.0 => {
+                Tensor::i32(shape, vec![value as i32; count])
+            }
+            ElementType::I32 | ElementType::I8 => {
+                return Err(bad_binding(format!("`{name}` is an integer, {value} is none")));
+            }
+        });
+    }
+    Ok(())
 }
 
 fn bad_binding(what: impl Into<String>) -> Diagnostic {
@@ -138,7 +171,8 @@ fn declare<'m>(input: &'m ValueInfoProto, array: Option<&Vec<usize>>) -> Result<
             .enumerate()
             .map(|(axis, dim)| match &dim.value {
                 Some(DimValue::DimValue(value)) if *value >= 0 => Dimension::Number(*value),
-                Some(DimValue::DimParam(text)) if !text.trim().is_empty() => Dimension::parse(text),
+                // "?" is what some exporters call every length they do not know: no two of them need be the same.
+                Some(DimValue::DimParam(text)) if !matches!(text.trim(), "" | "?") => Dimension::parse(text),
                 _ => Dimension::Symbol(format!("{name}.{axis}")),
             })
             .collect(),
@@ -293,10 +327,15 @@ fn decoder(
     set(total_dim, context, names);
     set(positions.and_then(|positions| positions.dims.last()), sequence, names);
     by_name(declared, bindings.batch, [context, past, sequence], names);
-    // What is still free in front of a cache is its batch.
+    // What is still free in front of a cache is its batch, and behind its slots what a head takes.
     for pair in pairs.iter().filter(|pair| pair.axis != 0) {
-        let input = declared.iter().find(|input| input.name == pair.input);
-        set(input.and_then(|input| input.dims.first()), bindings.batch, names);
+        let Some(input) = declared.iter().find(|input| input.name == pair.input) else { continue };
+        set(input.dims.first(), bindings.batch, names);
+        let last =
+            input.dims.last().filter(|dim| pair.axis + 1 < input.dims.len() && dim.eval(names).is_none());
+        if let Some((last, width)) = last.zip(width::of_heads(model, pair)) {
+            set(Some(last), width, names);
+        }
     }
     let outputs = &model.graph.output;
     let logits = outputs
@@ -395,7 +434,7 @@ fn with(
             }
             _ => None,
         };
-        inputs.push(Input { name: input.name.to_owned(), ty, state });
+        inputs.push(Input { name: input.name.to_owned(), ty, state, value: None });
     }
     Ok(Bound { inputs, decoder: decoder.cloned(), pairs: pairs.to_vec(), ..Bound::default() })
 }

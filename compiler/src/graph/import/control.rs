@@ -278,7 +278,9 @@ fn required(values: &[Option<Value>]) -> Outcome<Vec<Value>> {
 }
 
 fn depends(what: &str) -> Issue {
-    Issue::Unsupported(format!("its {what} depends on the data of the model's inputs"))
+    Issue::Unsupported(format!(
+        "its {what} depends on the data of the model's inputs (--fix INPUT=VALUE makes an input a constant)"
+    ))
 }
 
 /// A function's nodes with the attributes that the caller gives, or the function's defaults.

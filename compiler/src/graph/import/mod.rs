@@ -23,6 +23,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod width;
 
 pub use catalogue::{Operator, operators};
 pub use problems::{Checked, State as NodeState};
@@ -40,7 +41,7 @@ pub const POSITION: &str = "lpuc.position";
 const SLOTS: &str = "lpuc.slots";
 
 /// What the user says about a model's free dimensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bindings {
     /// Lengths by the model's name of the dimension.
     pub dims: BTreeMap<String, usize>,
@@ -50,11 +51,19 @@ pub struct Bindings {
     pub context: Option<usize>,
     /// Shapes of the arrays that the model will be given, by input name; they bind dimensions too.
     pub input_shapes: BTreeMap<String, Vec<usize>>,
+    /// Inputs that are constants in this program, by name: the number that all elements have (a sampling rate; which branch to take).
+    pub values: BTreeMap<String, f32>,
 }
 
 impl Default for Bindings {
     fn default() -> Self {
-        Bindings { dims: BTreeMap::new(), batch: 1, context: None, input_shapes: BTreeMap::new() }
+        Bindings {
+            dims: BTreeMap::new(),
+            batch: 1,
+            context: None,
+            input_shapes: BTreeMap::new(),
+            values: BTreeMap::new(),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn grows<'m>(node: &'m NodeProto, output: &str) -> Option<(&'m str, i64)> {
 }
 
 /// The node that makes each value.
-fn producers(graph: &GraphProto) -> BTreeMap<&str, &NodeProto> {
+pub(super) fn producers(graph: &GraphProto) -> BTreeMap<&str, &NodeProto> {
     graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node))).collect()
 }
 

@@ -97,6 +97,7 @@ impl Walk<'_> {
         let graph = &mut self.build.graph;
         for input in &bound.inputs {
             let value = match &input.state {
+                _ if let Some(value) = &input.value => Value::known(value.clone()),
                 None => {
                     let node =
                         graph.push_typed(Op::Input(input.name.clone()), &[], input.ty.clone(), &input.name);

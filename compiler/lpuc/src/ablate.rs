@@ -180,6 +180,7 @@ mod tests {
             context: None,
             dims: Vec::new(),
             fixed: Vec::new(),
+            outputs_at: Vec::new(),
             precision: crate::cli::Precision::Fp16,
             kv: crate::cli::Kv::Fp16,
             inputs: None,

@@ -133,7 +133,9 @@ fn grouped(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (mut q, mut k, v) = (split(&q, heads[0])?, split(&k, heads[1])?, split(&v, heads[1])?);
     refuse_rest(c)?;
     let [_, _, s, d] = c.ty(&q).shape[..] else { return Err(Issue::Invalid("heads".to_owned())) };
-    let past = c.optional(3).filter(|past| c.ty(past).shape.get(2) != Some(&0));
+    // A first step has a past of no length; a cache that is a state has room for it.
+    let is_some = |past: &Value| matches!(past, Value::Past(_)) || c.ty(past).shape.get(2) != Some(&0);
+    let past = c.optional(3).filter(is_some);
     // The number of each new token: after a past it follows from the last slot that is filled.
     let after = numbers(s, 2);
     let positions = match &past {

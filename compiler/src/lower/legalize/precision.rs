@@ -10,12 +10,19 @@ use std::collections::BTreeMap;
 /// The low part is kept scaled by this, so that it is a normal binary16 number wherever the high part is one.
 const LOW_SCALE: f32 = 2048.0;
 
-/// Replaces every runtime product by products of parts.
+/// Replaces every runtime product and convolution by those of parts.
 pub(super) fn split(graph: &Graph) -> Graph {
     let mut parts = Parts::default();
-    with_products(graph, |b, left, right| {
-        (!b.is_constant(left) || !b.is_constant(right))
-            .then(|| Split { b, parts: &mut parts }.product(left, right))
+    rebuilt(graph, |b, id, inputs| {
+        let op = &graph.nodes[id].op;
+        match (op, inputs) {
+            (Op::MatMul { transpose_b: true } | Op::Conv { .. }, &[left, right])
+                if !b.is_constant(left) || !b.is_constant(right) =>
+            {
+                Split { b, parts: &mut parts, op }.product(left, right)
+            }
+            _ => b.emit_typed(op.clone(), inputs, graph.nodes[id].ty.clone()),
+        }
     })
 }
 
@@ -63,15 +70,17 @@ type Parts = BTreeMap<NodeId, (NodeId, Option<NodeId>)>;
 struct Split<'a> {
     b: &'a mut Builder,
     parts: &'a mut Parts,
+    /// The product: linear in each operand.
+    op: &'a Op,
 }
 
 impl Split<'_> {
     fn product(&mut self, left: NodeId, right: NodeId) -> NodeId {
         let (left_high, left_low) = self.parts(left);
         let (right_high, right_low) = self.parts(right);
-        let high = self.nt(left_high, right_high);
-        let cross = right_low.map(|low| self.nt(left_high, low));
-        let other = left_low.map(|low| self.nt(low, right_high));
+        let high = self.of_parts(left_high, right_high);
+        let cross = right_low.map(|low| self.of_parts(left_high, low));
+        let other = left_low.map(|low| self.of_parts(low, right_high));
         let low = match (cross, other) {
             (Some(x), Some(y)) => self.b.binary(BinaryOp::Add, x, y),
             (Some(x), None) | (None, Some(x)) => x,
@@ -80,15 +89,15 @@ impl Split<'_> {
         let scale = self.b.real(1.0 / LOW_SCALE);
         let scaled = self.b.binary(BinaryOp::Mul, low, scale);
         let sum = self.b.binary(BinaryOp::Add, high, scaled);
-        if constants::is_identity(&self.b.graph, left) {
+        if matches!(self.op, Op::MatMul { .. }) && constants::is_identity(&self.b.graph, left) {
             // A transpose's parts are the transposed parts.
             self.parts.insert(sum, (high, Some(low)));
         }
         sum
     }
 
-    fn nt(&mut self, left: NodeId, right: NodeId) -> NodeId {
-        self.b.emit(Op::MatMul { transpose_b: true }, &[left, right])
+    fn of_parts(&mut self, left: NodeId, right: NodeId) -> NodeId {
+        self.b.emit(self.op.clone(), &[left, right])
     }
 
     /// Parts of a tensor, computed once for all its users and all its free views.
@@ -103,7 +112,8 @@ impl Split<'_> {
 
     fn new_parts(&mut self, x: NodeId) -> (NodeId, Option<NodeId>) {
         let b = &mut self.b;
-        if b.is_constant(x) && constants::fits_f16(&b.graph, x) {
+        // Bytes and small floats are exact as they are.
+        if b.graph.ty(x).element.is_narrow() || b.is_constant(x) && constants::fits_f16(&b.graph, x) {
             return (x, None);
         }
         if let Some(choice) = gather::choice(b, x) {

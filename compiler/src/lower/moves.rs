@@ -68,7 +68,9 @@ pub fn movement(
     node: NodeId,
 ) -> Result<Flow, Diagnostic> {
     let data = &context.graph.nodes[node];
-    if context.columns(node) == 1 {
+    // A single column is held in all lanes, and so are those that it comes from.
+    let single = context.columns(node) == 1;
+    if single && data.inputs.iter().any(|&input| context.columns(input) != 1) {
         let message =
             format!("{node} ({}): moving a single lane to all lanes is not supported yet", data.origin);
         return Err(bad_node(message));
@@ -77,12 +79,12 @@ pub fn movement(
     let mut vectors: BTreeMap<(u32, u32), Sources> = BTreeMap::new();
     for stretch in stretches {
         let broadcast = context.columns(data.inputs[stretch.input]) == 1;
-        let mut done = 0;
-        while done < stretch.count {
+        let (mut done, all) = (0, if single { chip.lanes } else { stretch.count });
+        while done < all {
             let (to, from) = (stretch.to + done, if broadcast { stretch.from } else { stretch.from + done });
             let to_lane = to % chip.lanes;
             let from_lane = if broadcast { to_lane } else { from % chip.lanes };
-            let count = (stretch.count - done).min(chip.lanes - to_lane).min(chip.lanes - from_lane);
+            let count = (all - done).min(chip.lanes - to_lane).min(chip.lanes - from_lane);
             let target = ((to / chip.lanes) as u32, stretch.row);
             let source =
                 (stretch.input, stretch.source_row, if broadcast { 0 } else { (from / chip.lanes) as u32 });

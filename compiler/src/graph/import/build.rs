@@ -5,7 +5,9 @@
 
 use super::ops::Convolution;
 use crate::graph::eval::{self, Data, Tensor};
-use crate::graph::{BinaryOp, Constant, ElementType, Graph, NodeId, Op, TensorType, UnaryOp, shape};
+use crate::graph::{
+    BinaryOp, Constant, ElementType, Graph, Node, NodeId, Op, ReduceOp, TensorType, UnaryOp, shape,
+};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -222,6 +224,7 @@ impl Builder {
                 Ok(Some(inputs[0].clone()))
             }
             Op::Slice { step: 1, .. } if same_type(&inputs[0]) => Ok(Some(inputs[0].clone())),
+            Op::Reduce { op, axis } => self.reduced_stack(*op, *axis, &inputs[0], ty),
             Op::Concat { .. } if inputs.len() == 1 => Ok(Some(inputs[0].clone())),
             Op::Transpose { permutation } if permutation.iter().copied().eq(0..permutation.len()) => {
                 Ok(Some(inputs[0].clone()))
@@ -246,6 +249,42 @@ impl Builder {
             },
             _ => Ok(None),
         }
+    }
+
+    /// The reduction of tensors that were stacked along its axis: they go together element by element, and are never stacked.
+    fn reduced_stack(
+        &mut self,
+        op: ReduceOp,
+        axis: usize,
+        stack: &Value,
+        ty: &TensorType,
+    ) -> Outcome<Option<Value>> {
+        let Value::Node(id) = stack else { return Ok(None) };
+        let node = &self.graph.nodes[*id];
+        let apart = |&part: &NodeId| self.graph.shape(part)[axis] == 1;
+        if node.op != (Op::Concat { axis }) || !node.inputs.iter().all(apart) {
+            return Ok(None);
+        }
+        let mut parts = node.inputs.clone();
+        // What was given an axis to be stacked along is taken without it.
+        let before = |&part: &NodeId| match &self.graph.nodes[part] {
+            Node { op: Op::Reshape { .. }, inputs, .. } => Some(inputs[0]),
+            _ => None,
+        };
+        if let Some(bare) = parts.iter().map(before).collect::<Option<Vec<_>>>()
+            && bare.windows(2).all(|pair| self.graph.shape(pair[0]) == self.graph.shape(pair[1]))
+        {
+            parts = bare;
+        }
+        let op = match op {
+            ReduceOp::Sum => BinaryOp::Add,
+            ReduceOp::Max => BinaryOp::Max,
+            ReduceOp::Min => BinaryOp::Min,
+        };
+        let mut parts = parts.into_iter().map(Value::Node);
+        let Some(first) = parts.next() else { return Ok(None) };
+        let together = parts.try_fold(first, |a, b| self.binary(op, &a, &b))?;
+        self.reshape(&together, ty.shape.clone()).map(Some)
     }
 
     /// The bytes that a tensor of integers is made of.

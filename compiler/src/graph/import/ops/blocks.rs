@@ -67,6 +67,36 @@ fn dequantized(build: &mut Builder, q: &Value, zero: &Value, scales: &Value, blo
     build.binary(BinaryOp::Mul, &q, &scales)
 }
 
+/// Matrices of few bits [.., n, bytes] with scales [.., n, blocks], or [.., n] of one a row: as reals [.., n, k]. A block of 0: a row.
+pub(super) fn of_rows(
+    build: &mut Builder,
+    [packed, scales]: [&Value; 2],
+    zero: Option<Value>,
+    bits: i64,
+    block: usize,
+) -> Outcome {
+    let mut shape = build.shape(packed);
+    let axis = shape.len().saturating_sub(1);
+    if let Some(last) = shape.last_mut() {
+        *last *= 8 / usize::try_from(bits).unwrap_or(8).clamp(1, 8);
+    }
+    let k = shape[axis];
+    let block = if block == 0 { k } else { block };
+    let q = unpacked(build, packed, bits, shape.clone())?;
+    let per_block = [&shape[..axis], &[k.div_ceil(block.max(1))]].concat();
+    let scales = build.reshape(scales, per_block.clone())?;
+    let zero = match zero {
+        Some(zero) => unpacked(build, &zero, bits, per_block)?,
+        None => Value::integer(middle(bits)),
+    };
+    dequantized(build, &q, &zero, &scales, &Blocks { shape, axis, block })
+}
+
+/// The zero point of unsigned numbers of so many bits where none is given.
+fn middle(bits: i64) -> i32 {
+    1 << (bits - 1).clamp(0, 30)
+}
+
 /// A [.., K] × the transpose of B [N, K]: A, B's bytes [N, blocks, bytes], scales, zero points, order of K, bias.
 fn product(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (k, n) = (length(c.int("K", 0))?, length(c.int("N", 0))?);
@@ -79,7 +109,7 @@ fn product(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let q = unpacked(c.build, &packed, bits, vec![n, count * block])?;
     let scales = c.build.reshape(&scales, vec![n, count])?;
     let zero = match c.optional(3) {
-        None => Value::integer(1 << (bits - 1).clamp(0, 30)),
+        None => Value::integer(middle(bits)),
         Some(zero) if c.ty(&zero).element == ElementType::F32 => c.build.reshape(&zero, vec![n, count])?,
         Some(zero) => unpacked(c.build, &zero, bits, vec![n, count])?,
     };
@@ -106,18 +136,18 @@ fn gather(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let block = length(c.int("block_size", 128))?.max(1);
     // Bytes hold several numbers of the last axis; ONNX's own types of few bits say so themselves.
     let packed = c.kind(0) == Ok(DataType::Uint8);
-    let (q, middle) = if packed {
+    let (q, center) = if packed {
         let per_byte = 8 / usize::try_from(bits).unwrap_or(8).clamp(1, 8);
         if let Some(last) = shape.last_mut() {
             *last *= per_byte;
         }
-        (unpacked(c.build, &table, bits, shape.clone())?, 1 << (bits - 1).clamp(0, 30))
+        (unpacked(c.build, &table, bits, shape.clone())?, middle(bits))
     } else {
         (Value::Node(c.build.node(&table)?), 0)
     };
     let blocks = Blocks { axis: along, block, shape };
     let zero = match c.optional(3) {
-        None => Value::integer(middle),
+        None => Value::integer(center),
         Some(zero) if packed => unpacked(c.build, &zero, bits, c.ty(&scales).shape)?,
         Some(zero) => zero,
     };

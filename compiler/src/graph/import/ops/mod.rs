@@ -3,6 +3,7 @@
 mod attention;
 mod blocks;
 mod convolution;
+mod experts;
 mod fused;
 mod heads;
 mod index;
@@ -48,9 +49,10 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 
 /// The translator of an operator of another domain: ONNX Runtime's own.
 pub(super) fn foreign(domain: &str, operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 5] = [
+    let families: [fn(&str) -> Option<Translate>; 6] = [
         attention::contributed,
         blocks::contributed,
+        experts::contributed,
         fused::contributed,
         integer::contributed,
         rotary::contributed,

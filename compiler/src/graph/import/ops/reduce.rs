@@ -147,6 +147,13 @@ fn place(build: &mut Builder, op: ReduceOp, a: &Value, axis: usize, last: bool) 
     build.apply(Op::Reduce { op, axis }, &[places])
 }
 
+/// Whether an element is the first of the greatest along an axis (Bool).
+pub(super) fn first_of_greatest(build: &mut Builder, a: &Value, axis: usize) -> Outcome {
+    let place = place(build, ReduceOp::Max, a, axis, false)?;
+    let numbers = numbers(&build.shape(a), axis);
+    build.binary(BinaryOp::Equal, &numbers, &place)
+}
+
 fn extreme(c: &mut Call<'_>, op: ReduceOp) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
     let mut shape = c.ty(&a).shape;
@@ -170,8 +177,7 @@ fn hardmax(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     if c.opset < 13 && axis + 1 < shape.len() {
         return Err(Issue::Unsupported("several axes at once (before version 13)".to_owned()));
     }
-    let place = place(c.build, ReduceOp::Max, &a, axis, false)?;
-    let here = c.build.binary(BinaryOp::Equal, &numbers(&shape, axis), &place)?;
+    let here = first_of_greatest(c.build, &a, axis)?;
     let element = c.ty(&a).element;
     Ok(vec![c.build.cast(&here, element)?])
 }

@@ -4,7 +4,7 @@
 
 use super::Translate;
 use super::blocks::of_rows;
-use super::pointwise::gelu_by_erf;
+use super::pointwise::gelu_by_tanh;
 use super::reduce::first_of_greatest;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -98,7 +98,7 @@ fn applied(build: &mut Builder, x: &Value, layer: &Layer) -> Outcome {
 fn activated(build: &mut Builder, kind: &str, x: &Value) -> Outcome {
     match kind {
         "relu" => build.unary(UnaryOp::Relu, x),
-        "gelu" => gelu_by_erf(build, x),
+        "gelu" => gelu_by_tanh(build, x),
         "silu" => {
             let gate = build.unary(UnaryOp::Sigmoid, x)?;
             build.binary(BinaryOp::Mul, x, &gate)
@@ -162,10 +162,12 @@ fn shares(c: &mut Call<'_>, scores: &Value) -> Outcome {
         });
     }
     let chosen = chosen.ok_or_else(|| Issue::Invalid("no expert is chosen (k = 0)".to_owned()))?;
-    if normalized {
-        let only = build.apply(Op::Select, &[chosen, scores.clone(), Value::real(f32::MIN)])?;
-        return build.apply(Op::Softmax { axis: 1 }, &[only]);
-    }
     let all = build.apply(Op::Softmax { axis: 1 }, std::slice::from_ref(scores))?;
-    build.apply(Op::Select, &[chosen, all, Value::real(0.0)])
+    let shares = build.apply(Op::Select, &[chosen, all, Value::real(0.0)])?;
+    if !normalized {
+        return Ok(shares);
+    }
+    // The greatest have at least their part of one: the sum is never small.
+    let sum = build.apply(Op::Reduce { op: ReduceOp::Sum, axis: 1 }, std::slice::from_ref(&shares))?;
+    build.binary(BinaryOp::Div, &shares, &sum)
 }

@@ -85,6 +85,7 @@ impl AluProgram {
             UnaryOp::Relu => self.push(VxmOp::Relu, a, None),
             UnaryOp::RoundF16 => self.push(VxmOp::RoundF16, a, None),
             UnaryOp::Not => self.two(VxmOp::Xor, a, ONES),
+            UnaryOp::Bits => a,
             UnaryOp::Round => {
                 let integer = self.push(VxmOp::ToInt, a, None);
                 self.push(VxmOp::ToFloat, integer, None)
@@ -138,6 +139,8 @@ impl AluProgram {
             BinaryOp::And => self.two(VxmOp::And, a, b),
             BinaryOp::Or => self.two(VxmOp::Or, a, b),
             BinaryOp::Xor => self.two(VxmOp::Xor, a, b),
+            BinaryOp::ShiftLeft => self.two(VxmOp::ShiftLeft, a, b),
+            BinaryOp::ShiftRight => self.two(VxmOp::ShiftRightSigned, a, b),
             other => return Err(format!("{other:?} of {element:?} has no VXM form")),
         })
     }

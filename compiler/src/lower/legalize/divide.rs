@@ -65,7 +65,7 @@ pub(super) fn truncated(b: &mut Builder, x: NodeId) -> NodeId {
     b.binary(BinaryOp::Add, integer, up)
 }
 
-/// x mod y of reals, with the sign of y; exact while |x / y| is below 2^22, and off by 2^-22 of the part above that up to 2^44.
+/// x mod y of reals, with the sign of y; exact while |x / y| is below 2^44, and no number from there on.
 pub(super) fn remainder(b: &mut Builder, x: NodeId, y: NodeId) -> NodeId {
     let inverse = recip(b, y);
     let mut left = x;
@@ -78,7 +78,10 @@ pub(super) fn remainder(b: &mut Builder, x: NodeId, y: NodeId) -> NodeId {
         let none = b.binary(BinaryOp::Equal, times, zero);
         left = b.select(none, left, less);
     }
-    let zero = b.real(0.0);
+    let [left_size, size] = [left, y].map(|value| b.unary(UnaryOp::Abs, value));
+    let (zero, none) = (b.real(0.0), b.real(f32::NAN));
+    let beyond = b.binary(BinaryOp::Less, size, left_size);
+    let left = b.select(beyond, none, left);
     with_sign(b, left, y, zero)
 }
 

@@ -199,7 +199,8 @@ impl Weights {
             new = build.binary(BinaryOp::Add, &kept, &new)?;
         }
         let output = self.seen(build, &sums, 1, Some(&new))?;
-        let shown = self.activate(build, 2, &new)?;
+        // The limit is for what the gates take, not for the cell.
+        let shown = self.activations[2].apply(build, &new)?;
         Ok((build.binary(BinaryOp::Mul, &output, &shown)?, new))
     }
 

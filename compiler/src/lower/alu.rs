@@ -145,6 +145,13 @@ impl AluProgram {
         })
     }
 
+    /// The integer that a rounded number was before it became real again.
+    fn integer_of(&self, a: Value) -> Option<Value> {
+        let made = |value: Value| if let Value::Op(n) = value { Some(self.ops[n]) } else { None };
+        let real = made(a).filter(|op| op.op == VxmOp::ToFloat)?;
+        made(real.a).filter(|op| op.op == VxmOp::ToInt).map(|_| real.a)
+    }
+
     fn cast(&mut self, from: ElementType, to: ElementType, a: Value) -> Result<Value, String> {
         Ok(match (from, to) {
             (ElementType::F32 | ElementType::I32, ElementType::I8) => {
@@ -166,8 +173,10 @@ impl AluProgram {
                 let zero = self.two(VxmOp::IntEqual, a, Value::Immediate(0));
                 self.two(VxmOp::Xor, zero, ONES)
             }
-            // In legal form what is cast is whole.
-            (ElementType::F32, ElementType::I32) => self.push(VxmOp::ToInt, a, None),
+            // In legal form what is cast is whole, often made of an integer right before.
+            (ElementType::F32, ElementType::I32) => {
+                self.integer_of(a).unwrap_or_else(|| self.push(VxmOp::ToInt, a, None))
+            }
             _ => a,
         })
     }

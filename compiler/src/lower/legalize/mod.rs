@@ -231,10 +231,7 @@ impl<'a> Pass<'a> {
             {
                 divide::truncated(b, inputs[0])
             }
-            Op::Cast(element) => {
-                let wide = wide(b, inputs[0]).unwrap_or(inputs[0]);
-                b.cast(*element, wide)
-            }
+            Op::Cast(element) => b.cast(*element, inputs[0]),
             Op::Append { axis } => {
                 let position = view::reshape(b, inputs[2], &[1]);
                 if let Some(number) = by_columns {
@@ -306,27 +303,6 @@ impl<'a> Pass<'a> {
         }
         pieces.sort_unstable();
         pieces.windows(2).all(|pair| pair[0].1 <= pair[1].0)
-    }
-}
-
-/// The host's array of bytes as numbers of 32 bits, where a tensor of bytes is that: the VXM does not take the planes' layout.
-fn wide(b: &mut Builder, x: NodeId) -> Option<NodeId> {
-    let element = match b.element(x) {
-        ElementType::I8 => ElementType::I32,
-        ElementType::F8 => ElementType::F32,
-        _ => return None,
-    };
-    match b.op(x).clone() {
-        op @ Op::Input(_) if b.is_given(x, b.element(x)) => {
-            let shape = b.shape(x);
-            Some(b.emit_typed(op, &[], TensorType::new(element, shape)))
-        }
-        op @ (Op::Reshape { .. } | Op::Transpose { .. }) => {
-            let inner = b.input(x);
-            let inner = wide(b, inner)?;
-            Some(b.emit(op, &[inner]))
-        }
-        _ => None,
     }
 }
 

@@ -21,11 +21,25 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
             if c.ty(&scores).shape.len() < 2 {
                 return Err(Issue::Invalid("its scores have no axis of classes".to_owned()));
             }
-            let logarithms = log_softmax(c.build, &scores, CLASSES)?;
+            let shape = c.ty(&scores).shape;
+            let flat = joined(c.build, &scores)?;
+            let logarithms = log_softmax(c.build, &flat, CLASSES)?;
+            let logarithms = c.build.reshape(&logarithms, shape)?;
             Ok(vec![loss(c, &logarithms)?, logarithms])
         },
         _ => return None,
     })
+}
+
+/// All axes after the classes as one: vectors of one long axis fill the lanes.
+fn joined(build: &mut Builder, a: &Value) -> Outcome {
+    match &build.shape(a)[..] {
+        &[batch, classes, _, _, ..] => {
+            let rest = build.shape(a)[2..].iter().product();
+            build.reshape(a, vec![batch, classes, rest])
+        }
+        _ => Ok(a.clone()),
+    }
 }
 
 /// −log p[n, t] w[t] for logarithms [N, C, ..] and targets t [N, ..]: of all, their sum, or that over the sum of the weights.
@@ -38,15 +52,20 @@ fn loss(c: &mut Call<'_>, logarithms: &Value) -> Outcome {
     if own != [&[*batch], rest].concat() {
         return Err(Issue::Invalid(format!("targets of shape {own:?} for scores of shape {shape:?}")));
     }
-    let hit = hits(c, &target, *classes, shape.len())?;
-    let mut along = vec![1; shape.len()];
+    let logarithms = joined(c.build, logarithms)?;
+    let flat = c.ty(&logarithms).shape;
+    let mut lengths = flat.clone();
+    lengths[CLASSES] = 1;
+    let target = c.build.reshape(&target, lengths)?;
+    let hit = hits(c, &target, *classes, flat.len())?;
+    let mut along = vec![1; flat.len()];
     along[CLASSES] = *classes;
     let weight = match c.optional(2) {
         Some(weight) => Some(c.build.reshape(&weight, along)?),
         None => None,
     };
     let build = &mut *c.build;
-    let mut costs = build.unary(UnaryOp::Neg, logarithms)?;
+    let mut costs = build.unary(UnaryOp::Neg, &logarithms)?;
     if let Some(weight) = &weight {
         costs = build.binary(BinaryOp::Mul, &costs, weight)?;
     }
@@ -68,12 +87,9 @@ fn loss(c: &mut Call<'_>, logarithms: &Value) -> Outcome {
     }
 }
 
-/// [N, C, ..]: whether a class is the target, and not the one to ignore.
+/// [N, C, ..]: whether a class is the target [N, 1, ..], and not the one to ignore.
 fn hits(c: &mut Call<'_>, target: &Value, classes: usize, rank: usize) -> Outcome {
-    let mut shape = c.ty(target).shape;
-    shape.insert(CLASSES, 1);
-    let target = c.build.reshape(target, shape)?;
-    let target = c.build.cast(&target, ElementType::I32)?;
+    let target = c.build.cast(target, ElementType::I32)?;
     let mut along = vec![1; rank];
     along[CLASSES] = classes;
     // The class to ignore is none.

@@ -71,12 +71,11 @@ fn loss(c: &mut Call<'_>, logarithms: &Value) -> Outcome {
     }
     let chosen = |build: &mut Builder, of: Value| {
         let only = build.apply(Op::Select, &[hit.clone(), of, Value::real(0.0)])?;
-        let sum = build.apply(Op::Reduce { op: ReduceOp::Sum, axis: CLASSES }, &[only])?;
-        build.reshape(&sum, own.clone())
+        build.apply(Op::Reduce { op: ReduceOp::Sum, axis: CLASSES }, &[only])
     };
     let costs = chosen(build, costs)?;
     match c.text("reduction", "mean").as_str() {
-        "none" => Ok(costs),
+        "none" => c.build.reshape(&costs, own),
         "sum" => total(c.build, &costs),
         "mean" => {
             let weights = chosen(c.build, weight.unwrap_or_else(|| Value::real(1.0)))?;
@@ -101,8 +100,9 @@ fn hits(c: &mut Call<'_>, target: &Value, classes: usize, rank: usize) -> Outcom
 
 /// The sum of all elements, without axes.
 fn total(build: &mut Builder, a: &Value) -> Outcome {
-    let count = build.ty(a).elements();
-    let flat = build.reshape(a, vec![count])?;
-    let sum = build.apply(Op::Reduce { op: ReduceOp::Sum, axis: 0 }, &[flat])?;
+    let axes = (0..build.shape(a).len()).rev();
+    let sum = axes
+        .into_iter()
+        .try_fold(a.clone(), |a, axis| build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[a]))?;
     build.reshape(&sum, vec![])
 }

@@ -107,7 +107,8 @@ fn operators() {
     let text = error.to_string();
     for line in [
         "5 nodes",
-        "StringSplit (2 nodes): `StringSplit_0`, `StringSplit_2`",
+        "StringSplit (2 nodes): it works on text",
+        "`StringSplit_0`, `StringSplit_2`",
         "com.example:Fused (1 node): `fused_node`",
         "Pad (1 node): mode `reflect`",
         "Reshape (1 node): its shape depend",

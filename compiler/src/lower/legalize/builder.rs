@@ -140,38 +140,8 @@ impl Builder {
 
     /// Cast, or nothing where the element is right already.
     pub(super) fn cast(&mut self, to: ElementType, a: NodeId) -> NodeId {
-        let a = if to.is_narrow() { a } else { self.wide(a).unwrap_or(a) };
+        let a = if to.is_narrow() { a } else { super::narrow::wide(self, a).unwrap_or(a) };
         if self.element(a) == to { a } else { self.pointwise(Op::Cast(to), &[a]) }
-    }
-
-    /// Bytes as numbers of 32 bits, which the VXM reads as the planes do not: the host's array in that layout, or what became bytes.
-    fn wide(&mut self, x: NodeId) -> Option<NodeId> {
-        let element = match self.element(x) {
-            ElementType::I8 => ElementType::I32,
-            ElementType::F8 => ElementType::F32,
-            _ => return None,
-        };
-        match self.op(x).clone() {
-            op @ Op::Input(_) if self.is_given(x, self.element(x)) => {
-                let shape = self.shape(x);
-                Some(self.emit_typed(op, &[], TensorType::new(element, shape)))
-            }
-            Op::Cast(ElementType::I8) if !self.is_constant(x) => {
-                let mut value = self.input(x);
-                if self.element(value) == ElementType::F32 {
-                    let whole = self.unary(UnaryOp::Round, value);
-                    value = self.pointwise(Op::Cast(ElementType::I32), &[whole]);
-                }
-                let (least, most) = (self.integer(i8::MIN.into()), self.integer(i8::MAX.into()));
-                let value = self.binary(BinaryOp::Min, value, most);
-                Some(self.binary(BinaryOp::Max, value, least))
-            }
-            op @ (Op::Reshape { .. } | Op::Transpose { .. }) => {
-                let inner = self.wide(self.input(x))?;
-                Some(self.emit(op, &[inner]))
-            }
-            _ => None,
-        }
     }
 
     /// Pointwise node. Operands that were expanded only to agree with the others are taken unexpanded.

@@ -36,6 +36,7 @@ mod constants;
 mod convolution;
 mod divide;
 mod gather;
+mod narrow;
 mod pointwise;
 mod power;
 mod precision;

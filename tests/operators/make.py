@@ -228,7 +228,81 @@ def recurrence():
     m.save("recurrence")
 
 
+def recurrences():
+    """RNN, GRU and LSTM with what they can be told: directions, lengths, peepholes, limits, activations."""
+    m = Model(7)
+    x = m.input("x", m.rng.standard_normal((4, 2, 3)).astype(np.float32))
+    lengths = m.input("lengths", np.array([4, 2], np.int32))
+    first = [m.input(name, m.rng.standard_normal((2, 2, 2)).astype(np.float32)) for name in ("h", "c")]
+
+    def layer(operator, gates, optional=(), outputs=2, directions=2, **attributes):
+        w, r = m.real(directions, gates * 2, 3), m.real(directions, gates * 2, 2)
+        bias = m.real(directions, gates * 4)
+        for output in m(operator, x, w, r, bias, *optional, outputs=outputs, hidden_size=2, **attributes):
+            m.output(output)
+
+    both = {"direction": "bidirectional"}
+    layer("RNN", 1, [lengths, first[0]], **both, activations=["Affine", "ScaledTanh"],
+          activation_alpha=[0.5, 1.5], activation_beta=[0.25, 0.75])
+    layer("RNN", 1, [lengths], directions=1, direction="reverse", clip=0.5, activations=["LeakyRelu"],
+          activation_alpha=[0.2])
+    layer("GRU", 3, [lengths, first[0]], **both, linear_before_reset=1)
+    layer("GRU", 3, [lengths, first[0]], **both, clip=0.6,
+          activations=["HardSigmoid", "Softsign", "Sigmoid", "Elu"],
+          activation_alpha=[0.3, 0.8], activation_beta=[0.4])
+    layer("GRU", 3, directions=1, linear_before_reset=1)
+    layer("LSTM", 4, [lengths, *first, m.real(2, 6)], outputs=3, **both)
+    layer("LSTM", 4, ["", *first], outputs=3, **both, clip=0.4,
+          activations=["Sigmoid", "Relu", "Softplus", "Sigmoid", "ThresholdedRelu", "Tanh"],
+          activation_alpha=[0.1])
+    m.save("recurrences")
+
+
+def arithmetic():
+    """Integers that wrap in their own width, quotients and remainders of numbers that the host gives, powers, inverse functions."""
+    m = Model(8)
+    narrow = {np.int8: 7, np.uint8: 8, np.int16: 15}
+    for kind, bits in narrow.items():
+        limits = np.iinfo(kind)
+        a, b = (m.rng.integers(limits.min, limits.max + 1, 40).astype(kind) for _ in range(2))
+        b[b == 0] = 3
+        a, b = m.input(f"a{kind.__name__}", a), m.input(f"b{kind.__name__}", b)
+        for operator in ("Add", "Sub", "Mul", "Div", "Mod"):
+            m.output(m(operator, a, b))
+        m.output(m("Mod", a, b, fmod=1))
+        m.output(m("BitwiseNot", m("BitwiseXor", a, b)))
+        m.output(m("Cast", m("Cast", a, to=TensorProto.INT32), to=TensorProto.UINT8))
+    edges = [0, 1, -1, 7, -7, 2**24 + 1, -(2**24) - 3, 2**31 - 1, -(2**31), 1_000_003, -65_537, 46_341]
+    a, b = (np.array(pairs, np.int32).reshape(12, 12) for pairs in np.meshgrid(edges, edges))
+    b[b == 0] = 11
+    a[(a == -(2**31)) & (b == -1)] = 5
+    a, b = m.input("whole", a), m.input("divisor", b)
+    for output in (m("Div", a, b), m("Mod", a, b), m("Mod", a, b, fmod=1), m("Div", a, m.scalar(-7, np.int32))):
+        m.output(output)
+    x = np.exp(m.rng.standard_normal(60) * 4).astype(np.float32)
+    y = (m.rng.standard_normal(60) * 3).astype(np.float32)
+    x[:8], y[:8] = [0, 0, 1, -2, -2, -1.5, 3, 1], [0, 2, -3.5, 3, -2, 4, 13, np.inf]
+    x, y = m.input("base", x), m.input("exponent", y)
+    m.output(m("Pow", x, y))
+    m.output(m("Mod", x, y, fmod=1))
+    whole = [m.input("b", np.array([2, -3, 5, -1, 0, 7, 1], np.int32)), m.input("n", np.array([10, 5, 0, 41, 3, 2, -4], np.int32))]
+    m.output(m("Pow", *whole))
+    unit = m.input("unit", np.concatenate([np.linspace(-1, 1, 41), [1e-4, -1e-3]]).astype(np.float32))
+    for operator in ("Asin", "Acos", "Atanh", "Asinh", "Atan"):
+        m.output(m(operator, unit))
+    m.output(m("Atan", m("Mul", unit, m.scalar(30))))
+    m.output(m("Acosh", m("Add", m("Abs", unit), m.scalar(1))))
+    m.output(m("Mish", m("Mul", unit, m.scalar(40))))
+    # Quotients that lie beside a half.
+    scale = m.input("scale", np.array(0.019607844, np.float32))
+    steps = m.input("steps", (np.arange(-30, 31) * 0.019607844 * np.float32(1) + 0.009803922).astype(np.float32))
+    m.output(m("QuantizeLinear", steps, scale, m.scalar(40, np.uint8)))
+    m.output(m("Round", m("Div", steps, scale)))
+    m.output(m("Cast", m("Mul", steps, m.scalar(-10)), to=TensorProto.INT32))
+    m.save("arithmetic")
+
+
 if __name__ == "__main__":
     onnxruntime.set_default_logger_severity(3)
-    for make in (quantisation, float8, products, convolution, byte_convolution, recurrence):
+    for make in (quantisation, float8, products, convolution, byte_convolution, recurrence, recurrences, arithmetic):
         make()

@@ -54,7 +54,7 @@ pub(super) struct Alu {
 pub(super) fn pointwise(op: &Op, from: ElementType, known: &[bool]) -> Option<Alu> {
     let alu = |operations, depth| Some(Alu { operations, depth });
     match op {
-        Op::Unary(UnaryOp::Neg | UnaryOp::Not | UnaryOp::RoundF16) => alu(0, 0),
+        Op::Unary(UnaryOp::Neg | UnaryOp::Not | UnaryOp::RoundF16 | UnaryOp::Bits) => alu(0, 0),
         Op::Unary(UnaryOp::Floor) => alu(2, 2),
         Op::Cast(to) if *to == from => alu(0, 0),
         // Formats of streams round, saturate and widen; only between integers and reals an operation is needed.

@@ -124,6 +124,7 @@ fn mask(chip: &Chip, lanes: usize, kind: MaskKind) -> Vec<u32> {
     let (inside, outside) = match kind {
         MaskKind::Zero => (u32::MAX, 0),
         MaskKind::NegativeInfinity => (f32::INFINITY.to_bits(), f32::NEG_INFINITY.to_bits()),
+        MaskKind::LeastInteger => (i32::MAX.cast_unsigned(), i32::MIN.cast_unsigned()),
     };
     let full = std::iter::repeat_n(inside, chip.lanes);
     full.chain((0..chip.lanes).map(|lane| if lane < lanes { inside } else { outside })).collect()

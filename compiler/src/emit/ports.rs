@@ -19,6 +19,12 @@ pub(crate) fn ports(
     for (id, array) in kernels.storages.arrays.iter() {
         for (kind, name) in names(graph, array) {
             let shape: Vec<u32> = graph.shape(array.node).iter().map(|&axis| axis as u32).collect();
+            if shape.contains(&0) {
+                // Nothing lies anywhere.
+                let parts = Vec::new();
+                ports.push(Port { name: name.clone(), kind, element: array.element, shape, parts });
+                continue;
+            }
             for copy in 1..kernels.storages.plan.copies(array.region(), array.element.bytes()) {
                 let (element, parts) = (array.element, parts(id, array, kernels, schedule, (copy, lanes))?);
                 ports.push(Port { name: name.clone(), kind, element, shape: shape.clone(), parts });

@@ -29,6 +29,8 @@ pub enum UnaryOp {
     Sin,
     /// Cosine of radians.
     Cos,
+    /// Arc tangent, in radians.
+    Atan,
     /// max(a, 0).
     Relu,
     /// Greatest integer not above a.
@@ -43,6 +45,8 @@ pub enum UnaryOp {
     Mantissa,
     /// The whole number e, as F32.
     Exponent,
+    /// The 32 bits of a real number as an integer (F32 to I32), or those of an integer as a real one (I32 to F32).
+    Bits,
 }
 
 /// Two-operand pointwise functions, with numpy broadcasting.
@@ -56,13 +60,15 @@ pub enum BinaryOp {
     Mul,
     /// a / b (F32; I32 toward zero).
     Div,
+    /// a / b as binary32 rounds it (F32): a quotient that is rounded to a whole number afterwards must not be off by one unit.
+    Quotient,
     /// a^b (F32).
     Pow,
     /// Greater (F32, I32).
     Max,
     /// Lesser (F32, I32).
     Min,
-    /// a mod b, sign of b (I32).
+    /// a mod b, sign of b (F32, I32).
     Mod,
     /// a < b, Bool.
     Less,
@@ -70,12 +76,16 @@ pub enum BinaryOp {
     LessEqual,
     /// a = b, Bool (F32, I32, Bool).
     Equal,
-    /// Bool and.
+    /// And (Bool; I32 bit by bit).
     And,
-    /// Bool or.
+    /// Or (Bool; I32 bit by bit).
     Or,
-    /// Bool exclusive or.
+    /// Exclusive or (Bool; I32 bit by bit).
     Xor,
+    /// a · 2^b, zeros in (I32; b from 0 to 31).
+    ShiftLeft,
+    /// floor(a · 2^−b), sign in (I32; b from 0 to 31).
+    ShiftRight,
 }
 
 /// Reductions of one axis to length 1.
@@ -123,7 +133,7 @@ pub enum Op {
     },
     /// Inputs condition (Bool), a, b: a where true, else b; broadcasting.
     Select,
-    /// One axis to length 1 (it stays).
+    /// One axis to length 1 (it stays). Of nothing the sum is zero, the greatest the least value of the type, the least the greatest.
     Reduce {
         /// How.
         op: ReduceOp,
@@ -229,7 +239,7 @@ pub enum Op {
 
 impl UnaryOp {
     /// All, with their names in the text form.
-    pub const ALL: [(UnaryOp, &'static str); 19] = [
+    pub const ALL: [(UnaryOp, &'static str); 21] = [
         (UnaryOp::Neg, "neg"),
         (UnaryOp::Abs, "abs"),
         (UnaryOp::Exp, "exp"),
@@ -242,6 +252,7 @@ impl UnaryOp {
         (UnaryOp::Erf, "erf"),
         (UnaryOp::Sin, "sin"),
         (UnaryOp::Cos, "cos"),
+        (UnaryOp::Atan, "atan"),
         (UnaryOp::Relu, "relu"),
         (UnaryOp::Floor, "floor"),
         (UnaryOp::Round, "round"),
@@ -249,6 +260,7 @@ impl UnaryOp {
         (UnaryOp::RoundF16, "round_f16"),
         (UnaryOp::Mantissa, "mantissa"),
         (UnaryOp::Exponent, "exponent"),
+        (UnaryOp::Bits, "bits"),
     ];
 
     /// Name in the text form.
@@ -259,11 +271,12 @@ impl UnaryOp {
 
 impl BinaryOp {
     /// All, with their names in the text form.
-    pub const ALL: [(BinaryOp, &'static str); 14] = [
+    pub const ALL: [(BinaryOp, &'static str); 17] = [
         (BinaryOp::Add, "add"),
         (BinaryOp::Sub, "sub"),
         (BinaryOp::Mul, "mul"),
         (BinaryOp::Div, "div"),
+        (BinaryOp::Quotient, "quotient"),
         (BinaryOp::Pow, "pow"),
         (BinaryOp::Max, "max"),
         (BinaryOp::Min, "min"),
@@ -274,6 +287,8 @@ impl BinaryOp {
         (BinaryOp::And, "and"),
         (BinaryOp::Or, "or"),
         (BinaryOp::Xor, "xor"),
+        (BinaryOp::ShiftLeft, "shift_left"),
+        (BinaryOp::ShiftRight, "shift_right"),
     ];
 
     /// Name in the text form.

@@ -85,6 +85,7 @@ impl AluProgram {
             UnaryOp::Relu => self.push(VxmOp::Relu, a, None),
             UnaryOp::RoundF16 => self.push(VxmOp::RoundF16, a, None),
             UnaryOp::Not => self.two(VxmOp::Xor, a, ONES),
+            UnaryOp::Bits => a,
             UnaryOp::Round => {
                 let integer = self.push(VxmOp::ToInt, a, None);
                 self.push(VxmOp::ToFloat, integer, None)
@@ -138,8 +139,17 @@ impl AluProgram {
             BinaryOp::And => self.two(VxmOp::And, a, b),
             BinaryOp::Or => self.two(VxmOp::Or, a, b),
             BinaryOp::Xor => self.two(VxmOp::Xor, a, b),
+            BinaryOp::ShiftLeft => self.two(VxmOp::ShiftLeft, a, b),
+            BinaryOp::ShiftRight => self.two(VxmOp::ShiftRightSigned, a, b),
             other => return Err(format!("{other:?} of {element:?} has no VXM form")),
         })
+    }
+
+    /// The integer that a rounded number was before it became real again.
+    fn integer_of(&self, a: Value) -> Option<Value> {
+        let made = |value: Value| if let Value::Op(n) = value { Some(self.ops[n]) } else { None };
+        let real = made(a).filter(|op| op.op == VxmOp::ToFloat)?;
+        made(real.a).filter(|op| op.op == VxmOp::ToInt).map(|_| real.a)
     }
 
     fn cast(&mut self, from: ElementType, to: ElementType, a: Value) -> Result<Value, String> {
@@ -163,8 +173,10 @@ impl AluProgram {
                 let zero = self.two(VxmOp::IntEqual, a, Value::Immediate(0));
                 self.two(VxmOp::Xor, zero, ONES)
             }
-            // In legal form what is cast is whole.
-            (ElementType::F32, ElementType::I32) => self.push(VxmOp::ToInt, a, None),
+            // In legal form what is cast is whole, often made of an integer right before.
+            (ElementType::F32, ElementType::I32) => {
+                self.integer_of(a).unwrap_or_else(|| self.push(VxmOp::ToInt, a, None))
+            }
             _ => a,
         })
     }

@@ -15,7 +15,7 @@ use super::storage::{Frame, MaskKind};
 use super::tiling::Pace;
 use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::{NodeId, Op, ReduceOp};
+use crate::graph::{ElementType, NodeId, Op, ReduceOp};
 
 /// What the consumers of a base ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,7 +58,9 @@ pub(super) fn masks(context: &Context<'_>, chip: &Chip) -> Vec<(usize, MaskKind)
         }
         match &data.op {
             Op::Reduce { op: ReduceOp::Max, .. } => {
-                masks.insert((lanes, MaskKind::NegativeInfinity));
+                let integer = data.ty.element == ElementType::I32;
+                let kind = if integer { MaskKind::LeastInteger } else { MaskKind::NegativeInfinity };
+                masks.insert((lanes, kind));
             }
             Op::Reduce { .. } => {
                 masks.insert((lanes, MaskKind::Zero));

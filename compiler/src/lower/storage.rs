@@ -41,6 +41,8 @@ pub enum MaskKind {
     Zero,
     /// The lesser of it and them is −inf.
     NegativeInfinity,
+    /// The greatest integer in the lanes of columns, the least beyond, which wins no maximum.
+    LeastInteger,
 }
 
 /// A range of slices with a linear address space of its own.

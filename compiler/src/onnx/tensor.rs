@@ -190,7 +190,9 @@ fn encoding(data_type: DataType) -> Result<(Encoding, Option<Narrow>), Error> {
         | DataType::Float8e5m2
         | DataType::Float8e5m2fnuz
         | DataType::Float4e2m1
-        | DataType::Float8e8m0 => {
+        | DataType::Float8e8m0
+        | DataType::Uint2
+        | DataType::Int2 => {
             return Err(Error::Unsupported(format!("element type {}", data_type.as_str_name())));
         }
     })

@@ -102,7 +102,7 @@ fn uniform(op: &Op, inputs: &[&Fact]) -> Option<f32> {
                 BinaryOp::Add => Some(a + b),
                 BinaryOp::Sub => Some(a - b),
                 BinaryOp::Mul => Some(a * b),
-                BinaryOp::Div => Some(a / b),
+                BinaryOp::Div | BinaryOp::Quotient => Some(a / b),
                 BinaryOp::Pow
                 | BinaryOp::Max
                 | BinaryOp::Min
@@ -112,7 +112,9 @@ fn uniform(op: &Op, inputs: &[&Fact]) -> Option<f32> {
                 | BinaryOp::Equal
                 | BinaryOp::And
                 | BinaryOp::Or
-                | BinaryOp::Xor => None,
+                | BinaryOp::Xor
+                | BinaryOp::ShiftLeft
+                | BinaryOp::ShiftRight => None,
             }
         }
         _ => None,

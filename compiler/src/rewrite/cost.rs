@@ -224,13 +224,14 @@ fn alu_steps(op: UnaryOp) -> u64 {
         | UnaryOp::Rsqrt
         | UnaryOp::Relu
         | UnaryOp::Not
+        | UnaryOp::Bits
         | UnaryOp::Floor
         | UnaryOp::Round
         | UnaryOp::RoundF16 => 1,
         UnaryOp::Mantissa | UnaryOp::Exponent => 3,
         UnaryOp::Sqrt | UnaryOp::Recip => 3,
         UnaryOp::Sigmoid => 5,
-        UnaryOp::Log | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos => 12,
+        UnaryOp::Log | UnaryOp::Erf | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Atan => 12,
     }
 }
 

@@ -12,6 +12,12 @@ use half::f16;
 /// One-operand functions; the type has been checked.
 pub(super) fn unary(op: UnaryOp, a: &Tensor) -> Result<Tensor, String> {
     let data = match &a.data {
+        Data::F32(d) if op == UnaryOp::Bits => {
+            Data::I32(d.iter().map(|x| x.to_bits().cast_signed()).collect())
+        }
+        Data::I32(d) if op == UnaryOp::Bits => {
+            Data::F32(d.iter().map(|x| f32::from_bits(x.cast_unsigned())).collect())
+        }
         Data::F32(d) => Data::F32(real(op, d)?),
         Data::I32(d) => Data::I32(match op {
             UnaryOp::Neg => d.iter().map(|x| x.wrapping_neg()).collect(),
@@ -61,7 +67,8 @@ fn real(op: UnaryOp, d: &[f32]) -> Result<Vec<f32>, String> {
         UnaryOp::Erf => wide(d, libm::erf),
         UnaryOp::Sin => wide(d, libm::sin),
         UnaryOp::Cos => wide(d, libm::cos),
-        UnaryOp::Not => return Err(untyped(op.name())),
+        UnaryOp::Atan => wide(d, libm::atan),
+        UnaryOp::Not | UnaryOp::Bits => return Err(untyped(op.name())),
     })
 }
 
@@ -103,14 +110,20 @@ fn reals(op: BinaryOp, a: &[f32], b: &[f32]) -> Result<Data, String> {
         BinaryOp::Add => zip(a, b, |a, b| a + b),
         BinaryOp::Sub => zip(a, b, |a, b| a - b),
         BinaryOp::Mul => zip(a, b, |a, b| a * b),
-        BinaryOp::Div => zip(a, b, |a, b| a / b),
+        BinaryOp::Div | BinaryOp::Quotient => zip(a, b, |a, b| a / b),
+        BinaryOp::Mod => zip(a, b, |a, b| {
+            let r = a % b;
+            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
+        }),
         BinaryOp::Pow => zip(a, b, |a, b| libm::pow(f64::from(a), f64::from(b)) as f32),
         BinaryOp::Max => zip(a, b, greater),
         BinaryOp::Min => zip(a, b, lesser),
         BinaryOp::Less => return Ok(Data::Bool(zip(a, b, |a, b| a < b))),
         BinaryOp::LessEqual => return Ok(Data::Bool(zip(a, b, |a, b| a <= b))),
         BinaryOp::Equal => return Ok(Data::Bool(zip(a, b, |a, b| a == b))),
-        BinaryOp::Mod | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => return Err(untyped(op.name())),
+        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::ShiftLeft | BinaryOp::ShiftRight => {
+            return Err(untyped(op.name()));
+        }
     }))
 }
 
@@ -143,7 +156,12 @@ fn integers(op: BinaryOp, a: &[i32], b: &[i32]) -> Result<Data, String> {
         BinaryOp::Less => return Ok(Data::Bool(zip(a, b, |a, b| a < b))),
         BinaryOp::LessEqual => return Ok(Data::Bool(zip(a, b, |a, b| a <= b))),
         BinaryOp::Equal => return Ok(Data::Bool(zip(a, b, |a, b| a == b))),
-        BinaryOp::Pow | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => return Err(untyped(op.name())),
+        BinaryOp::And => zip(a, b, |a, b| a & b),
+        BinaryOp::Or => zip(a, b, |a, b| a | b),
+        BinaryOp::Xor => zip(a, b, |a, b| a ^ b),
+        BinaryOp::ShiftLeft => zip(a, b, |a, b| a.wrapping_shl(b.cast_unsigned())),
+        BinaryOp::ShiftRight => zip(a, b, |a, b| a.wrapping_shr(b.cast_unsigned())),
+        BinaryOp::Pow | BinaryOp::Quotient => return Err(untyped(op.name())),
     }))
 }
 

@@ -189,6 +189,12 @@ impl Builder {
     pub(super) fn apply(&mut self, op: Op, inputs: &[Value]) -> Outcome {
         let mut inputs = inputs.to_vec();
         let ty = self.infer(&op, &inputs)?;
+        if ty.elements() == 0 {
+            return Ok(Value::known(Tensor::zeros(&ty)));
+        }
+        if let Op::Concat { .. } = op {
+            inputs.retain(|input| self.ty(input).elements() > 0);
+        }
         let known: Option<Vec<&Tensor>> = inputs.iter().map(Value::tensor).collect();
         if let Some(known) = known
             && ty.elements() <= MAX_KNOWN_ELEMENTS
@@ -298,6 +304,9 @@ impl Builder {
 
     /// `x and false`, `x or true`: known although x is not.
     fn absorbed(&self, op: BinaryOp, inputs: &[Value], ty: &TensorType) -> Option<Value> {
+        if ty.element != ElementType::Bool {
+            return None;
+        }
         let absorbing = match op {
             BinaryOp::And => 0,
             BinaryOp::Or => 1,
@@ -391,9 +400,11 @@ fn neutral(op: BinaryOp, element: ElementType, bits: u32, right: bool) -> bool {
         BinaryOp::Add => is(0),
         BinaryOp::Sub => right && is(0),
         BinaryOp::Mul => is(1),
-        BinaryOp::Div | BinaryOp::Pow => right && is(1),
-        BinaryOp::And => bits == 1,
+        BinaryOp::Div | BinaryOp::Quotient | BinaryOp::Pow => right && is(1),
+        BinaryOp::And if element == ElementType::Bool => bits == 1,
+        BinaryOp::And => is(-1),
         BinaryOp::Or | BinaryOp::Xor => bits == 0,
+        BinaryOp::ShiftLeft | BinaryOp::ShiftRight => right && is(0),
         BinaryOp::Max
         | BinaryOp::Min
         | BinaryOp::Mod

@@ -16,6 +16,7 @@ mod catalogue;
 mod control;
 mod dimension;
 mod narrow;
+mod quotient;
 mod ops;
 mod problems;
 mod slots;

@@ -6,8 +6,9 @@ use super::call::Call;
 use super::catalogue::why_not;
 use super::control::is_of;
 use super::problems::{Checked, State as NodeState, report};
-use super::{POSITION, narrow, ops, prune};
+use super::{POSITION, narrow, ops, prune, quotient};
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::graph::eval::Tensor;
 use crate::graph::{ElementType, Graph, Op, State, TensorType};
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::{NodeProto, ValueInfoProto, type_proto};
@@ -26,7 +27,7 @@ pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnosti
     }
     walk.outputs(bound)?;
     let Walk { types, build, .. } = walk;
-    Ok(prune(narrow::inputs(prune(build.graph), &types)))
+    Ok(prune(quotient::exact(narrow::inputs(prune(build.graph), &types))))
 }
 
 /// All nodes, with what became of each.
@@ -102,7 +103,12 @@ impl Walk<'_> {
                     let node =
                         graph.push_typed(Op::Input(input.name.clone()), &[], input.ty.clone(), &input.name);
                     graph.inputs.push(node);
-                    Value::Node(node)
+                    // What has no elements is known.
+                    if input.ty.elements() == 0 {
+                        Value::known(Tensor::zeros(&input.ty))
+                    } else {
+                        Value::Node(node)
+                    }
                 }
                 Some(state) => {
                     let mut full = input.ty.clone();

@@ -140,6 +140,7 @@ impl Builder {
 
     /// Cast, or nothing where the element is right already.
     pub(super) fn cast(&mut self, to: ElementType, a: NodeId) -> NodeId {
+        let a = if to.is_narrow() { a } else { super::narrow::wide(self, a).unwrap_or(a) };
         if self.element(a) == to { a } else { self.pointwise(Op::Cast(to), &[a]) }
     }
 

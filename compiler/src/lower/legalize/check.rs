@@ -67,7 +67,9 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
     if shape.is_empty() || node.inputs.iter().any(|&input| graph.shape(input).is_empty()) {
         return Some("a scalar without axes".to_owned());
     }
-    if node.ty.elements() == 0 {
+    let empty = |id: &NodeId| graph.ty(*id).elements() == 0;
+    let given = matches!(node.op, Op::Input(_));
+    if !given && empty(&id) || node.inputs.iter().any(empty) {
         return Some("a tensor without elements".to_owned());
     }
     let lanes = shape.len() - 1;
@@ -100,7 +102,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
                 .then(|| "a convolution that is not in legal form".to_owned())
         }
         Op::Unary(op) => unary(*op),
-        Op::Binary(op) => binary(*op, node.ty.element),
+        Op::Binary(op) => binary(*op),
         Op::Cast(to) => match (input(0).ty.element, to) {
             (ElementType::F32, ElementType::I32)
                 if !matches!(input(0).op, Op::Unary(UnaryOp::Floor | UnaryOp::Round)) =>
@@ -159,18 +161,20 @@ fn unary(op: UnaryOp) -> Option<String> {
         | UnaryOp::Round
         | UnaryOp::RoundF16
         | UnaryOp::Mantissa
-        | UnaryOp::Exponent => None,
+        | UnaryOp::Exponent
+        | UnaryOp::Bits => None,
         UnaryOp::Log
         | UnaryOp::Sqrt
         | UnaryOp::Recip
         | UnaryOp::Sigmoid
         | UnaryOp::Erf
         | UnaryOp::Sin
-        | UnaryOp::Cos => Some("not decomposed".to_owned()),
+        | UnaryOp::Cos
+        | UnaryOp::Atan => Some("not decomposed".to_owned()),
     }
 }
 
-fn binary(op: BinaryOp, element: ElementType) -> Option<String> {
+fn binary(op: BinaryOp) -> Option<String> {
     match op {
         BinaryOp::Add
         | BinaryOp::Sub
@@ -182,13 +186,11 @@ fn binary(op: BinaryOp, element: ElementType) -> Option<String> {
         | BinaryOp::Equal
         | BinaryOp::And
         | BinaryOp::Or
-        | BinaryOp::Xor => None,
-        BinaryOp::Div | BinaryOp::Mod if element == ElementType::I32 => {
-            Some("the vector ALUs do not divide integers".to_owned())
-        }
-        BinaryOp::Div | BinaryOp::Mod => Some("not decomposed".to_owned()),
-        BinaryOp::Pow => {
-            Some("the exponent must be one constant of a whole or half number up to 16, or the base a positive constant".to_owned())
+        | BinaryOp::Xor
+        | BinaryOp::ShiftLeft
+        | BinaryOp::ShiftRight => None,
+        BinaryOp::Div | BinaryOp::Quotient | BinaryOp::Mod | BinaryOp::Pow => {
+            Some("not decomposed".to_owned())
         }
     }
 }

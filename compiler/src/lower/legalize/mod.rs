@@ -11,8 +11,8 @@
 //! 2. MatMul with `transpose_b`, k >= 2 and n >= 2. Leading axes broadcast, ranks may differ. One operand may be a constant expression;
 //!    a left identity matrix makes it a transpose.
 //!    Conv with channels last, two spatial axes and one group, of two channels or more with constant weights of two outputs or more.
-//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16, Mantissa, Exponent; Binary Add, Sub, Mul, Max, Min, Less,
-//!    LessEqual, Equal, And, Or, Xor; Select; every Cast but F32 to I32.
+//! 3. Pointwise with numpy broadcasting: Unary Neg, Abs, Exp, Tanh, Rsqrt, Relu, Not, Floor, Round, RoundF16, Mantissa, Exponent, Bits; Binary Add, Sub, Mul, Max, Min, Less,
+//!    LessEqual, Equal, And, Or, Xor, ShiftLeft, ShiftRight; Select; every Cast, but F32 to I32 only of what Floor or Round made.
 //! 4. Reduce Sum and Max over the last axis.
 //! 5. Free views: Reshape that keeps the last axis' length, Transpose that keeps the last axis last, Slice of another axis, Expand of axes of
 //!    length 1 (rank unchanged).
@@ -22,7 +22,8 @@
 //!    taken as they are. Or matrices of a constant [v, n, k], if only products take them, as right operands ([`Graph::choice`]).
 //!
 //! **Accuracy.** Reciprocals, roots and the like are within a few units in the last place of binary32; erf, sine and cosine (|x| up to 10,000)
-//! within 5e-7; log within two units. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
+//! within 5e-7; arc tangent within 3e-7 of its size; log within two units; powers within 2^-22 |y log x| of their size where they are not products. Quotients
+//! that are rounded are those of binary32. With [`Precision::Fp16`] operands of products are rounded to binary16 by the machine, and that includes
 //! transposes that had to become products. With [`Precision::Fp32`] every product becomes up to three products of binary16 parts with 22
 //! significant bits together; operands above 65,504 overflow in both.
 
@@ -33,8 +34,11 @@ mod check;
 mod columns;
 mod constants;
 mod convolution;
+mod divide;
 mod gather;
+mod narrow;
 mod pointwise;
+mod power;
 mod precision;
 mod quantize;
 mod product;
@@ -51,7 +55,7 @@ pub use quantize::takes;
 
 use crate::Precision;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{ElementType, Graph, NodeId, Op, State, TensorType, eval, fold};
+use crate::graph::{BinaryOp, ElementType, Graph, NodeId, Op, State, TensorType, UnaryOp, eval, fold};
 use builder::Builder;
 use columns::{Columns, Lanes};
 use cranelift_entity::SecondaryMap;
@@ -185,7 +189,7 @@ impl<'a> Pass<'a> {
             return self.b.emit_typed(node.op.clone(), &inputs, node.ty.clone());
         }
         let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| self.operand(input)).collect();
-        let (by_columns, chooses) = (self.by_columns(id), self.is_choice(id));
+        let (by_columns, chooses, settles) = (self.by_columns(id), self.is_choice(id), self.settles(id));
         let b = &mut self.b;
         match &node.op {
             Op::Input(name) if by_columns.is_some() => columns::input(b, name, &node.ty.shape),
@@ -195,6 +199,7 @@ impl<'a> Pass<'a> {
             }
             Op::MatMul { transpose_b } => product::matmul(b, inputs[0], inputs[1], *transpose_b),
             op @ Op::Conv { .. } => convolution::conv(b, inputs[0], inputs[1], op),
+            Op::Unary(op @ (UnaryOp::Floor | UnaryOp::Round)) if !settles => divide::whole(b, *op, inputs[0]),
             Op::Unary(op) => pointwise::unary(b, *op, inputs[0]),
             Op::Binary(op) => pointwise::binary(b, *op, inputs[0], inputs[1]),
             Op::Select => b.select(inputs[0], inputs[1], inputs[2]),
@@ -220,6 +225,12 @@ impl<'a> Pass<'a> {
             Op::Cast(ElementType::I8) if b.is_given(inputs[0], ElementType::I32) => {
                 let (op, shape) = (b.op(inputs[0]).clone(), b.shape(inputs[0]));
                 b.emit_typed(op, &[], TensorType::new(ElementType::I8, shape))
+            }
+            Op::Cast(ElementType::I32)
+                if b.element(inputs[0]) == ElementType::F32
+                    && !matches!(b.op(inputs[0]), Op::Unary(UnaryOp::Floor | UnaryOp::Round)) =>
+            {
+                divide::truncated(b, inputs[0])
             }
             Op::Cast(element) => b.cast(*element, inputs[0]),
             Op::Append { axis } => {
@@ -261,6 +272,15 @@ impl<'a> Pass<'a> {
             return piece;
         }
         view::slice(&mut self.b, x, axis, start, count, step)
+    }
+
+    /// Whether a rounded number only becomes an integer, which saturates anyway.
+    fn settles(&self, id: NodeId) -> bool {
+        self.users[id].iter().all(|&user| match self.source.nodes[user].op {
+            Op::Cast(ElementType::I32 | ElementType::I8) => true,
+            Op::Binary(BinaryOp::Add | BinaryOp::Max | BinaryOp::Min) => user != id && self.settles(user),
+            _ => false,
+        })
     }
 
     /// Whether an index chooses from several constant matrices, for products alone.

@@ -1,7 +1,7 @@
 //! Pointwise operators in terms of those that the vector ALUs have.
 
 use super::builder::Builder;
-use super::{product, special};
+use super::{divide, power, product, special};
 use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
 
 /// Smallest argument of rsqrt in a square root: keeps 0 · rsqrt(0) from being not a number.
@@ -30,6 +30,7 @@ pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId) -> NodeId {
         UnaryOp::Sin => special::sine(b, x),
         UnaryOp::Cos => special::cosine(b, x),
         UnaryOp::Log => special::logarithm(b, x),
+        UnaryOp::Atan => special::arc_tangent(b, x),
         UnaryOp::Neg
         | UnaryOp::Abs
         | UnaryOp::Exp
@@ -41,7 +42,8 @@ pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId) -> NodeId {
         | UnaryOp::Not
         | UnaryOp::RoundF16
         | UnaryOp::Mantissa
-        | UnaryOp::Exponent => b.unary(op, x),
+        | UnaryOp::Exponent
+        | UnaryOp::Bits => b.unary(op, x),
     }
 }
 
@@ -67,20 +69,24 @@ pub(super) fn binary(b: &mut Builder, op: BinaryOp, x: NodeId, y: NodeId) -> Nod
             let quotient = quotient(b, x, y).or_else(|| quotient(b, y, x));
             quotient.unwrap_or_else(|| b.binary(op, x, y))
         }
-        BinaryOp::Pow => power(b, x, y),
+        BinaryOp::Pow => power::power(b, x, y),
+        BinaryOp::Quotient => divide::quotient(b, x, y),
+        BinaryOp::Mod if real => divide::remainder(b, x, y),
+        BinaryOp::Mod => divide::integer_remainder(b, x, y),
+        BinaryOp::Div => divide::integer_quotient(b, x, y),
         BinaryOp::Add
         | BinaryOp::Sub
         | BinaryOp::Mul
-        | BinaryOp::Div
         | BinaryOp::Max
         | BinaryOp::Min
-        | BinaryOp::Mod
         | BinaryOp::Less
         | BinaryOp::LessEqual
         | BinaryOp::Equal
         | BinaryOp::And
         | BinaryOp::Or
-        | BinaryOp::Xor => b.binary(op, x, y),
+        | BinaryOp::Xor
+        | BinaryOp::ShiftLeft
+        | BinaryOp::ShiftRight => b.binary(op, x, y),
     }
 }
 
@@ -119,7 +125,7 @@ fn reciprocal_of(b: &Builder, x: NodeId) -> Option<NodeId> {
 }
 
 /// sqrt x, as x · rsqrt x; 0 for 0.
-fn sqrt(b: &mut Builder, x: NodeId) -> NodeId {
+pub(super) fn sqrt(b: &mut Builder, x: NodeId) -> NodeId {
     let smallest = b.real(SMALLEST);
     let above = b.binary(BinaryOp::Max, x, smallest);
     let root = b.unary(UnaryOp::Rsqrt, above);
@@ -137,44 +143,6 @@ fn square_root_of(b: &Builder, x: NodeId) -> Option<NodeId> {
     (is_max && b.input(above) == argument)
         .then_some(argument)
         .filter(|_| b.uniform(b.inputs(above)[1]) == Some(f64::from(SMALLEST)))
-}
-
-/// x^y for a constant y that is a small integer or a half of one, or for a positive constant x; any other stays as it is.
-fn power(b: &mut Builder, x: NodeId, y: NodeId) -> NodeId {
-    if let Some(base) = b.uniform(x).filter(|&base| base > 0.0) {
-        let logarithm = b.real(base.ln() as f32);
-        let exponent = b.binary(BinaryOp::Mul, y, logarithm);
-        return b.unary(UnaryOp::Exp, exponent);
-    }
-    let exponent = b.uniform(y).filter(|y| (y * 2.0).fract() == 0.0 && y.abs() <= 16.0);
-    let Some(exponent) = exponent.filter(|_| b.rank(y) <= b.rank(x) && b.shape(y).iter().all(|&n| n == 1))
-    else {
-        return b.binary(BinaryOp::Pow, x, y);
-    };
-    let whole = exponent.abs().trunc() as u32;
-    let half = exponent.fract() != 0.0;
-    if whole == 0 && half {
-        return if exponent > 0.0 { sqrt(b, x) } else { b.unary(UnaryOp::Rsqrt, x) };
-    }
-    let mut result = half.then(|| sqrt(b, x));
-    let mut square = x;
-    for bit in 0..u32::BITS - whole.leading_zeros() {
-        if bit > 0 {
-            square = b.binary(BinaryOp::Mul, square, square);
-        }
-        if whole >> bit & 1 == 1 {
-            result = Some(result.map_or(square, |product| b.binary(BinaryOp::Mul, product, square)));
-        }
-    }
-    match result {
-        Some(result) if exponent < 0.0 => recip(b, result),
-        Some(result) => result,
-        None => {
-            let one = b.real(1.0);
-            let shape = b.shape(x);
-            super::view::expand(b, one, &shape)
-        }
-    }
 }
 
 /// Whether a tensor has no negative element whatever the inputs are.
@@ -198,9 +166,11 @@ fn not_negative(b: &Builder, x: NodeId, depth: usize) -> bool {
             | UnaryOp::Erf
             | UnaryOp::Sin
             | UnaryOp::Cos
+            | UnaryOp::Atan
             | UnaryOp::Not
             | UnaryOp::Mantissa
-            | UnaryOp::Exponent => false,
+            | UnaryOp::Exponent
+            | UnaryOp::Bits => false,
         },
         Op::Binary(BinaryOp::Mul) => inputs[0] == inputs[1] || (follow(0) && follow(1)),
         Op::Binary(BinaryOp::Add | BinaryOp::Min) => follow(0) && follow(1),

@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::{pointwise, view};
-use crate::graph::{BinaryOp, NodeId, Op, ReduceOp, UnaryOp};
+use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
 
 /// One axis to length 1.
 pub(super) fn reduce(b: &mut Builder, op: ReduceOp, axis: usize, x: NodeId) -> NodeId {
@@ -23,6 +23,13 @@ pub(super) fn reduce(b: &mut Builder, op: ReduceOp, axis: usize, x: NodeId) -> N
     }
     match op {
         ReduceOp::Sum | ReduceOp::Max => b.emit(Op::Reduce { op, axis }, &[x]),
+        ReduceOp::Min if b.element(x) == ElementType::I32 => {
+            // The other way round, which the least integer has no negative for.
+            let minus = b.integer(-1);
+            let other = b.binary(BinaryOp::Xor, x, minus);
+            let greatest = b.emit(Op::Reduce { op: ReduceOp::Max, axis }, &[other]);
+            b.binary(BinaryOp::Xor, greatest, minus)
+        }
         ReduceOp::Min => {
             let minus = b.unary(UnaryOp::Neg, x);
             let greatest = b.emit(Op::Reduce { op: ReduceOp::Max, axis }, &[minus]);

@@ -1,8 +1,9 @@
-//! Error function, sine, cosine and logarithm as polynomials over the vector ALUs' operators.
+//! Error function, sine, cosine, arc tangent and logarithm as polynomials over the vector ALUs' operators.
 
 use super::builder::Builder;
 use super::pointwise::recip;
 use crate::graph::{BinaryOp, NodeId, UnaryOp};
+use std::f32::consts::{FRAC_PI_2, FRAC_PI_4};
 
 /// Abramowitz and Stegun, 7.1.26: coefficients of t, t², …
 const ERF: [f32; 5] = [0.254_829_6, -0.284_496_72, 1.421_413_8, -1.453_152, 1.061_405_4];
@@ -17,6 +18,11 @@ const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
 const SIN: [f32; 3] = [-0.166_666_55, 8.332_161e-3, -1.951_529_6e-4];
 /// cos r = 1 − r²/2 + r⁴ (c0 + c1 r² + c2 r⁴) for |r| <= π/4 (Cephes, cosf).
 const COS: [f32; 3] = [4.166_664_6e-2, -1.388_731_6e-3, 2.443_315_7e-5];
+
+/// atan t = t + t³ (c0 + c1 t² + …) for |t| <= tan π/8 (Cephes, atanf).
+const ATAN: [f32; 4] = [-0.333_329_5, 0.199_777_11, -0.138_776_86, 8.053_745e-2];
+/// Tangents of π/8 and 3π/8, between which the middle range lies.
+const TAN: [f32; 2] = [0.414_213_57, 2.414_213_7];
 
 /// log (1 + f) = f − f²/2 + s (f²/2 + z (c0 + c1 z + c2 z² + c3 z³)) with s = f / (2 + f) and z = s², for √½ <= 1 + f < √2 (FreeBSD, logf).
 const LOG: [f32; 4] = [0.666_666_6, 0.400_009_73, 0.284_987_87, 0.242_790_79];
@@ -78,6 +84,32 @@ pub(super) fn erf(b: &mut Builder, x: NodeId) -> NodeId {
     let negative = b.binary(BinaryOp::Less, x, zero);
     let minus = b.unary(UnaryOp::Neg, result);
     b.select(negative, minus, result)
+}
+
+/// atan x, within 3e-7 of its size: of x, of (|x| − 1) / (|x| + 1) or of −1 / |x|, whichever is small, and the angle that this leaves out.
+pub(super) fn arc_tangent(b: &mut Builder, x: NodeId) -> NodeId {
+    let size = b.unary(UnaryOp::Abs, x);
+    let [zero, one, minus] = [0.0, 1.0, -1.0].map(|value| b.real(value));
+    let [low, high, quarter, half] = [TAN[0], TAN[1], FRAC_PI_4, FRAC_PI_2].map(|value| b.real(value));
+    let (middle, large) = (b.binary(BinaryOp::Less, low, size), b.binary(BinaryOp::Less, high, size));
+    let (less, more) = (b.binary(BinaryOp::Sub, size, one), b.binary(BinaryOp::Add, size, one));
+    let mut choose = |large_one, middle_one, small_one| {
+        let rest = b.select(middle, middle_one, small_one);
+        b.select(large, large_one, rest)
+    };
+    let (angle, above, below) =
+        (choose(half, quarter, zero), choose(minus, less, size), choose(size, more, one));
+    let inverse = recip(b, below);
+    let tangent = b.binary(BinaryOp::Mul, above, inverse);
+    let square = b.binary(BinaryOp::Mul, tangent, tangent);
+    let series = polynomial(b, square, &ATAN);
+    let cube = b.binary(BinaryOp::Mul, square, tangent);
+    let series = b.binary(BinaryOp::Mul, series, cube);
+    let arc = b.binary(BinaryOp::Add, tangent, series);
+    let arc = b.binary(BinaryOp::Add, angle, arc);
+    let negative = b.binary(BinaryOp::Less, x, zero);
+    let minus = b.unary(UnaryOp::Neg, arc);
+    b.select(negative, minus, arc)
 }
 
 /// c0 + c1 x + c2 x² + …

@@ -47,6 +47,7 @@ pub fn reduce(
         (Op::Reduce { op: ReduceOp::Sum, .. }, ElementType::I32) => VxmOp::IntAdd,
         (Op::Reduce { op: ReduceOp::Sum, .. }, _) => VxmOp::Add,
         (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::F32) => VxmOp::Max,
+        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::I32) => VxmOp::IntMax,
         (op, element) => {
             return Err(bad_node(format!(
                 "{node} ({}): {op:?} of {element:?} is not supported yet",
@@ -62,10 +63,13 @@ pub fn reduce(
     let rows = &context.view(input).rows;
     let chunks = columns.div_ceil(chip.lanes) as u32;
     let partial = !columns.is_multiple_of(chip.lanes);
-    let mask = (partial && !(op != VxmOp::Max && pads.of(context, base) == Pad::Known(0))).then(|| {
-        let kind = if op == VxmOp::Max { MaskKind::NegativeInfinity } else { MaskKind::Zero };
-        arrays.masks[&(columns % chip.lanes, kind)]
-    });
+    let kind = match op {
+        VxmOp::Max => MaskKind::NegativeInfinity,
+        VxmOp::IntMax => MaskKind::LeastInteger,
+        _ => MaskKind::Zero,
+    };
+    let mask = (partial && !(kind == MaskKind::Zero && pads.of(context, base) == Pad::Known(0)))
+        .then(|| arrays.masks[&(columns % chip.lanes, kind)]);
     let direct = chunks == 1 && mask.is_none();
     let work = Work { rows: rows.len() as i64, chunks: chunks.into(), direct };
     let plan = trips(chip, work);
@@ -190,7 +194,11 @@ impl Reducer<'_> {
                 fold.along(&mut flow, all)
             }
             Some(mask) => {
-                let op = if self.op == VxmOp::Max { VxmOp::Min } else { VxmOp::And };
+                let op = match self.op {
+                    VxmOp::Max => VxmOp::Min,
+                    VxmOp::IntMax => VxmOp::IntMin,
+                    _ => VxmOp::And,
+                };
                 let cycle = interval - 1;
                 let limits = Feed { storage: mask.storage, vectors: vec![mask.vectors[0]; rows] };
                 let stream = pass.feed(&mut flow, &limits, cycle, interval);
@@ -216,7 +224,7 @@ impl Reducer<'_> {
         let steps = trip.steps();
         let zeros = match self.op {
             // Rotations beyond the last one are those that were there before.
-            VxmOp::Max => 0,
+            VxmOp::Max | VxmOp::IntMax => 0,
             _ => steps as usize * trip.width() - trip.count,
         };
         let count = steps as usize * trip.width() - zeros;

@@ -1,9 +1,9 @@
 //! What ONNX Runtime fuses into one: normalisations with what is added before them, activations with their bias, products with a
 //! transpose.
 
+use super::activation::{gelu_by_erf, gelu_by_tanh};
 use super::matrix::{product, transposed};
 use super::normalize::{layer_normalized, root_mean_square_normalized};
-use super::pointwise::{gelu_by_erf, gelu_by_tanh};
 use super::{Translate, one};
 use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::Call;

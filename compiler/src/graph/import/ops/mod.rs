@@ -1,13 +1,19 @@
 //! Translation of ONNX operators into the graph's closed set, by family.
 
+mod activation;
+mod arithmetic;
 mod attention;
+mod bits;
 mod blocks;
+mod cells;
 mod convolution;
 mod experts;
+mod formats;
 mod fused;
 mod heads;
 mod index;
 mod integer;
+mod loss;
 mod matrix;
 mod normalize;
 mod pointwise;
@@ -16,6 +22,7 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod rotary;
+mod sequence;
 mod shape;
 
 use super::build::{Outcome, Value};
@@ -28,11 +35,14 @@ pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 14] = [
+    let families: [fn(&str) -> Option<Translate>; 19] = [
         attention::translator,
         rotary::translator,
         fused::translator,
         pointwise::translator,
+        arithmetic::translator,
+        activation::translator,
+        bits::translator,
         reduce::translator,
         shape::translator,
         index::translator,
@@ -43,6 +53,8 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         convolution::translator,
         pool::translator,
         recurrent::translator,
+        loss::translator,
+        sequence::translator,
     ];
     families.iter().find_map(|family| family(operator))
 }
@@ -76,7 +88,7 @@ pub(super) fn output_type(node: &NodeProto, inputs: &[Option<DataType>], output:
     let tensor = || DataType::try_from(attribute("value")?.t.as_ref()?.data_type()).ok();
     match (node.op_type(), output) {
         ("Constant" | "ConstantOfShape", _) => tensor(),
-        ("Cast", _) => named("to"),
+        ("Cast" | "BitCast", _) => named("to"),
         ("CastLike" | "Where", _) => input(1),
         ("QuantizeLinear", _) => input(2).or(named("output_dtype")).or(Some(DataType::Uint8)),
         ("DynamicQuantizeLinear", 0 | 2) => Some(DataType::Uint8),

@@ -1,15 +1,15 @@
-//! Pointwise operators, casts, and activations in terms of them.
+//! Functions, comparisons and casts, element by element.
 
+use super::arithmetic::{width, wrap};
+use super::formats::Few;
 use super::{Translate, one};
-use crate::graph::import::build::{Builder, Issue, Outcome, Value};
+use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, ElementType, Op, UnaryOp};
 use crate::onnx::proto::tensor_proto::DataType;
 
 pub(super) fn translator(operator: &str) -> Option<Translate> {
     Some(match operator {
-        "Neg" => |c| unary(c, UnaryOp::Neg),
-        "Abs" => |c| unary(c, UnaryOp::Abs),
         "Exp" => |c| unary(c, UnaryOp::Exp),
         "Log" => |c| unary(c, UnaryOp::Log),
         "Sqrt" => |c| unary(c, UnaryOp::Sqrt),
@@ -25,27 +25,6 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "Relu" => relu,
         "Ceil" => ceil,
         "Sign" => sign,
-        "Softplus" => softplus,
-        "LeakyRelu" => leaky_relu,
-        "PRelu" => prelu,
-        "HardSigmoid" => |c| hard_sigmoid(c, c.float("alpha", 0.2), c.float("beta", 0.5)).map(one),
-        "HardSwish" => hard_swish,
-        "Elu" => |c| elu(c, 1.0, c.float("alpha", 1.0), 1.0),
-        "Selu" => |c| elu(c, c.float("gamma", 1.050_701), c.float("alpha", 1.673_263_2), 1.0),
-        "Celu" => |c| elu(c, 1.0, c.float("alpha", 1.0), 1.0 / c.float("alpha", 1.0)),
-        "Swish" => swish,
-        "ThresholdedRelu" => thresholded_relu,
-        "Shrink" => shrink,
-        "Softsign" => softsign,
-        "Sinh" => |c| hyperbolic(c, BinaryOp::Sub),
-        "Cosh" => |c| hyperbolic(c, BinaryOp::Add),
-        "Tan" => tan,
-        "Gelu" => gelu,
-        "Add" => |c| binary(c, BinaryOp::Add),
-        "Sub" => |c| binary(c, BinaryOp::Sub),
-        "Mul" => |c| binary(c, BinaryOp::Mul),
-        "Div" => |c| binary(c, BinaryOp::Div),
-        "Mod" => modulo,
         "And" => |c| binary(c, BinaryOp::And),
         "Or" => |c| binary(c, BinaryOp::Or),
         "Xor" => |c| binary(c, BinaryOp::Xor),
@@ -54,7 +33,6 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "LessOrEqual" => |c| binary(c, BinaryOp::LessEqual),
         "Greater" => |c| swapped(c, BinaryOp::Less),
         "GreaterOrEqual" => |c| swapped(c, BinaryOp::LessEqual),
-        "Pow" => pow,
         "Max" => |c| variadic(c, BinaryOp::Max).map(one),
         "Min" => |c| variadic(c, BinaryOp::Min).map(one),
         "Sum" => |c| variadic(c, BinaryOp::Add).map(one),
@@ -87,7 +65,7 @@ fn swapped(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
 }
 
 /// Before version 7 the second operand's axes may be said to lie from `axis` of the first on.
-fn operands(c: &mut Call<'_>) -> Outcome<(Value, Value)> {
+pub(super) fn operands(c: &mut Call<'_>) -> Outcome<(Value, Value)> {
     let (a, b) = (c.input(0)?, c.input(1)?);
     let (rank, mut shape) = (c.ty(&a).shape.len(), c.ty(&b).shape);
     if c.opset >= 7 || c.int("broadcast", 0) == 0 || c.attribute("axis").is_none() {
@@ -142,191 +120,6 @@ fn sign(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     c.build.binary(BinaryOp::Sub, &above, &below).map(one)
 }
 
-/// max(x, 0) + log(1 + e^−|x|), which does not overflow.
-fn softplus(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let size = c.build.unary(UnaryOp::Abs, &a)?;
-    let size = c.build.unary(UnaryOp::Neg, &size)?;
-    let tail = c.build.unary(UnaryOp::Exp, &size)?;
-    let tail = c.build.with_real(BinaryOp::Add, &tail, 1.0)?;
-    let tail = c.build.unary(UnaryOp::Log, &tail)?;
-    let head = c.build.unary(UnaryOp::Relu, &a)?;
-    c.build.binary(BinaryOp::Add, &head, &tail).map(one)
-}
-
-fn leaky(c: &mut Call<'_>, a: &Value, slope: &Value) -> Outcome<Vec<Value>> {
-    let above = c.build.unary(UnaryOp::Relu, a)?;
-    let below = c.build.with_real(BinaryOp::Min, a, 0.0)?;
-    let below = c.build.binary(BinaryOp::Mul, &below, slope)?;
-    c.build.binary(BinaryOp::Add, &above, &below).map(one)
-}
-
-fn leaky_relu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, slope) = (c.input(0)?, Value::real(c.float("alpha", 0.01)));
-    leaky(c, &a, &slope)
-}
-
-fn prelu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, slope) = (c.input(0)?, c.input(1)?);
-    leaky(c, &a, &slope)
-}
-
-/// min(max(alpha x + beta, 0), 1)
-fn hard_sigmoid(c: &mut Call<'_>, alpha: f32, beta: f32) -> Outcome {
-    let a = c.input(0)?;
-    let a = c.build.with_real(BinaryOp::Mul, &a, alpha)?;
-    let a = c.build.with_real(BinaryOp::Add, &a, beta)?;
-    let a = c.build.unary(UnaryOp::Relu, &a)?;
-    c.build.with_real(BinaryOp::Min, &a, 1.0)
-}
-
-fn hard_swish(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let gate = hard_sigmoid(c, 1.0 / 6.0, 0.5)?;
-    c.build.binary(BinaryOp::Mul, &a, &gate).map(one)
-}
-
-/// a · factor, with nothing to do for a factor of one.
-fn times(c: &mut Call<'_>, a: Value, factor: f32) -> Outcome {
-    if factor == 1.0 { Ok(a) } else { c.build.with_real(BinaryOp::Mul, &a, factor) }
-}
-
-/// gamma (max(x, 0) + alpha (e^(steepness min(x, 0)) − 1)).
-fn elu(c: &mut Call<'_>, gamma: f32, alpha: f32, steepness: f32) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let below = c.build.with_real(BinaryOp::Min, &a, 0.0)?;
-    let below = times(c, below, steepness)?;
-    let power = c.build.unary(UnaryOp::Exp, &below)?;
-    let less = c.build.with_real(BinaryOp::Sub, &power, 1.0)?;
-    let below = times(c, less, alpha)?;
-    let above = c.build.unary(UnaryOp::Relu, &a)?;
-    let sum = c.build.binary(BinaryOp::Add, &above, &below)?;
-    times(c, sum, gamma).map(one)
-}
-
-/// x · sigmoid(alpha x).
-fn swish(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, alpha) = (c.input(0)?, c.float("alpha", 1.0));
-    let steep = times(c, a.clone(), alpha)?;
-    let gate = c.build.unary(UnaryOp::Sigmoid, &steep)?;
-    c.build.binary(BinaryOp::Mul, &a, &gate).map(one)
-}
-
-/// x above the threshold, and zero up to it.
-fn thresholded_relu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, threshold) = (c.input(0)?, Value::real(c.float("alpha", 1.0)));
-    let above = c.build.binary(BinaryOp::Less, &threshold, &a)?;
-    c.build.apply(Op::Select, &[above, a, Value::real(0.0)]).map(one)
-}
-
-/// x + bias below −lambd, x − bias above lambd, and zero between.
-fn shrink(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, bias, limit) = (c.input(0)?, c.float("bias", 0.0), c.float("lambd", 0.5));
-    let below = c.build.binary(BinaryOp::Less, &a, &Value::real(-limit))?;
-    let above = c.build.binary(BinaryOp::Less, &Value::real(limit), &a)?;
-    let (more, less) =
-        (c.build.with_real(BinaryOp::Add, &a, bias)?, c.build.with_real(BinaryOp::Sub, &a, bias)?);
-    let outside = c.build.apply(Op::Select, &[above, less, Value::real(0.0)])?;
-    c.build.apply(Op::Select, &[below, more, outside]).map(one)
-}
-
-/// x / (1 + |x|).
-fn softsign(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let size = c.build.unary(UnaryOp::Abs, &a)?;
-    let size = c.build.with_real(BinaryOp::Add, &size, 1.0)?;
-    c.build.binary(BinaryOp::Div, &a, &size).map(one)
-}
-
-/// (e^x ± e^−x) / 2.
-fn hyperbolic(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let minus = c.build.unary(UnaryOp::Neg, &a)?;
-    let (grows, falls) = (c.build.unary(UnaryOp::Exp, &a)?, c.build.unary(UnaryOp::Exp, &minus)?);
-    let both = c.build.binary(op, &grows, &falls)?;
-    c.build.with_real(BinaryOp::Mul, &both, 0.5).map(one)
-}
-
-fn tan(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let (sine, cosine) = (c.build.unary(UnaryOp::Sin, &a)?, c.build.unary(UnaryOp::Cos, &a)?);
-    c.build.binary(BinaryOp::Div, &sine, &cosine).map(one)
-}
-
-fn gelu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    match c.text("approximate", "none").as_str() {
-        "none" => gelu_by_erf(c.build, &a).map(one),
-        "tanh" => gelu_by_tanh(c.build, &a).map(one),
-        other => Err(Issue::Invalid(format!("approximate is `{other}`, not none or tanh"))),
-    }
-}
-
-/// x/2 · (1 + erf(x / √2)).
-pub(super) fn gelu_by_erf(build: &mut Builder, a: &Value) -> Outcome {
-    let scaled = build.with_real(BinaryOp::Mul, a, std::f32::consts::FRAC_1_SQRT_2)?;
-    let gate = build.unary(UnaryOp::Erf, &scaled)?;
-    half_gated(build, a, &gate)
-}
-
-/// x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
-pub(super) fn gelu_by_tanh(build: &mut Builder, a: &Value) -> Outcome {
-    let square = build.binary(BinaryOp::Mul, a, a)?;
-    let factor = build.with_real(BinaryOp::Mul, &square, 0.044715)?;
-    let factor = build.with_real(BinaryOp::Add, &factor, 1.0)?;
-    let inner = build.binary(BinaryOp::Mul, a, &factor)?;
-    let inner = build.with_real(BinaryOp::Mul, &inner, (2.0 / std::f64::consts::PI).sqrt() as f32)?;
-    let gate = build.unary(UnaryOp::Tanh, &inner)?;
-    half_gated(build, a, &gate)
-}
-
-fn half_gated(build: &mut Builder, a: &Value, gate: &Value) -> Outcome {
-    let gate = build.with_real(BinaryOp::Add, gate, 1.0)?;
-    let half = build.with_real(BinaryOp::Mul, a, 0.5)?;
-    build.binary(BinaryOp::Mul, &half, &gate)
-}
-
-fn modulo(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let element = c.ty(&c.input(0)?).element;
-    if element == ElementType::F32 || c.int("fmod", 0) != 0 {
-        return Err(Issue::Unsupported("only the integer remainder (fmod = 0) is supported".to_owned()));
-    }
-    binary(c, BinaryOp::Mod)
-}
-
-/// Powers with a known simple exponent become products and roots.
-fn pow(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, exponent) = (c.input(0)?, c.input(1)?);
-    let element = c.ty(&a).element;
-    let exponent = c.build.cast(&exponent, ElementType::F32)?;
-    let known = exponent.tensor().and_then(super::super::build::uniform).map(f32::from_bits);
-    let keeps_shape = {
-        let (a, e) = (c.ty(&a).shape, c.ty(&exponent).shape);
-        crate::graph::shape::broadcast(&a, &e).as_ref() == Ok(&a)
-    };
-    if let (Some(exponent), true, ElementType::F32) = (known, keeps_shape, element) {
-        let build = &mut *c.build;
-        let simple = match exponent {
-            1.0 => Some(a.clone()),
-            2.0 => Some(build.binary(BinaryOp::Mul, &a, &a)?),
-            3.0 => {
-                let square = build.binary(BinaryOp::Mul, &a, &a)?;
-                Some(build.binary(BinaryOp::Mul, &square, &a)?)
-            }
-            0.5 => Some(build.unary(UnaryOp::Sqrt, &a)?),
-            -0.5 => Some(build.unary(UnaryOp::Rsqrt, &a)?),
-            -1.0 => Some(build.unary(UnaryOp::Recip, &a)?),
-            _ => None,
-        };
-        if let Some(simple) = simple {
-            return Ok(vec![simple]);
-        }
-    }
-    let base = c.build.cast(&a, ElementType::F32)?;
-    let power = c.build.binary(BinaryOp::Pow, &base, &exponent)?;
-    c.build.cast(&power, element).map(one)
-}
-
 fn clip(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut a = c.input(0)?;
     for (input, name, op) in [(1, "min", BinaryOp::Max), (2, "max", BinaryOp::Min)] {
@@ -339,21 +132,43 @@ fn clip(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 }
 
 fn cast(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
     let to = c.int("to", 0);
     let data_type = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok());
     let data_type = data_type
         .ok_or_else(|| Issue::Invalid(format!("it casts to element type {to}, which does not exist")))?;
-    let element = element(data_type)
-        .ok_or_else(|| Issue::Unsupported(format!("it casts to {}", data_type.as_str_name())))?;
-    if data_type == DataType::Float8e4m3fn {
-        if c.int("saturate", 1) == 0 {
-            return Err(Issue::Unsupported("a cast to float8 without saturation (saturate = 0)".to_owned()));
-        }
+    cast_to(c, data_type).map(one)
+}
+
+/// The first input as another type of the model: integers that do not fit keep their low bits.
+fn cast_to(c: &mut Call<'_>, to: DataType) -> Outcome {
+    let a = c.input(0)?;
+    let element =
+        element(to).ok_or_else(|| Issue::Unsupported(format!("it casts to {}", to.as_str_name())))?;
+    let saturate = c.int("saturate", 1) != 0;
+    if to == DataType::Float8e4m3fn && saturate {
         let narrow = c.build.cast(&a, ElementType::F8)?;
-        return c.build.cast(&narrow, element).map(one);
+        return c.build.cast(&narrow, element);
     }
-    c.build.cast(&a, element).map(one)
+    if let Some(few) = Few::of(to) {
+        let real = c.build.cast(&a, ElementType::F32)?;
+        return few.nearest(c.build, &real, saturate);
+    }
+    let from = c.kind(0);
+    let value = c.build.cast(&a, element)?;
+    if from.is_ok_and(|from| from == DataType::Bool || fits(from, to)) {
+        Ok(value)
+    } else {
+        wrap(c.build, &value, to)
+    }
+}
+
+/// Whether all integers of a type are of another.
+fn fits(from: DataType, to: DataType) -> bool {
+    match (width(from), width(to)) {
+        (Some((own, true)), Some((other, true))) | (Some((own, false)), Some((other, false))) => own <= other,
+        (Some((own, false)), Some((other, true))) => own < other,
+        _ => false,
+    }
 }
 
 /// The graph's element type for one of ONNX's.
@@ -363,7 +178,11 @@ pub(in crate::graph::import) fn element(data_type: DataType) -> Option<ElementTy
         | DataType::Double
         | DataType::Float16
         | DataType::Bfloat16
-        | DataType::Float8e4m3fn => Some(ElementType::F32),
+        | DataType::Float8e4m3fn
+        | DataType::Float8e4m3fnuz
+        | DataType::Float8e5m2
+        | DataType::Float8e5m2fnuz
+        | DataType::Float4e2m1 => Some(ElementType::F32),
         DataType::Int64
         | DataType::Int32
         | DataType::Int16
@@ -373,15 +192,19 @@ pub(in crate::graph::import) fn element(data_type: DataType) -> Option<ElementTy
         | DataType::Uint16
         | DataType::Uint8
         | DataType::Int4
-        | DataType::Uint4 => Some(ElementType::I32),
+        | DataType::Uint4
+        | DataType::Int2
+        | DataType::Uint2 => Some(ElementType::I32),
         DataType::Bool => Some(ElementType::Bool),
         _ => None,
     }
 }
 
 fn cast_like(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (a, like) = (c.input(0)?, c.input(1)?);
-    let element = c.ty(&like).element;
+    if let Ok(to) = c.kind(1) {
+        return cast_to(c, to).map(one);
+    }
+    let (a, element) = (c.input(0)?, c.ty(&c.input(1)?).element);
     c.build.cast(&a, element).map(one)
 }
 

@@ -26,7 +26,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 }
 
 /// Least and greatest integer of a type of few bits.
-fn range(data_type: DataType) -> Option<(i32, i32)> {
+pub(super) fn range(data_type: DataType) -> Option<(i32, i32)> {
     Some(match data_type {
         DataType::Int8 => (-128, 127),
         DataType::Uint8 => (0, 255),

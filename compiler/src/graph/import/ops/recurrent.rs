@@ -1,130 +1,260 @@
-//! LSTM over a sequence of known length: its steps one after the other.
+//! RNN, GRU and LSTM over sequences of known length: their steps one after the other.
 
 use super::Translate;
+use super::activation::Activation;
+use super::cells::{Cell, Weights};
+use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
-use crate::graph::{BinaryOp, Op, UnaryOp};
+use crate::graph::{BinaryOp, Op};
 
 /// Longest sequence that is written out.
-const MAX_STEPS: usize = 1024;
+pub(super) const MAX_STEPS: usize = 1024;
 
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    (operator == "LSTM").then_some(lstm as Translate)
+    Some(match operator {
+        "RNN" => |c| recurrent(c, Cell::Rnn),
+        "GRU" => |c| {
+            let after = c.int("linear_before_reset", 0) != 0;
+            recurrent(c, Cell::Gru { after })
+        },
+        "LSTM" => |c| {
+            let coupled = c.int("input_forget", 0) != 0;
+            recurrent(c, Cell::Lstm { coupled })
+        },
+        _ => return None,
+    })
 }
 
-/// What this does not do.
-fn check(c: &Call<'_>, steps: usize) -> Outcome<()> {
-    let unsupported = |what: String| Err(Issue::Unsupported(what));
-    let direction = c.text("direction", "forward");
-    if direction != "forward" {
-        return unsupported(format!("direction `{direction}`; only forward"));
-    }
-    if let Some(activations) = c.attribute("activations") {
-        let names = activations.strings.iter().map(|name| String::from_utf8_lossy(name).to_lowercase());
-        if !names.eq(["sigmoid", "tanh", "tanh"]) {
-            return unsupported("activations other than Sigmoid, Tanh, Tanh".to_owned());
-        }
-    }
-    for (attribute, default) in [("input_forget", 0), ("layout", 0)] {
-        if c.int(attribute, default) != default {
-            return unsupported(format!("{attribute} = {}", c.int(attribute, default)));
-        }
-    }
-    if c.attribute("clip").is_some() {
-        return unsupported("clip".to_owned());
-    }
-    if c.optional(7).is_some() {
-        return unsupported("peepholes".to_owned());
-    }
-    if c.optional(4).is_some() {
-        let lengths = c.known_ints(4, "lengths of sequences")?;
-        if lengths.iter().any(|&length| length != steps as i64) {
-            return unsupported("sequences that are shorter than the longest".to_owned());
-        }
-    }
-    if steps > MAX_STEPS {
-        return unsupported(format!("{steps} steps; at most {MAX_STEPS} are written out"));
-    }
-    Ok(())
+/// Lengths of a sequence.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    steps: usize,
+    batch: usize,
+    input: usize,
+    hidden: usize,
 }
 
-/// X [steps, batch, input], W [1, 4 hidden, input], R [1, 4 hidden, hidden], B [1, 8 hidden], lengths, initial h and c
-/// [1, batch, hidden]; the gates are in the order input, output, forget, cell.
-fn lstm(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (x, w, r) = (c.input(0)?, c.input(1)?, c.input(2)?);
-    let (shape, gates) = (c.ty(&x).shape, c.ty(&w).shape);
-    let (&[steps, batch, input], &[1, rows, _]) = (&shape[..], &gates[..]) else {
+/// X [steps, batch, input], W [directions, gates · hidden, input], R [directions, gates · hidden, hidden], B [directions, 2 · gates · hidden], lengths, initial
+/// h and c [directions, batch, hidden], P [directions, 3 · hidden]. Y [steps, directions, batch, hidden], then the last h and c. With layout 1 the batch
+/// comes first.
+fn recurrent(c: &mut Call<'_>, cell: Cell) -> Outcome<Vec<Value>> {
+    let batch_first = c.int("layout", 0) != 0;
+    let mut x = c.input(0)?;
+    if batch_first {
+        x = turned(c.build, &x, 0, 1)?;
+    }
+    let sizes = sizes(c, &x, cell)?;
+    let directions = directions(c)?;
+    let activations = activations(c, cell, directions.len())?;
+    let runs = running(c, sizes)?;
+    let initial = |c: &mut Call<'_>, index: usize| match c.optional(index) {
+        Some(given) if batch_first => turned(c.build, &given, 0, 1).map(Some),
+        given => Ok(given),
+    };
+    let (first_h, first_c) = (initial(c, 5)?, if cell.has_state() { initial(c, 6)? } else { None });
+    let (mut all, mut last_h, mut last_c) = (Vec::new(), Vec::new(), Vec::new());
+    for (direction, &backward) in directions.iter().enumerate() {
+        let weights = weights(c, cell, (direction, directions.len()), sizes, &activations)?;
+        let state = |build: &mut Builder, given: &Option<Value>| {
+            let part =
+                given.as_ref().map(|given| part(build, given, direction, vec![sizes.batch, sizes.hidden]));
+            part.transpose()
+        };
+        let first = (state(c.build, &first_h)?, state(c.build, &first_c)?);
+        let made = steps(c.build, &x, &weights, first, (&runs, backward))?;
+        let shape = vec![1, sizes.batch, sizes.hidden];
+        last_h.push(c.build.reshape(&made.h, shape.clone())?);
+        if let Some(last) = made.cell {
+            last_c.push(c.build.reshape(&last, shape)?);
+        }
+        all.push(c.build.apply(Op::Concat { axis: 0 }, &made.shown)?);
+    }
+    let mut outputs = vec![c.build.apply(Op::Concat { axis: 1 }, &all)?];
+    for last in [last_h, last_c] {
+        if !last.is_empty() {
+            outputs.push(c.build.apply(Op::Concat { axis: 0 }, &last)?);
+        }
+    }
+    if batch_first {
+        // [steps, directions, batch, hidden] and [directions, batch, hidden].
+        outputs[0] = c.build.apply(Op::Transpose { permutation: vec![2, 0, 1, 3] }, &outputs[..1])?;
+        for last in &mut outputs[1..] {
+            *last = turned(c.build, last, 0, 1)?;
+        }
+    }
+    Ok(outputs)
+}
+
+/// Two axes exchanged.
+fn turned(build: &mut Builder, a: &Value, one: usize, other: usize) -> Outcome {
+    let mut permutation: Vec<usize> = (0..build.shape(a).len()).collect();
+    if permutation.len() <= one.max(other) {
+        return Err(Issue::Invalid(format!(
+            "a tensor of shape {:?} has no axis of sequences",
+            build.shape(a)
+        )));
+    }
+    permutation.swap(one, other);
+    build.apply(Op::Transpose { permutation }, std::slice::from_ref(a))
+}
+
+fn sizes(c: &Call<'_>, x: &Value, cell: Cell) -> Outcome<Sizes> {
+    let (shape, gates) = (c.ty(x).shape, c.ty(&c.input(1)?).shape);
+    let (&[steps, batch, input], &[_, rows, columns]) = (&shape[..], &gates[..]) else {
         return Err(Issue::Invalid(format!("X has shape {shape:?}, W {gates:?}")));
     };
-    check(c, steps)?;
-    let hidden = length(c.int("hidden_size", (rows / 4) as i64))?;
-    if rows != 4 * hidden {
-        return Err(Issue::Invalid(format!("W has {rows} rows for {hidden} hidden values")));
+    let hidden = length(c.int("hidden_size", (rows / cell.gates()) as i64))?;
+    if rows != cell.gates() * hidden || columns != input || hidden == 0 {
+        return Err(Issue::Invalid(format!(
+            "X has shape {shape:?}, W {gates:?}, for {hidden} hidden values"
+        )));
     }
-    let bias = c.optional(3);
-    let (first_h, first_c) = (c.optional(5), c.optional(6));
-    let build = &mut *c.build;
-    let w = build.reshape(&w, vec![4 * hidden, input])?;
-    let r = build.reshape(&r, vec![4 * hidden, hidden])?;
-    // Nothing stands for zeros: what would be multiplied by them is left out of the first step.
-    let shaped = |build: &mut Builder, given: Option<Value>| {
-        given.map(|given| build.reshape(&given, vec![batch, hidden])).transpose()
-    };
-    let (mut h, mut cell) = (shaped(build, first_h)?, shaped(build, first_c)?);
-    // What the steps do not have to wait for is one product.
-    let flat = build.reshape(&x, vec![steps * batch, input])?;
-    let mut from_x = build.apply(Op::MatMul { transpose_b: true }, &[flat, w])?;
-    if let Some(bias) = bias {
-        let bias = build.reshape(&bias, vec![2, 4 * hidden])?;
-        let parts = [0, 1].map(|start| {
-            let part =
-                build.apply(Op::Slice { axis: 0, start, count: 1, step: 1 }, std::slice::from_ref(&bias))?;
-            build.reshape(&part, vec![4 * hidden])
-        });
-        let [of_w, of_r] = parts;
-        let bias = build.binary(BinaryOp::Add, &of_w?, &of_r?)?;
-        from_x = build.binary(BinaryOp::Add, &from_x, &bias)?;
+    match steps {
+        0 => Err(Issue::Invalid(format!("X has shape {shape:?}, without steps"))),
+        1..=MAX_STEPS => Ok(Sizes { steps, batch, input, hidden }),
+        _ => Err(Issue::Unsupported(format!("{steps} steps; at most {MAX_STEPS} are written out"))),
     }
-    let mut made = Vec::new();
-    for step in 0..steps {
-        let slice = Op::Slice { axis: 0, start: step * batch, count: batch, step: 1 };
-        let own = build.apply(slice, std::slice::from_ref(&from_x))?;
-        let sums = match &h {
-            Some(h) => {
-                let from_h = build.apply(Op::MatMul { transpose_b: true }, &[h.clone(), r.clone()])?;
-                build.binary(BinaryOp::Add, &own, &from_h)?
-            }
-            None => own,
-        };
-        let (shown, next) = self::step(build, &sums, cell.as_ref(), hidden)?;
-        made.push(build.reshape(&shown, vec![1, 1, batch, hidden])?);
-        (h, cell) = (Some(shown), Some(next));
-    }
-    let (Some(h), Some(cell), false) = (h, cell, made.is_empty()) else {
-        return Err(Issue::Invalid(format!("X has shape {shape:?}, without steps")));
-    };
-    let all = build.apply(Op::Concat { axis: 0 }, &made)?;
-    let last = vec![1, batch, hidden];
-    Ok(vec![all, build.reshape(&h, last.clone())?, build.reshape(&cell, last)?])
 }
 
-/// The next h and cell, from the gates' sums [batch, 4 hidden] and the old cell; without one it is zero.
-fn step(build: &mut Builder, sums: &Value, cell: Option<&Value>, hidden: usize) -> Outcome<(Value, Value)> {
-    let mut gate = |index: usize, op: UnaryOp| {
-        let slice = Op::Slice { axis: 1, start: index * hidden, count: hidden, step: 1 };
-        let part = build.apply(slice, std::slice::from_ref(sums))?;
-        build.unary(op, &part)
+/// Whether each direction goes backward.
+fn directions(c: &Call<'_>) -> Outcome<Vec<bool>> {
+    let directions = match c.text("direction", "forward").as_str() {
+        "forward" => vec![false],
+        "reverse" => vec![true],
+        "bidirectional" => vec![false, true],
+        other => {
+            return Err(Issue::Invalid(format!(
+                "direction is `{other}`, not forward, reverse or bidirectional"
+            )));
+        }
     };
-    let input = gate(0, UnaryOp::Sigmoid)?;
-    let output = gate(1, UnaryOp::Sigmoid)?;
-    let forget = gate(2, UnaryOp::Sigmoid)?;
-    let candidate = gate(3, UnaryOp::Tanh)?;
-    let mut new = build.binary(BinaryOp::Mul, &input, &candidate)?;
-    if let Some(cell) = cell {
-        let kept = build.binary(BinaryOp::Mul, &forget, cell)?;
-        new = build.binary(BinaryOp::Add, &kept, &new)?;
+    for index in [1, 2] {
+        let shape = c.ty(&c.input(index)?).shape;
+        if shape.first() != Some(&directions.len()) {
+            let count = directions.len();
+            return Err(Issue::Invalid(format!("input {index} has shape {shape:?}, for {count} directions")));
+        }
     }
-    let cell = new;
-    let shown = build.unary(UnaryOp::Tanh, &cell)?;
-    Ok((build.binary(BinaryOp::Mul, &output, &shown)?, cell))
+    Ok(directions)
+}
+
+/// The activations of all directions; those that take parameters take the next that are given.
+fn activations(c: &Call<'_>, cell: Cell, directions: usize) -> Outcome<Vec<Activation>> {
+    let own = cell.activations();
+    let names: Vec<String> = match c.attribute("activations") {
+        Some(given) => given.strings.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
+        None => own.iter().cycle().take(own.len() * directions).map(|&name| name.to_owned()).collect(),
+    };
+    if names.len() != own.len() * directions {
+        let (expected, given) = (own.len() * directions, names.len());
+        return Err(Issue::Invalid(format!("{given} activations are named, not {expected}")));
+    }
+    let floats = |name: &str| c.attribute(name).map_or(&[][..], |given| given.floats.as_slice()).iter();
+    let (mut alphas, mut betas) = (floats("activation_alpha"), floats("activation_beta"));
+    let activation = |name: &String| {
+        let [alpha, beta] = Activation::parameters(name)?;
+        let alpha = alpha.map_or(0.0, |own| alphas.next().copied().unwrap_or(own));
+        let beta = beta.map_or(0.0, |own| betas.next().copied().unwrap_or(own));
+        Ok(Activation::new(name, alpha, beta))
+    };
+    names.iter().map(activation).collect()
+}
+
+/// For each step whether a sequence is that long, [batch, 1]; nothing where all are.
+fn running(c: &mut Call<'_>, sizes: Sizes) -> Outcome<Vec<Option<Value>>> {
+    let Some(lengths) = c.optional(4) else { return Ok(vec![None; sizes.steps]) };
+    let lengths = c.build.reshape(&lengths, vec![sizes.batch, 1])?;
+    let mut runs = Vec::new();
+    for step in 0..sizes.steps {
+        let step = Value::integer(i32::try_from(step).unwrap_or(i32::MAX));
+        let running = c.build.binary(BinaryOp::Less, &step, &lengths)?;
+        let all =
+            running.tensor().is_some_and(|known| known.as_bool().is_some_and(|all| !all.contains(&false)));
+        runs.push((!all).then_some(running));
+    }
+    Ok(runs)
+}
+
+/// One of the first axis, in a shape.
+fn part(build: &mut Builder, a: &Value, start: usize, shape: Vec<usize>) -> Outcome {
+    if build.shape(a).first().is_none_or(|&count| count <= start) {
+        return Err(Issue::Invalid(format!(
+            "a tensor of shape {:?} has no direction {start}",
+            build.shape(a)
+        )));
+    }
+    let part = build.apply(Op::Slice { axis: 0, start, count: 1, step: 1 }, std::slice::from_ref(a))?;
+    build.reshape(&part, shape)
+}
+
+/// What a direction multiplies by and adds.
+fn weights(
+    c: &mut Call<'_>,
+    cell: Cell,
+    (direction, directions): (usize, usize),
+    sizes: Sizes,
+    activations: &[Activation],
+) -> Outcome<Weights> {
+    let Sizes { input, hidden, .. } = sizes;
+    let rows = cell.gates() * hidden;
+    let (w, r, bias, peepholes) = (c.input(1)?, c.input(2)?, c.optional(3), c.optional(7));
+    let clip = c.attribute("clip").and_then(|clip| clip.f);
+    let build = &mut *c.build;
+    let (w, r) =
+        (part(build, &w, direction, vec![rows, input])?, part(build, &r, direction, vec![rows, hidden])?);
+    let bias = bias.map(|bias| part(build, &bias, direction, vec![2 * rows])).transpose()?;
+    let peepholes = peepholes.filter(|_| cell.has_state());
+    let peepholes = peepholes.map(|given| part(build, &given, direction, vec![3 * hidden])).transpose()?;
+    let each = activations.len() / directions;
+    let activations = activations[direction * each..(direction + 1) * each].to_vec();
+    Weights::new(build, cell, (w, r, bias, peepholes), (hidden, activations, clip))
+}
+
+/// What a direction has made.
+struct Made {
+    /// h of each step, [1, 1, batch, hidden], in the order of the sequence.
+    shown: Vec<Value>,
+    h: Value,
+    cell: Option<Value>,
+}
+
+/// All steps of a direction. Nothing stands for a state of zeros: what would be multiplied by it is left out.
+fn steps(
+    build: &mut Builder,
+    x: &Value,
+    weights: &Weights,
+    (mut h, mut cell): (Option<Value>, Option<Value>),
+    (runs, backward): (&[Option<Value>], bool),
+) -> Outcome<Made> {
+    let (shape, hidden) = (build.shape(x), weights.hidden);
+    let (steps, batch) = (shape[0], shape[1]);
+    // What the steps do not have to wait for is one product.
+    let flat = build.reshape(x, vec![steps * batch, shape[2]])?;
+    let from_x = weights.of_input(build, &flat)?;
+    let mut shown = Vec::new();
+    let order: Vec<usize> = if backward { (0..steps).rev().collect() } else { (0..steps).collect() };
+    for step in order {
+        let slice = Op::Slice { axis: 0, start: step * batch, count: batch, step: 1 };
+        let own = build.apply(slice, std::slice::from_ref(&from_x))?;
+        let (mut new, mut next) = weights.step(build, &own, h.as_ref(), cell.as_ref())?;
+        let mut seen = new.clone();
+        if let Some(running) = &runs[step] {
+            // A sequence that has ended, or not begun, keeps its state and shows zeros.
+            let zeros = Value::known(Tensor::f32([batch, hidden], vec![0.0; batch * hidden]));
+            let mut keep = |new: Value, old: Option<&Value>| {
+                build.apply(Op::Select, &[running.clone(), new, old.unwrap_or(&zeros).clone()])
+            };
+            seen = keep(new.clone(), None)?;
+            new = keep(new, h.as_ref())?;
+            next = next.map(|next| keep(next, cell.as_ref())).transpose()?;
+        }
+        shown.push(build.reshape(&seen, vec![1, 1, batch, hidden])?);
+        (h, cell) = (Some(new), next);
+    }
+    if backward {
+        shown.reverse();
+    }
+    let h = h.ok_or_else(|| Issue::Invalid(format!("X has shape {shape:?}, without steps")))?;
+    Ok(Made { shown, h, cell })
 }

@@ -1,6 +1,7 @@
 //! Reductions and softmax.
 
 use super::Translate;
+use super::quantize::range;
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::Call;
@@ -9,8 +10,8 @@ use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
 pub(super) fn translator(operator: &str) -> Option<Translate> {
     Some(match operator {
         "ReduceSum" => |c| with(c, |b, a, axes| sequence(b, ReduceOp::Sum, a, axes)),
-        "ReduceMax" => |c| with(c, |b, a, axes| sequence(b, ReduceOp::Max, a, axes)),
-        "ReduceMin" => |c| with(c, |b, a, axes| sequence(b, ReduceOp::Min, a, axes)),
+        "ReduceMax" => |c| bound(c, |b, a, axes| sequence(b, ReduceOp::Max, a, axes)),
+        "ReduceMin" => |c| bound(c, |b, a, axes| sequence(b, ReduceOp::Min, a, axes)),
         "ReduceMean" => |c| with(c, mean),
         "ReduceSumSquare" => |c| with(c, sum_of_squares),
         "ReduceL1" => |c| {
@@ -65,6 +66,26 @@ fn with(c: &mut Call<'_>, reduce: Reduction) -> Outcome<Vec<Value>> {
     Ok(vec![result])
 }
 
+/// The greatest or least; of truth values as numbers, and of nothing the limit of the model's own type.
+fn bound(c: &mut Call<'_>, reduce: Reduction) -> Outcome<Vec<Value>> {
+    let a = c.input(0)?;
+    let ty = c.ty(&a);
+    if ty.element == ElementType::Bool {
+        c.inputs[0] = Some(c.build.cast(&a, ElementType::I32)?);
+    }
+    let mut result = with(c, reduce)?;
+    if ty.element == ElementType::Bool {
+        result[0] = c.build.cast(&result[0], ElementType::Bool)?;
+    }
+    if ty.elements() == 0
+        && let Some((low, high)) = c.kind(0).ok().and_then(range)
+    {
+        let above = c.build.binary(BinaryOp::Max, &result[0], &Value::integer(low))?;
+        result[0] = c.build.binary(BinaryOp::Min, &above, &Value::integer(high))?;
+    }
+    Ok(result)
+}
+
 fn sequence(build: &mut Builder, op: ReduceOp, a: &Value, axes: &[usize]) -> Outcome {
     axes.iter().try_fold(a.clone(), |a, &axis| {
         if build.shape(&a)[axis] == 1 { Ok(a) } else { build.apply(Op::Reduce { op, axis }, &[a]) }
@@ -104,6 +125,9 @@ fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
     let mut a = a.clone();
     for &axis in axes {
         let mut odd: Option<Value> = None;
+        if build.shape(&a)[axis] == 0 {
+            a = neutral(build, &a, axis)?;
+        }
         loop {
             let length = build.shape(&a)[axis];
             let half = length / 2;
@@ -128,6 +152,14 @@ fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
         }
     }
     Ok(a)
+}
+
+/// The product of nothing along an axis.
+fn neutral(build: &mut Builder, a: &Value, axis: usize) -> Outcome {
+    let mut ty = build.ty(a);
+    ty.shape[axis] = 1;
+    let one = build.cast(&Value::integer(1), ty.element)?;
+    build.apply(Op::Expand { shape: ty.shape }, &[one])
 }
 
 /// 0, 1, … along an axis of a shape, as reals that broadcast to it.
@@ -182,6 +214,16 @@ fn hardmax(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     Ok(vec![c.build.cast(&here, element)?])
 }
 
+/// x − max − log Σ e^(x − max) along an axis.
+pub(super) fn log_softmax(build: &mut Builder, a: &Value, axis: usize) -> Outcome {
+    let most = build.apply(Op::Reduce { op: ReduceOp::Max, axis }, std::slice::from_ref(a))?;
+    let below = build.binary(BinaryOp::Sub, a, &most)?;
+    let powers = build.unary(UnaryOp::Exp, &below)?;
+    let sum = build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[powers])?;
+    let log = build.unary(UnaryOp::Log, &sum)?;
+    build.binary(BinaryOp::Sub, &below, &log)
+}
+
 /// Before version 13 all axes from `axis` on are one.
 fn softmax(c: &mut Call<'_>, logarithm: bool) -> Outcome<Vec<Value>> {
     let a = c.input(0)?;
@@ -198,12 +240,7 @@ fn softmax(c: &mut Call<'_>, logarithm: bool) -> Outcome<Vec<Value>> {
         (a, axis)
     };
     let result = if logarithm {
-        let most = c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, std::slice::from_ref(&a))?;
-        let below = c.build.binary(BinaryOp::Sub, &a, &most)?;
-        let powers = c.build.unary(UnaryOp::Exp, &below)?;
-        let sum = c.build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[powers])?;
-        let log = c.build.unary(UnaryOp::Log, &sum)?;
-        c.build.binary(BinaryOp::Sub, &below, &log)?
+        log_softmax(c.build, &a, axis)?
     } else {
         c.build.apply(Op::Softmax { axis }, &[a])?
     };

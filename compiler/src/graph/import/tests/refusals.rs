@@ -91,9 +91,9 @@ fn operators() {
     custom.name = Some("fused_node".to_owned());
     let graph = GraphProto {
         node: vec![
-            node("GRU", "x x", "a", vec![]),
+            node("StringSplit", "x x", "a", vec![]),
             node("Add", "a x", "b", vec![]),
-            node("GRU", "b x", "c", vec![]),
+            node("StringSplit", "b x", "c", vec![]),
             custom,
             node("Pad", "x pads", "e", vec![text("mode", "reflect")]),
             node("Reshape", "x pads", "y", vec![]),
@@ -107,7 +107,8 @@ fn operators() {
     let text = error.to_string();
     for line in [
         "5 nodes",
-        "GRU (2 nodes): `GRU_0`, `GRU_2`",
+        "StringSplit (2 nodes): it works on text",
+        "`StringSplit_0`, `StringSplit_2`",
         "com.example:Fused (1 node): `fused_node`",
         "Pad (1 node): mode `reflect`",
         "Reshape (1 node): its shape depend",

@@ -3,9 +3,9 @@
 //! A convolution that looks at one place at a time is a matrix product. One whose result goes through a batch
 //! normalisation takes the normalisation's factors into its weights.
 
-use super::Translate;
 use super::integer::{bytes, flat, requantized, scaled};
 use super::quantize::is_zero;
+use super::{Translate, patches};
 use crate::graph::eval::{self, Tensor};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value, uniform};
 use crate::graph::import::call::{Call, length};
@@ -95,9 +95,6 @@ fn attributes(c: &Call<'_>, x: &Value, weights: &Value) -> Outcome<(Window, usiz
     if x.len() != weights.len() || x.len() < 3 {
         return Err(Issue::Invalid(format!("it convolves {x:?} with {weights:?}")));
     }
-    if x.len() > 4 {
-        return Err(Issue::Unsupported(format!("a convolution of {} spatial axes", x.len() - 2)));
-    }
     if c.ints("kernel_shape").is_some_and(|kernel| {
         !kernel.iter().eq(weights[2..].iter().map(|&k| k as i64).collect::<Vec<_>>().iter())
     }) {
@@ -132,6 +129,9 @@ fn convolve(
     groups: usize,
 ) -> Outcome {
     let (shape, out) = (build.shape(x), build.shape(weights)[0]);
+    if (shape.len() > 4 || !is_constant(build, weights)) && !(groups == 1 && window.is_point()) {
+        return by_products(build, x, weights, bias, window, groups);
+    }
     if groups != 1 || !window.is_point() {
         let Window { strides, padding, dilations, .. } = window.clone();
         let op = Op::Conv { channels_last: false, strides, padding, dilations, groups };
@@ -154,8 +154,32 @@ fn convolve(
     build.reshape(&y, [&[n, out], &shape[2..]].concat())
 }
 
+/// Where there is no convolution of its own, for weights that are not known or more than two spatial axes: the windows' elements side by side.
+fn by_products(
+    build: &mut Builder,
+    x: &Value,
+    weights: &Value,
+    bias: Option<&Value>,
+    window: &Window,
+    groups: usize,
+) -> Outcome {
+    let rank = build.shape(x).len();
+    if build.ty(x).element != ElementType::F32 {
+        return Err(Issue::Unsupported(format!(
+            "a convolution of bytes of {} spatial axes, or with weights that depend on data",
+            rank - 2
+        )));
+    }
+    let rows = patches::channels_last(build, x)?;
+    let windows = patches::windows(build, &rows, window)?;
+    let y = patches::weighted(build, &windows, weights, groups)?;
+    let Some(bias) = bias else { return Ok(y) };
+    let bias = along_channels(build, bias, rank)?;
+    build.binary(BinaryOp::Add, &y, &bias)
+}
+
 /// A value for each channel, in a shape that broadcasts to [N, C, ..] of `rank` axes; a single value as it is.
-fn along_channels(build: &mut Builder, value: &Value, rank: usize) -> Outcome {
+pub(super) fn along_channels(build: &mut Builder, value: &Value, rank: usize) -> Outcome {
     let count = build.ty(value).elements();
     if count == 1 {
         return build.reshape(value, vec![]);

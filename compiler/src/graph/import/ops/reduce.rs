@@ -1,7 +1,6 @@
 //! Reductions and softmax.
 
-use super::Translate;
-use crate::graph::eval::Tensor;
+use super::{Translate, choose};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
@@ -65,7 +64,7 @@ fn with(c: &mut Call<'_>, reduce: Reduction) -> Outcome<Vec<Value>> {
     Ok(vec![result])
 }
 
-fn sequence(build: &mut Builder, op: ReduceOp, a: &Value, axes: &[usize]) -> Outcome {
+pub(super) fn sequence(build: &mut Builder, op: ReduceOp, a: &Value, axes: &[usize]) -> Outcome {
     axes.iter().try_fold(a.clone(), |a, &axis| {
         if build.shape(&a)[axis] == 1 { Ok(a) } else { build.apply(Op::Reduce { op, axis }, &[a]) }
     })
@@ -100,7 +99,7 @@ fn log_of_sum_of_powers(build: &mut Builder, a: &Value, axes: &[usize]) -> Outco
 }
 
 /// Halves of each axis times each other, until one element is left; an odd one waits.
-fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
+pub(super) fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
     let mut a = a.clone();
     for &axis in axes {
         let mut odd: Option<Value> = None;
@@ -132,9 +131,7 @@ fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
 
 /// 0, 1, … along an axis of a shape, as reals that broadcast to it.
 fn numbers(shape: &[usize], axis: usize) -> Value {
-    let mut along = vec![1; shape.len()];
-    along[axis] = shape[axis];
-    Value::known(Tensor::f32(along, (0..shape[axis]).map(|at| at as f32).collect::<Vec<f32>>()))
+    choose::numbers(ElementType::F32, shape.len(), axis, shape[axis])
 }
 
 /// The place along an axis of the greatest or least element; of equal ones the first, or the last. The axis stays.

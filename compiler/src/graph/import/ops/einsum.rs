@@ -1,7 +1,7 @@
 //! Einstein sums: operands are joined one after the other, each time by a product over the labels that nothing else needs.
 
-use super::Translate;
 use super::reduce::sequence;
+use super::{Translate, one};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, shape};
@@ -74,7 +74,7 @@ fn einsum(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
             "`{equation}` asks for an axis that no input has, or twice for one"
         )));
     };
-    c.build.apply(Op::Transpose { permutation }, &[joined.value]).map(|value| vec![value])
+    c.build.apply(Op::Transpose { permutation }, &[joined.value]).map(one)
 }
 
 /// Labels of an operand of so many axes.
@@ -247,5 +247,5 @@ fn determinant(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         }
     }
     let whole = minors.pop().flatten().ok_or_else(|| Issue::Invalid("a matrix without rows".to_owned()))?;
-    c.build.reshape(&whole, batch.to_vec()).map(|value| vec![value])
+    c.build.reshape(&whole, batch.to_vec()).map(one)
 }

@@ -1,8 +1,8 @@
 //! Reading and writing single elements by indices.
 
-use super::Translate;
 use super::choose::{Joined, along, from_front, numbers, scatter, with_axis};
 use super::index::take;
+use super::{Translate, one};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length, normalize};
 use crate::graph::{BinaryOp, ElementType, Op, TensorType, shape};
@@ -31,7 +31,7 @@ fn gather_elements(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         data = c.build.apply(cut, &[data])?;
     }
     let index = from_front(c.build, &index, from[at])?;
-    along(c.build, &data, &index, at).map(|value| vec![value])
+    along(c.build, &data, &index, at).map(one)
 }
 
 fn same_rank(data: &[usize], index: &[usize]) -> Outcome<()> {
@@ -90,7 +90,7 @@ fn gather_nd(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         index = c.build.reshape(&flat, outer.to_vec())?;
     }
     let data = c.build.reshape(&data, [&[places], rest].concat())?;
-    take(c.build, &data, &index, 0).map(|value| vec![value])
+    take(c.build, &data, &index, 0).map(one)
 }
 
 fn how(c: &Call<'_>) -> Outcome<Joined> {
@@ -121,7 +121,7 @@ fn scatter_elements(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         index = c.build.apply(Op::Pad { axis, before: 0, after, value }, &[index])?;
         updates = c.build.apply(Op::Pad { axis, before: 0, after, value: 0 }, &[updates])?;
     }
-    scatter(c.build, &data, &index, &updates, at, how).map(|value| vec![value])
+    scatter(c.build, &data, &index, &updates, at, how).map(one)
 }
 
 /// Rows of the leading axes joined.
@@ -138,7 +138,7 @@ fn scatter_nd(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let index = c.build.reshape(&index, if width == 1 { vec![count] } else { vec![count, 1] })?;
     let (data, updates) = (c.build.reshape(&data, flat(places))?, c.build.reshape(&updates, flat(count))?);
     let result = scatter(c.build, &data, &index, &updates, 0, how)?;
-    c.build.reshape(&result, shape).map(|value| vec![value])
+    c.build.reshape(&result, shape).map(one)
 }
 
 /// New elements of a cache, from a place of each batch on; past the end they go on at the start if the cache is a ring.
@@ -168,7 +168,7 @@ fn tensor_scatter(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         }
         other => return Err(Issue::Invalid(format!("mode is `{other}`"))),
     }
-    scatter(c.build, &data, &index, &updates, axis, Joined::Replaced).map(|value| vec![value])
+    scatter(c.build, &data, &index, &updates, axis, Joined::Replaced).map(one)
 }
 
 /// The first elements of each batch, as many as its length says, the other way round.
@@ -189,7 +189,7 @@ fn reverse_sequence(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let last = c.build.binary(BinaryOp::Sub, &lengths, &Value::integer(1))?;
     let mirrored = c.build.binary(BinaryOp::Sub, &last, &places)?;
     let index = c.build.apply(Op::Select, &[inside, mirrored, places])?;
-    along(c.build, &data, &index, time).map(|value| vec![value])
+    along(c.build, &data, &index, time).map(one)
 }
 
 /// One value where the new axis' place is the index, another elsewhere.
@@ -209,5 +209,5 @@ fn one_hot(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         c.build.reshape(&value, vec![])
     };
     let (off, on) = (value(0)?, value(1)?);
-    c.build.apply(Op::Select, &[hits, on, off]).map(|value| vec![value])
+    c.build.apply(Op::Select, &[hits, on, off]).map(one)
 }

@@ -1,6 +1,6 @@
 //! Constants, ranges, triangles, and reading by index.
 
-use super::Translate;
+use super::{Translate, one};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -30,7 +30,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 
 fn constant(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     if let Some(tensor) = c.tensor("value") {
-        return from_proto(c.build, tensor).map(|value| vec![value]);
+        return from_proto(c.build, tensor).map(one);
     }
     let attribute = c.node.attribute.first().ok_or_else(|| Issue::Invalid("it has no value".to_owned()))?;
     let saturated = |v: i64| v.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
@@ -69,7 +69,7 @@ fn constant_of_shape(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         None => Value::real(0.0),
     };
     let scalar = c.build.reshape(&value, vec![])?;
-    c.build.apply(Op::Expand { shape }, &[scalar]).map(|value| vec![value])
+    c.build.apply(Op::Expand { shape }, &[scalar]).map(one)
 }
 
 fn range(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
@@ -120,18 +120,18 @@ fn trilu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         (0..rows).flat_map(|row| (0..columns).map(move |column| kept(row, column))).collect();
     let mask = Value::known(Tensor::bool([rows, columns], mask));
     let a = if ty.element == ElementType::Bool {
-        return c.build.binary(crate::graph::BinaryOp::And, &a, &mask).map(|value| vec![value]);
+        return c.build.binary(crate::graph::BinaryOp::And, &a, &mask).map(one);
     } else {
         a
     };
     let zero = if ty.element == ElementType::I32 { Value::integer(0) } else { Value::real(0.0) };
-    c.build.apply(Op::Select, &[mask, a, zero]).map(|value| vec![value])
+    c.build.apply(Op::Select, &[mask, a, zero]).map(one)
 }
 
 fn gather(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (data, indices) = (c.input(0)?, c.input(1)?);
     let axis = c.axis(0, c.ty(&data).shape.len())?;
-    take(c.build, &data, &indices, axis).map(|value| vec![value])
+    take(c.build, &data, &indices, axis).map(one)
 }
 
 /// Reads along an axis; known evenly spaced indices are a slice.
@@ -188,7 +188,7 @@ fn eye(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let ones: Vec<bool> =
         (0..rows).flat_map(|row| (0..columns).map(move |column| diagonal(row, column))).collect();
     let ones = Value::known(Tensor::bool([rows, columns], ones));
-    c.build.cast(&ones, made.unwrap_or(ty.element)).map(|value| vec![value])
+    c.build.cast(&ones, made.unwrap_or(ty.element)).map(one)
 }
 
 /// Shapes are known when a program is made.
@@ -226,7 +226,7 @@ fn compress(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     if places.last().is_some_and(|&last| last >= shape[axis]) {
         return Err(Issue::Invalid(format!("its condition is longer than axis {axis} of {shape:?}")));
     }
-    take(c.build, &a, &Value::integers(&places), axis).map(|value| vec![value])
+    take(c.build, &a, &Value::integers(&places), axis).map(one)
 }
 
 /// The places of elements that are not zero, a row for each axis.
@@ -239,5 +239,5 @@ fn nonzero(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         rows.extend(places.iter().map(|&place| place / inner % shape[axis]));
     }
     let rows = Value::integers(&rows);
-    c.build.reshape(&rows, vec![shape.len(), places.len()]).map(|value| vec![value])
+    c.build.reshape(&rows, vec![shape.len(), places.len()]).map(one)
 }

@@ -2,7 +2,7 @@
 
 use super::pool::{raised, root};
 use super::reduce::mean;
-use super::{Translate, convolution};
+use super::{Translate, convolution, one};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length, normalize};
 use crate::graph::{BinaryOp, Op, ReduceOp, UnaryOp};
@@ -95,7 +95,7 @@ fn instance(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let axes: Vec<usize> = (2..c.ty(&x).shape.len()).collect();
     let epsilon = c.float("epsilon", 1e-5);
     let [y, ..] = layer_normalized(c.build, &x, [None; 2], &axes, epsilon)?;
-    per_channel(c, &y, &scale, &bias).map(|y| vec![y])
+    per_channel(c, &y, &scale, &bias).map(one)
 }
 
 /// Groups of channels together. Before version 21 there is one scale for each group.
@@ -115,10 +115,10 @@ fn group(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let [y, ..] = layer_normalized(c.build, &grouped, [None; 2], &[2], epsilon)?;
     if groups != channels && c.ty(&scale).elements() == groups {
         let y = per_channel(c, &y, &scale, &bias)?;
-        return c.build.reshape(&y, shape).map(|y| vec![y]);
+        return c.build.reshape(&y, shape).map(one);
     }
     let y = c.build.reshape(&y, shape)?;
-    per_channel(c, &y, &scale, &bias).map(|y| vec![y])
+    per_channel(c, &y, &scale, &bias).map(one)
 }
 
 /// To length 1 along an axis, where it is not zero.
@@ -131,7 +131,7 @@ fn to_length(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let norm = root(c.build, &sum, p)?;
     let none = c.build.binary(BinaryOp::Equal, &norm, &Value::real(0.0))?;
     let norm = c.build.apply(Op::Select, &[none, Value::real(1.0), norm])?;
-    c.build.binary(BinaryOp::Div, &x, &norm).map(|y| vec![y])
+    c.build.binary(BinaryOp::Div, &x, &norm).map(one)
 }
 
 /// What keeps a deviation from being zero.
@@ -148,7 +148,7 @@ fn mean_variance(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let variance = mean(c.build, &square, &axes)?;
     let deviation = c.build.unary(UnaryOp::Sqrt, &variance)?;
     let deviation = c.build.with_real(BinaryOp::Add, &deviation, LEAST_DEVIATION)?;
-    c.build.binary(BinaryOp::Div, &apart, &deviation).map(|y| vec![y])
+    c.build.binary(BinaryOp::Div, &apart, &deviation).map(one)
 }
 
 /// Longest row of channels that is added one by one.
@@ -181,7 +181,7 @@ fn local_response(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let log = c.build.unary(UnaryOp::Log, &base)?;
     let log = c.build.with_real(BinaryOp::Mul, &log, -c.float("beta", 0.75))?;
     let factor = c.build.unary(UnaryOp::Exp, &log)?;
-    c.build.binary(BinaryOp::Mul, &x, &factor).map(|y| vec![y])
+    c.build.binary(BinaryOp::Mul, &x, &factor).map(one)
 }
 
 /// As it learns: with the mean and variance of what it gets, which go into the recorded ones.
@@ -232,5 +232,5 @@ fn batch(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     let apart = c.build.binary(BinaryOp::Sub, &x, &center)?;
     let y = c.build.binary(BinaryOp::Mul, &apart, &factor)?;
-    c.build.binary(BinaryOp::Add, &y, &bias).map(|y| vec![y])
+    c.build.binary(BinaryOp::Add, &y, &bias).map(one)
 }

@@ -18,11 +18,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut a = c.input(0)?;
     let rank = c.ty(&a).shape.len();
-    // Before version 11 pads and value are attributes.
-    let pads = match c.ints("pads") {
-        Some(pads) => pads.to_vec(),
-        None => c.known_ints(1, "pads")?,
-    };
+    let pads = c.ints_or_input("pads", 1)?;
     let axes = match c.optional_ints(3, "axes")? {
         Some(axes) => axes.iter().map(|&axis| normalize(axis, rank)).collect::<Outcome<Vec<_>>>()?,
         None => (0..rank).collect(),

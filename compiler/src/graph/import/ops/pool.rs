@@ -3,7 +3,7 @@
 use super::choose::{self, Joined};
 use super::convolution::Window;
 use super::reduce::mean;
-use super::{Translate, patches};
+use super::{Translate, one, patches};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -19,7 +19,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "GlobalAveragePool" => |c| {
             let x = c.input(0)?;
             let axes: Vec<usize> = (2..c.ty(&x).shape.len()).collect();
-            mean(c.build, &x, &axes).map(|y| vec![y])
+            mean(c.build, &x, &axes).map(one)
         },
         "LpPool" => power,
         "GlobalLpPool" => |c| {
@@ -28,14 +28,13 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
             let mut axes = 2..c.ty(&x).shape.len();
             let sum =
                 axes.try_fold(powers, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[x]))?;
-            root(c.build, &sum, p).map(|y| vec![y])
+            root(c.build, &sum, p).map(one)
         },
         "MaxUnpool" => unpool,
         "GlobalMaxPool" => |c| {
             let x = c.input(0)?;
             let mut axes = 2..c.ty(&x).shape.len();
-            axes.try_fold(x, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[x]))
-                .map(|y| vec![y])
+            axes.try_fold(x, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[x])).map(one)
         },
         _ => return None,
     })
@@ -167,7 +166,7 @@ fn power(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     for axis in &axes {
         sum = slices(c, &sum, axis, BinaryOp::Add)?;
     }
-    root(c.build, &sum, p).map(|y| vec![y])
+    root(c.build, &sum, p).map(one)
 }
 
 /// |x|^p
@@ -283,7 +282,7 @@ fn unpool(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let zeros = c.build.apply(Op::Expand { shape: vec![all] }, &[choose::zero(ty.element)])?;
     let (x, places) = (c.build.reshape(&x, vec![count])?, c.build.reshape(&places, vec![count])?);
     let y = choose::scatter(c.build, &zeros, &places, &x, 0, Joined::Replaced)?;
-    c.build.reshape(&y, shape).map(|y| vec![y])
+    c.build.reshape(&y, shape).map(one)
 }
 
 /// Sums over windows, divided by how many elements there are in each.

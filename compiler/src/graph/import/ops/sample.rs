@@ -1,9 +1,9 @@
 //! Images read at places between their elements: products with weights that are computed from the places.
 
-use super::Translate;
 use super::choose::numbers;
 use super::convolution::{Window, along_channels};
 use super::patches;
+use super::{Translate, one};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -209,7 +209,7 @@ fn grid_sample(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     let y = read(c.build, &x, lengths, &places, mode, outside)?;
     let y = c.build.apply(Op::Transpose { permutation: vec![0, 2, 1] }, &[y])?;
-    c.build.reshape(&y, [&from[..2], &to[1..=axes]].concat()).map(|y| vec![y])
+    c.build.reshape(&y, [&from[..2], &to[1..=axes]].concat()).map(one)
 }
 
 /// Known places of an image, each times a matrix theta [N, axes, axes + 1].
@@ -246,7 +246,7 @@ fn affine_grid(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let grid: Vec<f32> = (0..count).flat_map(row).collect();
     let grid = Value::known(Tensor::f32([count, axes + 1], grid));
     let y = c.build.apply(Op::MatMul { transpose_b: true }, &[grid, theta])?;
-    c.build.reshape(&y, [&size[..1], space, &[axes]].concat()).map(|y| vec![y])
+    c.build.reshape(&y, [&size[..1], space, &[axes]].concat()).map(one)
 }
 
 /// A convolution whose windows' elements lie at places of their own: x, weights, offsets [N, offset groups · window · axes, ..], bias, mask.
@@ -359,5 +359,5 @@ fn roi_align(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     let x = if n == 1 { x } else { c.build.apply(Op::Gather { axis: 0 }, &[x, images])? };
     let y = c.build.apply(Op::MatMul { transpose_b: true }, &[x, matrices[1].clone()])?;
-    c.build.apply(Op::MatMul { transpose_b: false }, &[matrices[0].clone(), y]).map(|y| vec![y])
+    c.build.apply(Op::MatMul { transpose_b: false }, &[matrices[0].clone(), y]).map(one)
 }

@@ -280,20 +280,6 @@ fn range(start: i64, end: i64, step: i64, length: i64) -> Outcome<(i64, usize, i
     Ok((start, count as usize, step))
 }
 
-<<<<<<< HEAD
-fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let mode = c.text("mode", "constant");
-    if mode != "constant" {
-        return Err(Issue::Unsupported(format!("mode `{mode}`; only constant padding is supported")));
-    }
-    let mut a = c.input(0)?;
-    let ty = c.ty(&a);
-    let rank = ty.shape.len();
-    let pads = c.ints_or_input("pads", 1)?;
-    let axes = match c.optional_ints(3, "axes")? {
-        Some(axes) => axes.iter().map(|&axis| normalize(axis, rank)).collect::<Outcome<Vec<_>>>()?,
-        None => (0..rank).collect(),
-=======
 /// Blocks of an image, b × b each, and the channels that hold them. In `DCR` order the blocks' places come before the channels, else after.
 fn blocks(c: &mut Call<'_>, to_space: bool) -> Outcome<Vec<Value>> {
     let x = c.input(0)?;
@@ -301,7 +287,6 @@ fn blocks(c: &mut Call<'_>, to_space: bool) -> Outcome<Vec<Value>> {
     let b = length(c.int("blocksize", 0))?;
     let &[n, channels, height, width] = &shape[..] else {
         return Err(Issue::Invalid(format!("blocks of an image {shape:?}")));
->>>>>>> a21a0ac (Importers of operators that read and write by index, resize, sample, pad and normalise; not run yet)
     };
     let square = b.checked_mul(b).unwrap_or(0);
     let fits = if to_space { [channels, 0, 0] } else { [0, height, width] };
@@ -309,25 +294,10 @@ fn blocks(c: &mut Call<'_>, to_space: bool) -> Outcome<Vec<Value>> {
     if square == 0 || fits.iter().zip(by).any(|(length, by)| length % by != 0) {
         return Err(Issue::Invalid(format!("blocks of {b} × {b} of an image {shape:?}")));
     }
-<<<<<<< HEAD
-    let value = match c.optional(2).or(c.attribute("value").map(|value| Value::real(value.f()))) {
-        None => 0,
-        Some(value) => {
-            match value.tensor().map(|tensor| c.build.cast(&Value::known(tensor.clone()), ty.element)) {
-                Some(value) => value?.tensor().and_then(|tensor| tensor.bits().first().copied()).unwrap_or(0),
-                None => {
-                    return Err(Issue::Unsupported(
-                        "its padding value depends on the data of the model's inputs".to_owned(),
-                    ));
-                }
-            }
-        }
-=======
     let first = match c.text("mode", "DCR").as_str() {
         "DCR" => true,
         "CRD" => false,
         other => return Err(Issue::Invalid(format!("mode is `{other}`"))),
->>>>>>> a21a0ac (Importers of operators that read and write by index, resize, sample, pad and normalise; not run yet)
     };
     let (apart, permutation, joined) = if to_space {
         let rest = channels / square;

@@ -1,8 +1,8 @@
 //! Convolutions the other way round: each element becomes a window, and windows are laid over each other.
 
-use super::Translate;
 use super::convolution::{Window, along_channels};
 use super::patches::{channels_last, overlapped};
+use super::{Translate, one};
 use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
 use crate::graph::{BinaryOp, Op};
@@ -121,5 +121,5 @@ fn columns_to_image(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let parts = c.build.reshape(&x, [&[shape[0], channels], &kernel[..], &counts].concat())?;
     let permutation = [0].into_iter().chain(2 + axes..2 + 2 * axes).chain(2..2 + axes).chain([1]).collect();
     let parts = c.build.apply(Op::Transpose { permutation }, &[parts])?;
-    overlapped(c.build, &parts, &window, &image).map(|y| vec![y])
+    overlapped(c.build, &parts, &window, &image).map(one)
 }

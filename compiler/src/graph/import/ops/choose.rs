@@ -163,12 +163,19 @@ pub(super) fn scatter(
         let updates = build.cast(updates, ElementType::I32)?;
         return of_numbers(build, data, |build, data| scatter(build, data, index, &updates, axis, how));
     }
-    if let Some(line) = line(index, axis)
-        && let Some(places) = line.tensor().and_then(Tensor::as_i32)
-    {
-        return scatter_known(build, data, places, updates, axis, how);
-    }
-    let hits = hits(build, index, axis, shape[axis], &shape)?;
+    let line = line(index, axis);
+    let known = line.as_ref().and_then(Value::tensor).and_then(Tensor::as_i32);
+    // To move lanes takes products, which round: there each is compared, if they are not too many.
+    let hits = match known {
+        Some(places) if axis + 1 < shape.len() => {
+            return scatter_known(build, data, places, updates, axis, how);
+        }
+        _ => hits(build, index, axis, shape[axis], &shape),
+    };
+    let hits = match (hits, known) {
+        (Err(_), Some(places)) => return scatter_known(build, data, places, updates, axis, how),
+        (hits, _) => hits?,
+    };
     let wide = with_axis(build, updates, axis + 1)?;
     let Joined::By(op) = how else {
         // Of several updates of one place the last one counts.
@@ -204,7 +211,7 @@ fn scatter_known(
     axis: usize,
     how: Joined,
 ) -> Outcome {
-    let TensorType { element, shape } = build.ty(data);
+    let shape = build.shape(data);
     let length = shape[axis];
     let mut rounds: Vec<Vec<Option<i32>>> = Vec::new();
     for (update, &place) in places.iter().enumerate() {
@@ -217,27 +224,25 @@ fn scatter_known(
         let round = free.unwrap_or(rounds.len() - 1);
         rounds[round][at] = Some(update as i32);
     }
-    let count = places.len() as i32;
     let mut result = data.clone();
     for round in rounds {
-        let source = |at: usize, update: Option<i32>| match how {
-            Joined::Replaced => update.map_or(at as i32, |update| length as i32 + update),
-            Joined::By(_) => update.unwrap_or(count),
+        let part = |build: &mut Builder, from: &Value, source: &dyn Fn(usize, Option<i32>) -> i32| {
+            let sources: Vec<i32> =
+                round.iter().enumerate().map(|(at, &update)| source(at, update)).collect();
+            take(build, from, &Value::known(Tensor::i32([length], sources)), axis)
         };
-        let sources: Vec<i32> = round.iter().enumerate().map(|(at, &update)| source(at, update)).collect();
-        let sources = Value::known(Tensor::i32([length], sources));
         result = match how {
             Joined::Replaced => {
                 let both = build.apply(Op::Concat { axis }, &[result, updates.clone()])?;
-                take(build, &both, &sources, axis)?
+                part(build, &both, &|at, update| update.map_or(at as i32, |update| length as i32 + update))?
             }
             Joined::By(op) => {
-                let mut row = shape.clone();
-                row[axis] = 1;
-                let row = build.apply(Op::Expand { shape: row }, &[how.neutral(element)])?;
-                let all = build.apply(Op::Concat { axis }, &[updates.clone(), row])?;
-                let part = take(build, &all, &sources, axis)?;
-                build.binary(op, &result, &part)?
+                let new = part(build, updates, &|_, update| update.unwrap_or(0))?;
+                let both = build.binary(op, &result, &new)?;
+                let mut shape = vec![1; shape.len()];
+                shape[axis] = length;
+                let met = Tensor::bool(shape, round.iter().map(Option::is_some).collect::<Vec<_>>());
+                build.apply(Op::Select, &[Value::known(met), both, result])?
             }
         };
     }

@@ -84,6 +84,17 @@ impl Window {
         ones(&self.kernel) && ones(&self.strides) && !self.is_padded()
     }
 
+    /// The window on the first axis, and that on the others.
+    fn split(&self) -> (Window, Window) {
+        let of = |range: std::ops::Range<usize>| Window {
+            kernel: self.kernel[range.clone()].to_vec(),
+            strides: self.strides[range.clone()].to_vec(),
+            padding: self.padding[range.clone()].to_vec(),
+            dilations: self.dilations[range].to_vec(),
+        };
+        (of(0..1), of(1..self.kernel.len()))
+    }
+
     fn is_padded(&self) -> bool {
         self.padding.iter().any(|pair| *pair != [0; 2])
     }
@@ -129,13 +140,14 @@ fn convolve(
     groups: usize,
 ) -> Outcome {
     let (shape, out) = (build.shape(x), build.shape(weights)[0]);
-    if (shape.len() > 4 || !is_constant(build, weights)) && !(groups == 1 && window.is_point()) {
-        return by_products(build, x, weights, bias, window, groups);
-    }
     if groups != 1 || !window.is_point() {
-        let Window { strides, padding, dilations, .. } = window.clone();
-        let op = Op::Conv { channels_last: false, strides, padding, dilations, groups };
-        let y = build.apply(op, &[x.clone(), weights.clone()])?;
+        let y = if shape.len() > 4 || !is_constant(build, weights) {
+            by_products(build, x, weights, window, groups)?
+        } else {
+            let Window { strides, padding, dilations, .. } = window.clone();
+            let op = Op::Conv { channels_last: false, strides, padding, dilations, groups };
+            build.apply(op, &[x.clone(), weights.clone()])?
+        };
         let Some(bias) = bias else { return Ok(y) };
         let bias = along_channels(build, bias, shape.len())?;
         return build.binary(BinaryOp::Add, &y, &bias);
@@ -154,28 +166,42 @@ fn convolve(
     build.reshape(&y, [&[n, out], &shape[2..]].concat())
 }
 
-/// Where there is no convolution of its own, for weights that are not known or more than two spatial axes: the windows' elements side by side.
-fn by_products(
-    build: &mut Builder,
-    x: &Value,
-    weights: &Value,
-    bias: Option<&Value>,
-    window: &Window,
-    groups: usize,
-) -> Outcome {
-    let rank = build.shape(x).len();
+/// Where there is no convolution of its own. With known weights each place of a window on the first of more than two spatial axes is a convolution of
+/// the others, and these are added; else the windows' elements are laid side by side.
+fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window, groups: usize) -> Outcome {
+    let (shape, kernel) = (build.shape(x), build.shape(weights));
     if build.ty(x).element != ElementType::F32 {
         return Err(Issue::Unsupported(format!(
             "a convolution of bytes of {} spatial axes, or with weights that depend on data",
-            rank - 2
+            shape.len() - 2
         )));
     }
-    let rows = patches::channels_last(build, x)?;
-    let windows = patches::windows(build, &rows, window)?;
-    let y = patches::weighted(build, &windows, weights, groups)?;
-    let Some(bias) = bias else { return Ok(y) };
-    let bias = along_channels(build, bias, rank)?;
-    build.binary(BinaryOp::Add, &y, &bias)
+    if !is_constant(build, weights) {
+        let rows = patches::channels_last(build, x)?;
+        let windows = patches::windows(build, &rows, window)?;
+        return patches::weighted(build, &windows, weights, groups);
+    }
+    let (first, rest) = window.split();
+    // [N, D, C, ..]: slices of the first axis are so many images.
+    let swapped: Vec<usize> = [0, 2, 1].into_iter().chain(3..shape.len()).collect();
+    let images = build.apply(Op::Transpose { permutation: swapped.clone() }, std::slice::from_ref(x))?;
+    let mut sum: Option<Value> = None;
+    for (at, part) in patches::windows(build, &images, &first)?.into_iter().enumerate() {
+        let count = build.shape(&part)[1];
+        let part = build.reshape(&part, [&[shape[0] * count, shape[1]], &shape[3..]].concat())?;
+        let slice = Op::Slice { axis: 2, start: at, count: 1, step: 1 };
+        let own = build.apply(slice, std::slice::from_ref(weights))?;
+        let own = build.reshape(&own, [&kernel[..2], &kernel[3..]].concat())?;
+        let y = convolve(build, &part, &own, None, &rest, groups)?;
+        let made = build.shape(&y);
+        let y = build.reshape(&y, [&[shape[0], count], &made[1..]].concat())?;
+        sum = Some(match sum {
+            Some(sum) => build.binary(BinaryOp::Add, &sum, &y)?,
+            None => y,
+        });
+    }
+    let sum = sum.ok_or_else(|| Issue::Invalid("a window without places".to_owned()))?;
+    build.apply(Op::Transpose { permutation: swapped }, &[sum])
 }
 
 /// A value for each channel, in a shape that broadcasts to [N, C, ..] of `rank` axes; a single value as it is.

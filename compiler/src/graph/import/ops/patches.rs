@@ -1,6 +1,7 @@
 //! Convolutions as products: windows side by side, and laid over each other again. Channels are last meanwhile, so that places are rows.
 
 use super::convolution::Window;
+use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::{BinaryOp, Op, shape};
 
@@ -64,28 +65,38 @@ pub(super) fn weighted(build: &mut Builder, windows: &[Value], weights: &Value, 
     let Some(mut result) = windows.first().map(|part| build.shape(part)) else {
         return Err(Issue::Invalid("a window without places".to_owned()));
     };
-    let (out, each, channels) = (build.shape(weights)[0], build.shape(weights)[1], result[result.len() - 1]);
+    let last = result.len() - 1;
+    let (out, each, channels) = (build.shape(weights)[0], build.shape(weights)[1], result[last]);
     if groups == 0 || out % groups != 0 || each.checked_mul(groups) != Some(channels) {
         return Err(Issue::Invalid(format!("{groups} groups of {each} channels make {out} of {channels}")));
     }
-    let (out_each, inner) = (out / groups, windows.len() * each);
-    let rows: usize = result[..result.len() - 1].iter().product();
-    let parts = windows.iter().map(|part| build.reshape(part, vec![rows, groups, each]));
-    let parts = parts.collect::<Outcome<Vec<Value>>>()?;
-    let rows_of = |build: &mut Builder, x: &Value| {
-        build.apply(Op::Transpose { permutation: vec![1, 0, 2] }, std::slice::from_ref(x))
-    };
-    let left = build.apply(Op::Concat { axis: 2 }, &parts)?;
-    let left = rows_of(build, &left)?;
-    let right = build.reshape(weights, vec![groups, out_each, each, windows.len()])?;
-    let right = build.apply(Op::Transpose { permutation: vec![0, 1, 3, 2] }, &[right])?;
-    let right = build.reshape(&right, vec![groups, out_each, inner])?;
+    let rows = result[..last].iter().product();
+    let inner = windows.len() * channels;
+    let left = build.apply(Op::Concat { axis: last }, windows)?;
+    let left = build.reshape(&left, vec![rows, inner])?;
+    let right = build.reshape(weights, vec![out, each, windows.len()])?;
+    let right = dense(build, &right, groups)?;
+    let right = build.apply(Op::Transpose { permutation: vec![0, 2, 1] }, &[right])?;
+    let right = build.reshape(&right, vec![out, inner])?;
     let y = build.apply(Op::MatMul { transpose_b: true }, &[left, right])?;
-    let y = rows_of(build, &y)?;
-    let rank = result.len();
-    result[rank - 1] = out;
+    result[last] = out;
     let y = build.reshape(&y, result)?;
     channels_second(build, &y)
+}
+
+/// Weights [a, b / groups, k] of groups of channels as [a, b, k], with zeros for channels of other groups: what the planes would do with their lanes
+/// is nothing else.
+pub(super) fn dense(build: &mut Builder, weights: &Value, groups: usize) -> Outcome {
+    if groups == 1 {
+        return Ok(weights.clone());
+    }
+    let (rows, each) = (build.shape(weights)[0], build.shape(weights)[1]);
+    let repeated = build.apply(Op::Concat { axis: 1 }, &vec![weights.clone(); groups])?;
+    let own = |row: usize, column: usize| row * groups / rows == column / each;
+    let own: Vec<bool> =
+        (0..rows).flat_map(|row| (0..each * groups).map(move |column| own(row, column))).collect();
+    let own = Value::known(Tensor::bool([rows, each * groups, 1], own));
+    build.apply(Op::Select, &[own, repeated, Value::real(0.0)])
 }
 
 /// Windows [N, *L, *K, C] over each other: the sums [N, C, ..] of what lies at the same place. Of the axes, what `window` pads is cut off, and zeros

@@ -128,8 +128,8 @@ fn slices(c: &mut Call<'_>, x: &Value, a: &Axis, op: BinaryOp) -> Outcome {
     joined.ok_or_else(|| Issue::Invalid("an empty window".to_owned()))
 }
 
-/// One element of each window; of those outside, the nearest of the same window that is inside, which changes no maximum.
-fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
+/// Where one element of each window lies; of those outside, where the nearest of the same window does that is inside.
+fn places_inside(a: &Axis, element: usize) -> Outcome<Vec<usize>> {
     let at = |window: usize| {
         let at = window * a.stride + element * a.dilation;
         let end = a.length + a.padding[0];
@@ -138,7 +138,12 @@ fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
         (at + up).checked_sub(down + a.padding[0]).filter(|&at| at < a.length)
     };
     let places: Option<Vec<usize>> = (0..a.count).map(at).collect();
-    let places = places.ok_or_else(|| Issue::Unsupported("a window with nothing but padding".to_owned()))?;
+    places.ok_or_else(|| Issue::Unsupported("a window with nothing but padding".to_owned()))
+}
+
+/// One element of each window, or one that changes no maximum.
+fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
+    let places = places_inside(a, element)?;
     let mut parts: Vec<(usize, usize)> = Vec::new();
     for (window, &start) in places.iter().enumerate() {
         let goes_on = window > 0 && start == places[window - 1] + a.stride;
@@ -202,47 +207,34 @@ fn with_places(c: &mut Call<'_>, x: &Value, axes: &[Axis]) -> Outcome<Vec<Value>
     let all = shape::count(&shape)?;
     i32::try_from(all).map_err(|_| Issue::Unsupported(format!("places in {shape:?} are too many")))?;
     patches::places(&axes.iter().map(|axis| axis.kernel).collect::<Vec<_>>())?;
-    let mut padded = x.clone();
-    for a in axes {
-        let end = (a.count - 1) * a.stride + (a.kernel - 1) * a.dilation + 1;
-        let (before, after) = (a.padding[0], end.saturating_sub(a.length + a.padding[0]));
-        let value = f32::NEG_INFINITY.to_bits();
-        padded = c.build.apply(Op::Pad { axis: a.axis, before, after, value }, &[padded])?;
-    }
-    // For each place of a window: its elements, and where each is among those of its channel, if it is inside.
-    let steps = strides(axes, by_columns);
-    let mut parts: Vec<(Value, Vec<Option<usize>>)> = vec![(padded, vec![Some(0)])];
-    for (a, step) in axes.iter().zip(steps) {
+    // For each place of a window: its elements, and where each is among those of its channel.
+    let mut parts: Vec<(Value, Vec<usize>)> = vec![(x.clone(), vec![0])];
+    for (a, step) in axes.iter().zip(strides(axes, by_columns)) {
         let mut next = Vec::new();
-        for (part, places) in parts {
+        for (part, before) in parts {
             for element in 0..a.kernel {
-                let start = element * a.dilation;
-                let slice = Op::Slice { axis: a.axis, start, count: a.count, step: a.stride };
-                let slice = c.build.apply(slice, std::slice::from_ref(&part))?;
-                let inside = |window: usize| {
-                    let at = (window * a.stride + start).checked_sub(a.padding[0])?;
-                    (at < a.length).then_some(at * step)
-                };
-                let each = places
-                    .iter()
-                    .flat_map(|&sofar| (0..a.count).map(move |window| Some(sofar? + inside(window)?)));
-                next.push((slice, each.collect()));
+                let along = places_inside(a, element)?;
+                let all = before.iter().flat_map(|&before| along.iter().map(move |&at| before + at * step));
+                next.push((inside(c, &part, a, element)?, all.collect()));
             }
         }
         parts = next;
     }
     let space: Vec<usize> = axes.iter().map(|a| a.count).collect();
-    let first = |window: usize| parts.iter().find_map(|(_, places)| places[window]).unwrap_or(0);
-    let start: Vec<i32> = (0..space.iter().product()).map(|window| first(window) as i32).collect();
-    let mut place = Value::known(Tensor::i32(space.clone(), start));
-    let mut best = Value::real(f32::NEG_INFINITY);
-    for (part, places) in &parts {
-        let places: Vec<i32> = places.iter().map(|place| place.map_or(-1, |place| place as i32)).collect();
+    let mut found: Option<(Value, Value)> = None;
+    for (part, places) in parts {
+        let places: Vec<i32> = places.iter().map(|&place| place as i32).collect();
         let here = Value::known(Tensor::i32(space.clone(), places));
-        let greater = c.build.binary(BinaryOp::Less, &best, part)?;
-        place = c.build.apply(Op::Select, &[greater, here, place])?;
-        best = c.build.binary(BinaryOp::Max, &best, part)?;
+        found = Some(match found {
+            None => (part, here),
+            Some((best, place)) => {
+                let greater = c.build.binary(BinaryOp::Less, &best, &part)?;
+                let place = c.build.apply(Op::Select, &[greater, here, place])?;
+                (c.build.binary(BinaryOp::Max, &best, &part)?, place)
+            }
+        });
     }
+    let (best, place) = found.ok_or_else(|| Issue::Invalid("an empty window".to_owned()))?;
     let channels: usize = shape[..2].iter().product();
     let each = all.checked_div(channels).unwrap_or(0);
     let starts: Vec<i32> = (0..channels).map(|channel| (channel * each) as i32).collect();

@@ -75,8 +75,8 @@ fn weights(build: &mut Builder, at: &Value, length: usize, mode: Mode, outside: 
     let at = build.reshape(at, shape.clone())?;
     let elements = numbers(ElementType::F32, shape.len(), shape.len() - 1, length);
     let at = if mode == Mode::Nearest { build.unary(UnaryOp::Round, &at)? } else { at };
-    let mut at = outside.inside(build, &at, length)?;
     if mode != Mode::Cubic {
+        let mut at = outside.inside(build, &at, length)?;
         if outside != Outside::Zeros {
             at = clamped(build, &at, length)?;
         }

@@ -1,7 +1,7 @@
 //! Convolutions the other way round: each element becomes a window, and windows are laid over each other.
 
 use super::convolution::{Window, along_channels};
-use super::patches::{channels_last, overlapped};
+use super::patches::{channels_last, dense, overlapped};
 use super::{Translate, one};
 use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -28,19 +28,17 @@ fn conv_transpose(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (space, kernel) = (&of_x[2..], &of_weights[2..]);
     let mut window = Window::read(c, kernel.to_vec(), space)?;
     let lengths = lengths(c, &mut window, space)?;
-    // Each element times the weights of its channel: [groups, N · places, window · M / groups].
+    // Each element times the weights of its channel: [N · places, window · M].
     let rows = channels_last(c.build, &x)?;
     let places: usize = n * space.iter().product::<usize>();
-    let inside: usize = kernel.iter().product();
-    let rows = c.build.reshape(&rows, vec![places, groups, channels / groups])?;
-    let rows = c.build.apply(Op::Transpose { permutation: vec![1, 0, 2] }, &[rows])?;
-    let weights = c.build.reshape(&weights, vec![groups, channels / groups, each, inside])?;
-    let weights = c.build.apply(Op::Transpose { permutation: vec![0, 3, 2, 1] }, &[weights])?;
-    let weights = c.build.reshape(&weights, vec![groups, inside * each, channels / groups])?;
+    let (inside, out) = (kernel.iter().product::<usize>(), groups * each);
+    let rows = c.build.reshape(&rows, vec![places, channels])?;
+    let weights = c.build.reshape(&weights, vec![channels, each, inside])?;
+    let weights = dense(c.build, &weights, groups)?;
+    let weights = c.build.apply(Op::Transpose { permutation: vec![2, 1, 0] }, &[weights])?;
+    let weights = c.build.reshape(&weights, vec![inside * out, channels])?;
     let parts = c.build.apply(Op::MatMul { transpose_b: true }, &[rows, weights])?;
-    let parts = c.build.reshape(&parts, vec![groups, places, inside, each])?;
-    let parts = c.build.apply(Op::Transpose { permutation: vec![1, 2, 0, 3] }, &[parts])?;
-    let parts = c.build.reshape(&parts, [&[n], space, kernel, &[groups * each]].concat())?;
+    let parts = c.build.reshape(&parts, [&[n], space, kernel, &[out]].concat())?;
     let mut y = overlapped(c.build, &parts, &window, &lengths)?;
     if let Some(bias) = c.optional(2) {
         let bias = along_channels(c.build, &bias, of_x.len())?;
@@ -77,7 +75,7 @@ fn lengths(c: &Call<'_>, window: &mut Window, space: &[usize]) -> Outcome<Vec<us
         if let Some(wanted) = wanted {
             let total = full.saturating_sub(wanted);
             let (less, more) = (total / 2, total.div_ceil(2));
-            window.padding[i] = if how == "SAME_LOWER" { [more, less] } else { [less, more] };
+            window.padding[i] = if how == "SAME_UPPER" { [less, more] } else { [more, less] };
             lengths.push(wanted);
             continue;
         }

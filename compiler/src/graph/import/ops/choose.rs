@@ -8,8 +8,14 @@ use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType};
 
-/// Most elements of a comparison of indices with places.
+/// Most elements of one comparison of indices with places; more are compared in parts.
 const MAX_COMPARED: usize = 1 << 20;
+/// Most elements of all comparisons.
+const MAX_ALL: usize = 1 << 27;
+/// More rows than this are turned, so that places are on the lanes.
+const MANY_ROWS: usize = 1 << 14;
+/// More integers than this cannot be turned.
+const FEW_INTEGERS: usize = 1 << 13;
 
 /// How updates join what they meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,20 +92,58 @@ pub(super) fn without_axis(build: &mut Builder, x: &Value, axis: usize) -> Outco
     build.reshape(x, shape)
 }
 
-/// Whether index [.., k, ..] is the place l, as [.., k, l, ..]. `rest` is the shape of what else the comparison is used with.
-fn hits(build: &mut Builder, index: &Value, axis: usize, length: usize, rest: &[usize]) -> Outcome {
-    let count = build.shape(index)[axis];
-    let others = rest.iter().enumerate().filter(|&(at, _)| at != axis).map(|(_, &n)| n);
-    let all = others.fold(count.saturating_mul(length), usize::saturating_mul);
-    if all > MAX_COMPARED {
-        return Err(Issue::Unsupported(format!(
-            "each of its {count} indices, which depend on data, would be compared with all {length} places of an axis: {all} comparisons, at most {MAX_COMPARED} are supported"
-        )));
-    }
+/// Whether index [.., k, ..] is the place l, as [.., k, l, ..].
+fn hits(build: &mut Builder, index: &Value, axis: usize, length: usize) -> Outcome {
     let TensorType { element, shape } = build.ty(index);
     let places = numbers(element, shape.len() + 1, axis + 1, length);
     let index = with_axis(build, index, axis + 1)?;
     build.binary(BinaryOp::Equal, &index, &places)
+}
+
+/// How the comparison of indices [.., k, ..] with the places of an axis of a tensor is best done.
+struct Way {
+    /// The order in which this axis comes last, if it should.
+    turned: Option<Vec<usize>>,
+    /// So many indices at a time.
+    part: usize,
+}
+
+fn way(build: &Builder, data: &Value, index: &Value, axis: usize) -> Outcome<Way> {
+    let TensorType { element, shape } = build.ty(data);
+    let (count, indices) = (build.shape(index)[axis], build.ty(index).elements());
+    let each = shape.iter().fold(1, |all: usize, &n| all.saturating_mul(n));
+    let all = each.saturating_mul(count);
+    if all > MAX_ALL {
+        return Err(Issue::Unsupported(format!(
+            "each of its {count} indices, which depend on data, would be compared with all {} places of an axis of {shape:?}: {all} comparisons, at most {MAX_ALL} are supported",
+            shape[axis]
+        )));
+    }
+    let last = shape.len() - 1;
+    let narrow = axis != last && shape[axis + 1..].iter().product::<usize>() < shape[axis];
+    let many = all / shape[last].max(1) > MANY_ROWS;
+    let mut order: Vec<usize> = (0..=last).collect();
+    order.swap(axis, last);
+    // Turning real numbers rounds them.
+    let turns = element != ElementType::I32 && indices <= FEW_INTEGERS;
+    let turned = (narrow && many && turns).then_some(order);
+    Ok(Way { turned, part: (MAX_COMPARED / each.max(1)).max(1) })
+}
+
+fn transposed(build: &mut Builder, x: &Value, order: &[usize]) -> Outcome {
+    build.apply(Op::Transpose { permutation: order.to_vec() }, std::slice::from_ref(x))
+}
+
+/// Pieces of an axis.
+fn pieces(build: &mut Builder, x: &Value, axis: usize, part: usize) -> Outcome<Vec<Value>> {
+    let length = build.shape(x)[axis];
+    (0..length)
+        .step_by(part)
+        .map(|start| {
+            let slice = Op::Slice { axis, start, count: part.min(length - start), step: 1 };
+            build.apply(slice, std::slice::from_ref(x))
+        })
+        .collect()
 }
 
 /// The only element along an axis that is not left out; zero where there is none. The axis stays.
@@ -124,12 +168,22 @@ pub(super) fn along(build: &mut Builder, data: &Value, index: &Value, axis: usiz
     if let Some(line) = line(index, axis) {
         return take(build, data, &line, axis);
     }
-    let shape = build.shape(data);
-    let hits = hits(build, index, axis, shape[axis], &shape)?;
+    let way = way(build, data, index, axis)?;
+    if let Some(order) = way.turned {
+        let (data, index) = (transposed(build, data, &order)?, transposed(build, index, &order)?);
+        let result = along(build, &data, &index, order.len() - 1)?;
+        return transposed(build, &result, &order);
+    }
+    let length = build.shape(data)[axis];
     of_numbers(build, data, |build, data| {
         let wide = with_axis(build, data, axis)?;
-        let sums = only(build, &hits, &wide, axis + 1)?;
-        without_axis(build, &sums, axis + 1)
+        let mut parts = Vec::new();
+        for index in pieces(build, index, axis, way.part)? {
+            let hits = hits(build, &index, axis, length)?;
+            let sums = only(build, &hits, &wide, axis + 1)?;
+            parts.push(without_axis(build, &sums, axis + 1)?);
+        }
+        build.apply(Op::Concat { axis }, &parts)
     })
 }
 
@@ -165,17 +219,37 @@ pub(super) fn scatter(
     }
     let line = line(index, axis);
     let known = line.as_ref().and_then(Value::tensor).and_then(Tensor::as_i32);
-    // To move lanes takes products, which round: there each is compared, if they are not too many.
-    let hits = match known {
-        Some(places) if axis + 1 < shape.len() => {
+    let way = way(build, data, index, axis);
+    let way = match (known, way) {
+        // To move lanes takes products, which round: there each is compared, if they are not too many.
+        (Some(places), way) if axis + 1 < shape.len() || way.is_err() => {
             return scatter_known(build, data, places, updates, axis, how);
         }
-        _ => hits(build, index, axis, shape[axis], &shape),
+        (_, way) => way?,
     };
-    let hits = match (hits, known) {
-        (Err(_), Some(places)) => return scatter_known(build, data, places, updates, axis, how),
-        (hits, _) => hits?,
-    };
+    if let Some(order) = way.turned {
+        let [data, index, updates] = [data, index, updates].map(|value| transposed(build, value, &order));
+        let result = scatter(build, &data?, &index?, &updates?, order.len() - 1, how)?;
+        return transposed(build, &result, &order);
+    }
+    let (indices, updates) = (pieces(build, index, axis, way.part)?, pieces(build, updates, axis, way.part)?);
+    indices
+        .iter()
+        .zip(&updates)
+        .try_fold(data.clone(), |data, (index, updates)| compared(build, &data, index, updates, axis, how))
+}
+
+/// A scatter in which each index is compared with all places.
+fn compared(
+    build: &mut Builder,
+    data: &Value,
+    index: &Value,
+    updates: &Value,
+    axis: usize,
+    how: Joined,
+) -> Outcome {
+    let TensorType { element, shape } = build.ty(data);
+    let hits = hits(build, index, axis, shape[axis])?;
     let wide = with_axis(build, updates, axis + 1)?;
     let Joined::By(op) = how else {
         // Of several updates of one place the last one counts.

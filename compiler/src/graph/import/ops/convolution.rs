@@ -141,7 +141,8 @@ fn convolve(
 ) -> Outcome {
     let (shape, out) = (build.shape(x), build.shape(weights)[0]);
     if groups != 1 || !window.is_point() {
-        let y = if shape.len() > 4 || !is_constant(build, weights) {
+        let narrow = build.ty(x).element == ElementType::I8;
+        let y = if shape.len() > 4 || !narrow && !is_constant(build, weights) {
             by_products(build, x, weights, window, groups)?
         } else {
             let Window { strides, padding, dilations, .. } = window.clone();
@@ -172,7 +173,7 @@ fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window,
     let (shape, kernel) = (build.shape(x), build.shape(weights));
     if build.ty(x).element != ElementType::F32 {
         return Err(Issue::Unsupported(format!(
-            "a convolution of bytes of {} spatial axes, or with weights that depend on data",
+            "a convolution of bytes on {} spatial axes",
             shape.len() - 2
         )));
     }
@@ -242,7 +243,8 @@ pub(super) fn normalized(
     emit(build, Convolution { weights, bias: Some(bias), ..before }).map(Some)
 }
 
-fn is_constant(build: &Builder, value: &Value) -> bool {
+/// Whether a value is the same whatever the model's inputs are.
+pub(super) fn is_constant(build: &Builder, value: &Value) -> bool {
     match value {
         Value::Known(_) => true,
         Value::Past(_) => false,

@@ -1,6 +1,7 @@
 //! Constants, ranges, triangles, and reading by index.
 
-use super::{Translate, one};
+use super::convolution::is_constant;
+use super::{Translate, choose, one};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -134,6 +135,9 @@ fn gather(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     take(c.build, &data, &indices, axis).map(one)
 }
 
+/// Most comparisons of indices with places that the graph's Gather makes at once.
+const MAX_DIRECT: usize = 1 << 14;
+
 /// Reads along an axis; known evenly spaced indices are a slice.
 pub(super) fn take(build: &mut Builder, data: &Value, indices: &Value, axis: usize) -> Outcome {
     let shape = build.shape(data);
@@ -145,6 +149,18 @@ pub(super) fn take(build: &mut Builder, data: &Value, indices: &Value, axis: usi
             let result = [&shape[..axis], &build.shape(indices), &shape[axis + 1..]].concat();
             return build.reshape(&part, result);
         }
+    }
+    let places = build.shape(indices);
+    let count: usize = places.iter().product();
+    let many = count.saturating_mul(shape[axis]) > MAX_DIRECT;
+    if many && indices.tensor().is_none() && !is_constant(build, data) {
+        // Neither is known: each index is compared with all places, part by part.
+        let mut along = vec![1; shape.len()];
+        along[axis] = count;
+        let index = build.reshape(indices, along)?;
+        let index = choose::from_front(build, &index, shape[axis])?;
+        let found = choose::along(build, data, &index, axis)?;
+        return build.reshape(&found, [&shape[..axis], &places, &shape[axis + 1..]].concat());
     }
     build.apply(Op::Gather { axis }, &[data.clone(), indices.clone()])
 }

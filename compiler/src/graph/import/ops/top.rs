@@ -6,8 +6,10 @@ use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType};
 
-/// Most comparisons of elements with each other.
+/// Most comparisons of elements with each other at once.
 const MAX_COMPARED: usize = 1 << 20;
+/// Most of all.
+const MAX_ALL: usize = 1 << 27;
 /// Longest list that is found one element after the other.
 const MAX_ROUNDS: usize = 64;
 
@@ -33,12 +35,12 @@ fn top(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     let largest = c.int("largest", 1) != 0;
     let all: usize = shape.iter().fold(shape[axis], |all, &n| all.saturating_mul(n));
-    if all <= MAX_COMPARED {
+    if all <= MAX_ALL {
         return by_rank(c.build, &a, axis, k, largest);
     }
     if k > MAX_ROUNDS {
         return Err(Issue::Unsupported(format!(
-            "the first {k} of {shape:?} along axis {axis}: to put an axis in order takes {all} comparisons, at most {MAX_COMPARED} are supported, or a k of at most {MAX_ROUNDS}"
+            "the first {k} of {shape:?} along axis {axis}: to put an axis in order takes {all} comparisons, at most {MAX_ALL} are supported, or a k of at most {MAX_ROUNDS}"
         )));
     }
     in_rounds(c.build, &a, axis, k, largest)
@@ -48,17 +50,28 @@ fn top(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 fn by_rank(build: &mut Builder, a: &Value, axis: usize, k: usize, largest: bool) -> Outcome<Vec<Value>> {
     let shape = build.shape(a);
     let (rank, length) = (shape.len() + 1, shape[axis]);
+    let own = with_axis(build, a, axis)?;
+    let numbered = numbers(ElementType::F32, rank, axis + 1, length);
+    let part = (MAX_COMPARED / shape.iter().product::<usize>().max(1)).max(1);
+    let mut ranks = Value::real(0.0);
     // Axis `axis` counts the elements that may come before, the next one those that are ranked.
-    let (other, own) = (with_axis(build, a, axis + 1)?, with_axis(build, a, axis)?);
-    let (low, high) = if largest { (&own, &other) } else { (&other, &own) };
-    let before = build.binary(BinaryOp::Less, low, high)?;
-    let equal = build.binary(BinaryOp::Equal, &own, &other)?;
-    let places = [axis, axis + 1].map(|at| numbers(ElementType::F32, rank, at, length));
-    let earlier = build.binary(BinaryOp::Less, &places[0], &places[1])?;
-    let tied = build.binary(BinaryOp::And, &equal, &earlier)?;
-    let before = build.binary(BinaryOp::Or, &before, &tied)?;
-    let before = build.cast(&before, ElementType::F32)?;
-    let ranks = build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[before])?;
+    for start in (0..length).step_by(part) {
+        let count = part.min(length - start);
+        let others = Op::Slice { axis, start, count, step: 1 };
+        let other = build.apply(others, std::slice::from_ref(a))?;
+        let other = with_axis(build, &other, axis + 1)?;
+        let (low, high) = if largest { (&own, &other) } else { (&other, &own) };
+        let before = build.binary(BinaryOp::Less, low, high)?;
+        let equal = build.binary(BinaryOp::Equal, &own, &other)?;
+        let first =
+            build.with_real(BinaryOp::Add, &numbers(ElementType::F32, rank, axis, count), start as f32)?;
+        let earlier = build.binary(BinaryOp::Less, &first, &numbered)?;
+        let tied = build.binary(BinaryOp::And, &equal, &earlier)?;
+        let before = build.binary(BinaryOp::Or, &before, &tied)?;
+        let before = build.cast(&before, ElementType::F32)?;
+        let before = build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[before])?;
+        ranks = build.binary(BinaryOp::Add, &ranks, &before)?;
+    }
     // [.., 1, length, ..] against [.., k, 1, ..].
     let wanted = numbers(ElementType::F32, rank, axis, k);
     let chosen = build.binary(BinaryOp::Equal, &ranks, &wanted)?;

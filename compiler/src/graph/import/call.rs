@@ -2,6 +2,7 @@
 
 use super::build::{Builder, Issue, Outcome, Value};
 use crate::graph::TensorType;
+use crate::graph::eval::Tensor;
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto};
 
@@ -88,6 +89,17 @@ impl<'a> Call<'a> {
             (None, Some(reals)) => Ok(reals.iter().map(|&v| v as i64).collect()),
             (None, None) => Err(Issue::Invalid(format!("its {what} are truth values"))),
         }
+    }
+
+    /// Real numbers of an input that may be left out, or empty, which is the same; they must be known.
+    pub(super) fn known_reals(&self, index: usize, what: &str) -> Outcome<Option<Vec<f32>>> {
+        let Some(value) = self.optional(index).filter(|value| self.ty(value).elements() > 0) else {
+            return Ok(None);
+        };
+        let reals = value.tensor().and_then(Tensor::as_f32).map(<[f32]>::to_vec);
+        reals
+            .map(Some)
+            .ok_or_else(|| Issue::Unsupported(format!("its {what} depend on the data of the model's inputs")))
     }
 
     /// As [`Call::known_ints`], for an input that may be left out.

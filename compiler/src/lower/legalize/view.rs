@@ -151,11 +151,20 @@ pub(super) fn free_transpose(b: &mut Builder, x: NodeId, permutation: &[usize]) 
     b.emit(Op::Transpose { permutation: permutation.to_vec() }, &[x])
 }
 
-/// [.., m, n] → [.., n, m] as a product with the identity. Integers stay as they are, for the check to refuse.
+/// Integers of at most so many elements are turned one by one.
+const FEW_INTEGERS: usize = 1 << 13;
+
+/// [.., m, n] → [.., n, m] as a product with the identity, which holds 22 bits of a number. A few integers are turned as columns of one element each,
+/// which are rows; more of them stay as they are, for the check to refuse.
 fn exchange(b: &mut Builder, x: NodeId) -> NodeId {
     let rank = b.rank(x);
     if let Some(original) = b.exchanged(x) {
         return original;
+    }
+    if let [front @ .., m, n] = &b.shape(x)[..]
+        && (*m == 1 || *n == 1)
+    {
+        return reshape(b, x, &[front, &[*n, *m]].concat());
     }
     if let Op::Reshape { shape } = b.op(x).clone()
         && let Some(original) = b.exchanged(b.input(x))
@@ -174,6 +183,14 @@ fn exchange(b: &mut Builder, x: NodeId) -> NodeId {
             let real = b.cast(ElementType::F32, x);
             let turned = exchange(b, real);
             b.cast(ElementType::Bool, turned)
+        }
+        ElementType::I32 if b.graph.nodes[x].ty.elements() <= FEW_INTEGERS => {
+            let shape = b.shape(x);
+            let (front, m, n) = (&shape[..rank - 2], shape[rank - 2], shape[rank - 1]);
+            let columns = reshape(b, x, &[front, &[m, n, 1]].concat());
+            let order: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2, rank]).collect();
+            let turned = free_transpose(b, columns, &order);
+            reshape(b, turned, &[front, &[n, m]].concat())
         }
         ElementType::I32 | ElementType::I8 | ElementType::F8 => {
             let mut permutation: Vec<usize> = (0..rank).collect();

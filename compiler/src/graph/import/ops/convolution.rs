@@ -3,9 +3,9 @@
 //! A convolution that looks at one place at a time is a matrix product. One whose result goes through a batch
 //! normalisation takes the normalisation's factors into its weights.
 
-use super::Translate;
 use super::integer::{bytes, flat, requantized, scaled};
 use super::quantize::is_zero;
+use super::{Translate, patches};
 use crate::graph::eval::{self, Tensor};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value, uniform};
 use crate::graph::import::call::{Call, length};
@@ -84,6 +84,17 @@ impl Window {
         ones(&self.kernel) && ones(&self.strides) && !self.is_padded()
     }
 
+    /// The window on the first axis, and that on the others.
+    fn split(&self) -> (Window, Window) {
+        let of = |range: std::ops::Range<usize>| Window {
+            kernel: self.kernel[range.clone()].to_vec(),
+            strides: self.strides[range.clone()].to_vec(),
+            padding: self.padding[range.clone()].to_vec(),
+            dilations: self.dilations[range].to_vec(),
+        };
+        (of(0..1), of(1..self.kernel.len()))
+    }
+
     fn is_padded(&self) -> bool {
         self.padding.iter().any(|pair| *pair != [0; 2])
     }
@@ -94,9 +105,6 @@ fn attributes(c: &Call<'_>, x: &Value, weights: &Value) -> Outcome<(Window, usiz
     let (x, weights) = (c.ty(x).shape, c.ty(weights).shape);
     if x.len() != weights.len() || x.len() < 3 {
         return Err(Issue::Invalid(format!("it convolves {x:?} with {weights:?}")));
-    }
-    if x.len() > 4 {
-        return Err(Issue::Unsupported(format!("a convolution of {} spatial axes", x.len() - 2)));
     }
     if c.ints("kernel_shape").is_some_and(|kernel| {
         !kernel.iter().eq(weights[2..].iter().map(|&k| k as i64).collect::<Vec<_>>().iter())
@@ -133,9 +141,14 @@ fn convolve(
 ) -> Outcome {
     let (shape, out) = (build.shape(x), build.shape(weights)[0]);
     if groups != 1 || !window.is_point() {
-        let Window { strides, padding, dilations, .. } = window.clone();
-        let op = Op::Conv { channels_last: false, strides, padding, dilations, groups };
-        let y = build.apply(op, &[x.clone(), weights.clone()])?;
+        let narrow = build.ty(x).element == ElementType::I8;
+        let y = if shape.len() > 4 || !narrow && !is_constant(build, weights) {
+            by_products(build, x, weights, window, groups)?
+        } else {
+            let Window { strides, padding, dilations, .. } = window.clone();
+            let op = Op::Conv { channels_last: false, strides, padding, dilations, groups };
+            build.apply(op, &[x.clone(), weights.clone()])?
+        };
         let Some(bias) = bias else { return Ok(y) };
         let bias = along_channels(build, bias, shape.len())?;
         return build.binary(BinaryOp::Add, &y, &bias);
@@ -154,8 +167,46 @@ fn convolve(
     build.reshape(&y, [&[n, out], &shape[2..]].concat())
 }
 
+/// Where there is no convolution of its own. With known weights each place of a window on the first of more than two spatial axes is a convolution of
+/// the others, and these are added; else the windows' elements are laid side by side.
+fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window, groups: usize) -> Outcome {
+    let (shape, kernel) = (build.shape(x), build.shape(weights));
+    if build.ty(x).element != ElementType::F32 {
+        return Err(Issue::Unsupported(format!(
+            "a convolution of bytes on {} spatial axes",
+            shape.len() - 2
+        )));
+    }
+    if !is_constant(build, weights) {
+        let rows = patches::channels_last(build, x)?;
+        let windows = patches::windows(build, &rows, window)?;
+        return patches::weighted(build, &windows, weights, groups);
+    }
+    let (first, rest) = window.split();
+    // [N, D, C, ..]: slices of the first axis are so many images.
+    let swapped: Vec<usize> = [0, 2, 1].into_iter().chain(3..shape.len()).collect();
+    let images = build.apply(Op::Transpose { permutation: swapped.clone() }, std::slice::from_ref(x))?;
+    let mut sum: Option<Value> = None;
+    for (at, part) in patches::windows(build, &images, &first)?.into_iter().enumerate() {
+        let count = build.shape(&part)[1];
+        let part = build.reshape(&part, [&[shape[0] * count, shape[1]], &shape[3..]].concat())?;
+        let slice = Op::Slice { axis: 2, start: at, count: 1, step: 1 };
+        let own = build.apply(slice, std::slice::from_ref(weights))?;
+        let own = build.reshape(&own, [&kernel[..2], &kernel[3..]].concat())?;
+        let y = convolve(build, &part, &own, None, &rest, groups)?;
+        let made = build.shape(&y);
+        let y = build.reshape(&y, [&[shape[0], count], &made[1..]].concat())?;
+        sum = Some(match sum {
+            Some(sum) => build.binary(BinaryOp::Add, &sum, &y)?,
+            None => y,
+        });
+    }
+    let sum = sum.ok_or_else(|| Issue::Invalid("a window without places".to_owned()))?;
+    build.apply(Op::Transpose { permutation: swapped }, &[sum])
+}
+
 /// A value for each channel, in a shape that broadcasts to [N, C, ..] of `rank` axes; a single value as it is.
-fn along_channels(build: &mut Builder, value: &Value, rank: usize) -> Outcome {
+pub(super) fn along_channels(build: &mut Builder, value: &Value, rank: usize) -> Outcome {
     let count = build.ty(value).elements();
     if count == 1 {
         return build.reshape(value, vec![]);
@@ -192,7 +243,8 @@ pub(super) fn normalized(
     emit(build, Convolution { weights, bias: Some(bias), ..before }).map(Some)
 }
 
-fn is_constant(build: &Builder, value: &Value) -> bool {
+/// Whether a value is the same whatever the model's inputs are.
+pub(super) fn is_constant(build: &Builder, value: &Value) -> bool {
     match value {
         Value::Known(_) => true,
         Value::Past(_) => false,

@@ -3,8 +3,8 @@
 //! Every expert runs, and the shares of those that are not chosen are zero: the schedule does not depend on the choice.
 
 use super::Translate;
+use super::activation::gelu_by_tanh;
 use super::blocks::of_rows;
-use super::pointwise::gelu_by_tanh;
 use super::reduce::first_of_greatest;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};

@@ -1,12 +1,15 @@
 //! Constants, ranges, triangles, and reading by index.
 
-use super::Translate;
+use super::convolution::is_constant;
+use super::{Translate, choose, one};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
-use crate::graph::import::call::{Call, length, normalize};
+use crate::graph::import::call::{Call, length};
+use crate::graph::import::ops::pointwise::element;
 use crate::graph::{Constant, ElementType, Op, TensorType, shape};
 use crate::onnx;
 use crate::onnx::proto::TensorProto;
+use crate::onnx::proto::tensor_proto::DataType;
 
 /// Longest range that is believed.
 const MAX_RANGE: usize = 1 << 24;
@@ -18,15 +21,17 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "Range" => range,
         "Trilu" => trilu,
         "Gather" => gather,
-        "GatherND" => gather_nd,
-        "CumSum" => cumulative_sum,
+        "EyeLike" => eye,
+        "Compress" => compress,
+        "NonZero" => nonzero,
+        "NonMaxSuppression" | "Unique" => |_| Err(data_dependent()),
         _ => return None,
     })
 }
 
 fn constant(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     if let Some(tensor) = c.tensor("value") {
-        return from_proto(c.build, tensor).map(|value| vec![value]);
+        return from_proto(c.build, tensor).map(one);
     }
     let attribute = c.node.attribute.first().ok_or_else(|| Issue::Invalid("it has no value".to_owned()))?;
     let saturated = |v: i64| v.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
@@ -65,7 +70,7 @@ fn constant_of_shape(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         None => Value::real(0.0),
     };
     let scalar = c.build.reshape(&value, vec![])?;
-    c.build.apply(Op::Expand { shape }, &[scalar]).map(|value| vec![value])
+    c.build.apply(Op::Expand { shape }, &[scalar]).map(one)
 }
 
 fn range(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
@@ -116,22 +121,25 @@ fn trilu(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         (0..rows).flat_map(|row| (0..columns).map(move |column| kept(row, column))).collect();
     let mask = Value::known(Tensor::bool([rows, columns], mask));
     let a = if ty.element == ElementType::Bool {
-        return c.build.binary(crate::graph::BinaryOp::And, &a, &mask).map(|value| vec![value]);
+        return c.build.binary(crate::graph::BinaryOp::And, &a, &mask).map(one);
     } else {
         a
     };
     let zero = if ty.element == ElementType::I32 { Value::integer(0) } else { Value::real(0.0) };
-    c.build.apply(Op::Select, &[mask, a, zero]).map(|value| vec![value])
+    c.build.apply(Op::Select, &[mask, a, zero]).map(one)
 }
 
 fn gather(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let (data, indices) = (c.input(0)?, c.input(1)?);
     let axis = c.axis(0, c.ty(&data).shape.len())?;
-    take(c.build, &data, &indices, axis).map(|value| vec![value])
+    take(c.build, &data, &indices, axis).map(one)
 }
 
+/// Most comparisons of indices with places that the graph's Gather makes at once.
+const MAX_DIRECT: usize = 1 << 14;
+
 /// Reads along an axis; known evenly spaced indices are a slice.
-fn take(build: &mut Builder, data: &Value, indices: &Value, axis: usize) -> Outcome {
+pub(super) fn take(build: &mut Builder, data: &Value, indices: &Value, axis: usize) -> Outcome {
     let shape = build.shape(data);
     let known = indices.tensor().and_then(Tensor::as_i32).filter(|_| data.tensor().is_none());
     if let Some(found) = known.map(|indices| spaced(indices, shape[axis])) {
@@ -141,6 +149,18 @@ fn take(build: &mut Builder, data: &Value, indices: &Value, axis: usize) -> Outc
             let result = [&shape[..axis], &build.shape(indices), &shape[axis + 1..]].concat();
             return build.reshape(&part, result);
         }
+    }
+    let places = build.shape(indices);
+    let count: usize = places.iter().product();
+    let many = count.saturating_mul(shape[axis]) > MAX_DIRECT;
+    if many && indices.tensor().is_none() && !is_constant(build, data) {
+        // Neither is known: each index is compared with all places, part by part.
+        let mut along = vec![1; shape.len()];
+        along[axis] = count;
+        let index = build.reshape(indices, along)?;
+        let index = choose::from_front(build, &index, shape[axis])?;
+        let found = choose::along(build, data, &index, axis)?;
+        return build.reshape(&found, [&shape[..axis], &places, &shape[axis + 1..]].concat());
     }
     build.apply(Op::Gather { axis }, &[data.clone(), indices.clone()])
 }
@@ -165,63 +185,75 @@ fn spaced(indices: &[i32], length: usize) -> Outcome<Option<(usize, usize, usize
     Ok(even.then_some((first, places.len(), step)))
 }
 
-/// Known index tuples into the leading axes: one index into those axes joined.
-fn gather_nd(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (data, indices) = (c.input(0)?, c.input(1)?);
-    if c.int("batch_dims", 0) != 0 {
-        return Err(Issue::Unsupported("batch_dims is not 0".to_owned()));
-    }
-    let shape = c.ty(&data).shape;
-    let index_shape = c.ty(&indices).shape;
-    let tuples = c.known_ints(1, "indices")?;
-    let (outer, depth) = match index_shape.split_last() {
-        Some((&depth, outer)) if depth >= 1 && depth <= shape.len() => (outer, depth),
-        _ => return Err(Issue::Invalid(format!("indices of shape {index_shape:?} into {shape:?}"))),
+/// Ones on a diagonal of a matrix of a shape.
+fn eye(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let ty = c.ty(&c.input(0)?);
+    let &[rows, columns] = &ty.shape[..] else {
+        return Err(Issue::Invalid(format!("its input {ty} has not two axes")));
     };
-    let joined = shape::count(&shape[..depth])?;
-    let mut flat = Vec::with_capacity(tuples.len() / depth);
-    for tuple in tuples.chunks_exact(depth) {
-        let mut place = 0usize;
-        for (&index, &length) in tuple.iter().zip(&shape) {
-            let index = normalize(index, length)?;
-            place = place * length + index;
-        }
-        flat.push(i32::try_from(place).map_err(|_| Issue::Unsupported("the data is too large".to_owned()))?);
+    let kind = c.int("dtype", 0);
+    let made = i32::try_from(kind).ok().and_then(|kind| DataType::try_from(kind).ok()).and_then(element);
+    if kind != 0 && made.is_none() {
+        return Err(Issue::Unsupported(format!("a matrix of element type {kind}")));
     }
-    let data = c.build.reshape(&data, [&[joined], &shape[depth..]].concat())?;
-    let flat = Value::known(Tensor::i32(outer.to_vec(), flat));
-    take(c.build, &data, &flat, 0).map(|value| vec![value])
+    if shape::count(&ty.shape)? > MAX_RANGE {
+        return Err(Issue::Unsupported(format!("a diagonal in {rows} × {columns} elements is too large")));
+    }
+    let k = c.int("k", 0);
+    let diagonal = |row: usize, column: usize| column as i64 - row as i64 == k;
+    let ones: Vec<bool> =
+        (0..rows).flat_map(|row| (0..columns).map(move |column| diagonal(row, column))).collect();
+    let ones = Value::known(Tensor::bool([rows, columns], ones));
+    c.build.cast(&ones, made.unwrap_or(ty.element)).map(one)
 }
 
-/// Longest axis that is summed up.
-const MAX_RUNNING: usize = 1 << 12;
+/// Shapes are known when a program is made.
+fn data_dependent() -> Issue {
+    Issue::Unsupported(
+        "the shape of its result depends on the data of the model's inputs; cut the model before it with `--outputs-at NAME`"
+            .to_owned(),
+    )
+}
 
-/// The sum of each element and those before it: at run time a product with a triangle of ones. Small integers stay exact in it.
-fn cumulative_sum(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    if c.int("exclusive", 0) != 0 || c.int("reverse", 0) != 0 {
-        return Err(Issue::Unsupported("exclusive or reverse".to_owned()));
+/// What is true of a known tensor, as numbers of places; else the shape of the result is not known.
+fn true_places(c: &Call<'_>, index: usize) -> Outcome<Vec<usize>> {
+    let value = c.input(index)?;
+    let Some(tensor) = value.tensor() else {
+        return Err(data_dependent());
+    };
+    // Minus zero is zero.
+    let bits =
+        tensor.bits().into_iter().map(|bits| bits != 0 && (tensor.as_f32().is_none() || bits != 1 << 31));
+    Ok(bits.enumerate().filter(|&(_, is)| is).map(|(place, _)| place).collect())
+}
+
+/// The elements at which a condition is true, along an axis or of all.
+fn compress(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let mut a = c.input(0)?;
+    let places = true_places(c, 1)?;
+    let mut shape = c.ty(&a).shape;
+    let axis = if c.attribute("axis").is_some() {
+        c.axis(0, shape.len())?
+    } else {
+        shape = vec![shape::count(&shape)?];
+        a = c.build.reshape(&a, shape.clone())?;
+        0
+    };
+    if places.last().is_some_and(|&last| last >= shape[axis]) {
+        return Err(Issue::Invalid(format!("its condition is longer than axis {axis} of {shape:?}")));
     }
-    let a = c.input(0)?;
-    let ty = c.ty(&a);
-    let rank = ty.shape.len();
-    let axis = c.known_ints(1, "axis")?.first().copied().unwrap_or(0);
-    let axis = normalize(axis, rank)?;
-    let length = ty.shape[axis];
-    if length > MAX_RUNNING {
-        return Err(Issue::Unsupported(format!(
-            "a running sum of {length} elements; at most {MAX_RUNNING} are supported"
-        )));
+    take(c.build, &a, &Value::integers(&places), axis).map(one)
+}
+
+/// The places of elements that are not zero, a row for each axis.
+fn nonzero(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let places = true_places(c, 0)?;
+    let shape = c.ty(&c.input(0)?).shape;
+    let mut rows: Vec<usize> = Vec::with_capacity(shape.len() * places.len());
+    for axis in 0..shape.len() {
+        let inner: usize = shape[axis + 1..].iter().product();
+        rows.extend(places.iter().map(|&place| place / inner % shape[axis]));
     }
-    let ones = (0..length).flat_map(|row| (0..length).map(move |column| f32::from(u8::from(row <= column))));
-    let triangle = Value::known(Tensor::f32([length, length], ones.collect::<Vec<_>>()));
-    let mut swap: Vec<usize> = (0..rank).collect();
-    swap.swap(axis, rank - 1);
-    let last = c.build.apply(Op::Transpose { permutation: swap.clone() }, &[a])?;
-    let turned = c.build.shape(&last);
-    let rows = c.build.reshape(&last, vec![turned[..rank - 1].iter().product(), length])?;
-    let rows = c.build.cast(&rows, ElementType::F32)?;
-    let sums = c.build.apply(Op::MatMul { transpose_b: false }, &[rows, triangle])?;
-    let sums = c.build.cast(&sums, ty.element)?;
-    let sums = c.build.reshape(&sums, turned)?;
-    c.build.apply(Op::Transpose { permutation: swap }, &[sums]).map(|value| vec![value])
+    let rows = Value::integers(&rows);
+    c.build.reshape(&rows, vec![shape.len(), places.len()]).map(one)
 }

@@ -103,3 +103,18 @@ fn gemm(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     Ok(vec![y])
 }
+
+/// An axis of x times a matrix [n, k]: k elements become n.
+pub(super) fn along(build: &mut Builder, x: &Value, axis: usize, matrix: &Value) -> Outcome {
+    let mut shape = build.shape(x);
+    let (outer, inner) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+    let length = std::mem::replace(&mut shape[axis], build.shape(matrix)[0]);
+    let y = if inner == 1 {
+        let rows = build.reshape(x, vec![outer, length])?;
+        build.apply(Op::MatMul { transpose_b: true }, &[rows, matrix.clone()])?
+    } else {
+        let columns = build.reshape(x, vec![outer, length, inner])?;
+        build.apply(Op::MatMul { transpose_b: false }, &[matrix.clone(), columns])?
+    };
+    build.reshape(&y, shape)
+}

@@ -6,7 +6,10 @@ mod attention;
 mod bits;
 mod blocks;
 mod cells;
+mod choose;
 mod convolution;
+mod einsum;
+mod elements;
 mod experts;
 mod formats;
 mod fused;
@@ -16,14 +19,21 @@ mod integer;
 mod loss;
 mod matrix;
 mod normalize;
+mod pad;
+mod patches;
 mod pointwise;
 mod pool;
 mod quantize;
 mod recurrent;
 mod reduce;
+mod resize;
 mod rotary;
+mod running;
+mod sample;
 mod sequence;
 mod shape;
+mod top;
+mod transposed;
 
 use super::build::{Outcome, Value};
 use super::call::Call;
@@ -35,7 +45,7 @@ pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 19] = [
+    let families: [fn(&str) -> Option<Translate>; 27] = [
         attention::translator,
         rotary::translator,
         fused::translator,
@@ -46,6 +56,14 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         reduce::translator,
         shape::translator,
         index::translator,
+        elements::translator,
+        running::translator,
+        top::translator,
+        resize::translator,
+        sample::translator,
+        pad::translator,
+        einsum::translator,
+        transposed::translator,
         matrix::translator,
         normalize::translator,
         quantize::translator,
@@ -88,6 +106,9 @@ pub(super) fn output_type(node: &NodeProto, inputs: &[Option<DataType>], output:
     let tensor = || DataType::try_from(attribute("value")?.t.as_ref()?.data_type()).ok();
     match (node.op_type(), output) {
         ("Constant" | "ConstantOfShape", _) => tensor(),
+        ("EyeLike", _) => named("dtype").or(input(0)),
+        ("OneHot", _) => input(2),
+        ("TopK" | "MaxPool", 1) => None,
         ("Cast" | "BitCast", _) => named("to"),
         ("CastLike" | "Where", _) => input(1),
         ("QuantizeLinear", _) => input(2).or(named("output_dtype")).or(Some(DataType::Uint8)),

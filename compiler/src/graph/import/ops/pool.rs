@@ -1,12 +1,13 @@
 //! Pooling: axis by axis, the elements at one place of all windows are a slice, and slices are compared or added.
 
-use super::Translate;
+use super::choose::{self, Joined};
 use super::convolution::Window;
 use super::reduce::mean;
+use super::{Translate, one, patches};
 use crate::graph::eval::Tensor;
-use crate::graph::import::build::{Issue, Outcome, Value};
+use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
-use crate::graph::{BinaryOp, Op, ReduceOp};
+use crate::graph::{BinaryOp, Op, ReduceOp, UnaryOp, shape};
 
 /// Longest window on an axis that is worth slices.
 const MAX_WINDOW: usize = 64;
@@ -18,13 +19,22 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "GlobalAveragePool" => |c| {
             let x = c.input(0)?;
             let axes: Vec<usize> = (2..c.ty(&x).shape.len()).collect();
-            mean(c.build, &x, &axes).map(|y| vec![y])
+            mean(c.build, &x, &axes).map(one)
         },
+        "LpPool" => power,
+        "GlobalLpPool" => |c| {
+            let (x, p) = (c.input(0)?, c.int("p", 2));
+            let powers = raised(c.build, &x, p)?;
+            let mut axes = 2..c.ty(&x).shape.len();
+            let sum =
+                axes.try_fold(powers, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[x]))?;
+            root(c.build, &sum, p).map(one)
+        },
+        "MaxUnpool" => unpool,
         "GlobalMaxPool" => |c| {
             let x = c.input(0)?;
             let mut axes = 2..c.ty(&x).shape.len();
-            axes.try_fold(x, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[x]))
-                .map(|y| vec![y])
+            axes.try_fold(x, |x, axis| c.build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[x])).map(one)
         },
         _ => return None,
     })
@@ -42,9 +52,9 @@ struct Axis {
     count: usize,
 }
 
-fn pool(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
-    let mut x = c.input(0)?;
-    let ty = c.ty(&x);
+/// Where a node's windows are.
+fn window(c: &Call<'_>, x: &Value) -> Outcome<Vec<Axis>> {
+    let ty = c.ty(x);
     let kernel = c.ints("kernel_shape").unwrap_or_default();
     let kernel = kernel.iter().map(|&k| length(k)).collect::<Outcome<Vec<_>>>()?;
     if ty.shape.len() < 3 || kernel.is_empty() {
@@ -54,7 +64,15 @@ fn pool(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
         return Err(Issue::Unsupported(format!("windows of {kernel:?}; at most {MAX_WINDOW} on an axis")));
     }
     let window = Window::read(c, kernel, &ty.shape[2..])?;
-    let axes = axes(&window, &ty.shape, c.int("ceil_mode", 0) != 0)?;
+    axes(&window, &ty.shape, c.int("ceil_mode", 0) != 0)
+}
+
+fn pool(c: &mut Call<'_>, op: BinaryOp) -> Outcome<Vec<Value>> {
+    let mut x = c.input(0)?;
+    let axes = window(c, &x)?;
+    if c.wants(1) {
+        return with_places(c, &x, &axes);
+    }
     for axis in &axes {
         x = slices(c, &x, axis, op)?;
     }
@@ -110,8 +128,8 @@ fn slices(c: &mut Call<'_>, x: &Value, a: &Axis, op: BinaryOp) -> Outcome {
     joined.ok_or_else(|| Issue::Invalid("an empty window".to_owned()))
 }
 
-/// One element of each window; of those outside, the nearest of the same window that is inside, which changes no maximum.
-fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
+/// Where one element of each window lies; of those outside, where the nearest of the same window does that is inside.
+fn places_inside(a: &Axis, element: usize) -> Outcome<Vec<usize>> {
     let at = |window: usize| {
         let at = window * a.stride + element * a.dilation;
         let end = a.length + a.padding[0];
@@ -120,7 +138,12 @@ fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
         (at + up).checked_sub(down + a.padding[0]).filter(|&at| at < a.length)
     };
     let places: Option<Vec<usize>> = (0..a.count).map(at).collect();
-    let places = places.ok_or_else(|| Issue::Unsupported("a window with nothing but padding".to_owned()))?;
+    places.ok_or_else(|| Issue::Unsupported("a window with nothing but padding".to_owned()))
+}
+
+/// One element of each window, or one that changes no maximum.
+fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
+    let places = places_inside(a, element)?;
     let mut parts: Vec<(usize, usize)> = Vec::new();
     for (window, &start) in places.iter().enumerate() {
         let goes_on = window > 0 && start == places[window - 1] + a.stride;
@@ -138,6 +161,120 @@ fn inside(c: &mut Call<'_>, x: &Value, a: &Axis, element: usize) -> Outcome {
         1 => slices.pop().ok_or_else(|| Issue::Invalid("an empty window".to_owned())),
         _ => c.build.apply(Op::Concat { axis: a.axis }, &slices),
     }
+}
+
+/// The sum of the elements' powers, and its root.
+fn power(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (x, p) = (c.input(0)?, c.int("p", 2));
+    let axes = window(c, &x)?;
+    let mut sum = raised(c.build, &x, p)?;
+    for axis in &axes {
+        sum = slices(c, &sum, axis, BinaryOp::Add)?;
+    }
+    root(c.build, &sum, p).map(one)
+}
+
+/// |x|^p
+pub(super) fn raised(build: &mut Builder, x: &Value, p: i64) -> Outcome {
+    match p {
+        1 => build.unary(UnaryOp::Abs, x),
+        2 => build.binary(BinaryOp::Mul, x, x),
+        3.. => {
+            let x = build.unary(UnaryOp::Abs, x)?;
+            build.with_real(BinaryOp::Pow, &x, p as f32)
+        }
+        _ => Err(Issue::Invalid(format!("its p is {p}"))),
+    }
+}
+
+/// x^(1 / p) of what is not negative.
+pub(super) fn root(build: &mut Builder, x: &Value, p: i64) -> Outcome {
+    match p {
+        1 => Ok(x.clone()),
+        2 => build.unary(UnaryOp::Sqrt, x),
+        _ => {
+            let log = build.unary(UnaryOp::Log, x)?;
+            let part = build.with_real(BinaryOp::Mul, &log, 1.0 / p as f32)?;
+            build.unary(UnaryOp::Exp, &part)
+        }
+    }
+}
+
+/// Greatest elements, and their places in the whole tensor: place by place of the windows, what is greater than all before it.
+fn with_places(c: &mut Call<'_>, x: &Value, axes: &[Axis]) -> Outcome<Vec<Value>> {
+    let shape = c.ty(x).shape;
+    let by_columns = c.int("storage_order", 0) != 0;
+    let all = shape::count(&shape)?;
+    i32::try_from(all).map_err(|_| Issue::Unsupported(format!("places in {shape:?} are too many")))?;
+    patches::places(&axes.iter().map(|axis| axis.kernel).collect::<Vec<_>>())?;
+    // For each place of a window: its elements, and where each is among those of its channel.
+    let mut parts: Vec<(Value, Vec<usize>)> = vec![(x.clone(), vec![0])];
+    for (a, step) in axes.iter().zip(strides(axes, by_columns)) {
+        let mut next = Vec::new();
+        for (part, before) in parts {
+            for element in 0..a.kernel {
+                let along = places_inside(a, element)?;
+                let all = before.iter().flat_map(|&before| along.iter().map(move |&at| before + at * step));
+                next.push((inside(c, &part, a, element)?, all.collect()));
+            }
+        }
+        parts = next;
+    }
+    let space: Vec<usize> = axes.iter().map(|a| a.count).collect();
+    let mut found: Option<(Value, Value)> = None;
+    for (part, places) in parts {
+        let places: Vec<i32> = places.iter().map(|&place| place as i32).collect();
+        let here = Value::known(Tensor::i32(space.clone(), places));
+        found = Some(match found {
+            None => (part, here),
+            Some((best, place)) => {
+                let greater = c.build.binary(BinaryOp::Less, &best, &part)?;
+                let place = c.build.apply(Op::Select, &[greater, here, place])?;
+                (c.build.binary(BinaryOp::Max, &best, &part)?, place)
+            }
+        });
+    }
+    let (best, place) = found.ok_or_else(|| Issue::Invalid("an empty window".to_owned()))?;
+    let channels: usize = shape[..2].iter().product();
+    let each = all.checked_div(channels).unwrap_or(0);
+    let starts: Vec<i32> = (0..channels).map(|channel| (channel * each) as i32).collect();
+    let ones = vec![1; axes.len()];
+    let starts = Value::known(Tensor::i32([&shape[..2], &ones[..]].concat(), starts));
+    Ok(vec![best, c.build.binary(BinaryOp::Add, &place, &starts)?])
+}
+
+/// Elements of a channel from one place of an axis to the next.
+fn strides(axes: &[Axis], by_columns: bool) -> Vec<usize> {
+    let product = |axes: &[Axis]| axes.iter().map(|axis| axis.length).product();
+    (0..axes.len()).map(|i| if by_columns { product(&axes[..i]) } else { product(&axes[i + 1..]) }).collect()
+}
+
+/// Elements at the places of a tensor that indices name, zeros elsewhere.
+fn unpool(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let (x, places) = (c.input(0)?, c.input(1)?);
+    let ty = c.ty(&x);
+    let shape = match c.optional_ints(2, "output shape")? {
+        Some(shape) => shape.iter().map(|&axis| length(axis)).collect::<Outcome<Vec<_>>>()?,
+        None => {
+            let kernel = c.ints("kernel_shape").unwrap_or_default();
+            let kernel = kernel.iter().map(|&k| length(k)).collect::<Outcome<Vec<_>>>()?;
+            if ty.shape.len() < 3 {
+                return Err(Issue::Invalid(format!("windows of {kernel:?} on {ty}")));
+            }
+            let window = Window::read(c, kernel, &ty.shape[2..])?;
+            let axis = |i: usize| {
+                let full = (ty.shape[i + 2].saturating_sub(1)).saturating_mul(window.strides[i]);
+                let [before, after] = window.padding[i];
+                full.saturating_add(window.kernel[i]).saturating_sub(before.saturating_add(after))
+            };
+            [ty.shape[..2].to_vec(), (0..window.kernel.len()).map(axis).collect()].concat()
+        }
+    };
+    let (all, count) = (shape::count(&shape)?, ty.elements());
+    let zeros = c.build.apply(Op::Expand { shape: vec![all] }, &[choose::zero(ty.element)])?;
+    let (x, places) = (c.build.reshape(&x, vec![count])?, c.build.reshape(&places, vec![count])?);
+    let y = choose::scatter(c.build, &zeros, &places, &x, 0, Joined::Replaced)?;
+    c.build.reshape(&y, shape).map(one)
 }
 
 /// Sums over windows, divided by how many elements there are in each.

@@ -1,8 +1,7 @@
 //! Reductions and softmax.
 
-use super::Translate;
 use super::quantize::range;
-use crate::graph::eval::Tensor;
+use super::{Translate, choose};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::Call;
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
@@ -86,7 +85,7 @@ fn bound(c: &mut Call<'_>, reduce: Reduction) -> Outcome<Vec<Value>> {
     Ok(result)
 }
 
-fn sequence(build: &mut Builder, op: ReduceOp, a: &Value, axes: &[usize]) -> Outcome {
+pub(super) fn sequence(build: &mut Builder, op: ReduceOp, a: &Value, axes: &[usize]) -> Outcome {
     axes.iter().try_fold(a.clone(), |a, &axis| {
         if build.shape(&a)[axis] == 1 { Ok(a) } else { build.apply(Op::Reduce { op, axis }, &[a]) }
     })
@@ -121,7 +120,7 @@ fn log_of_sum_of_powers(build: &mut Builder, a: &Value, axes: &[usize]) -> Outco
 }
 
 /// Halves of each axis times each other, until one element is left; an odd one waits.
-fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
+pub(super) fn product(build: &mut Builder, a: &Value, axes: &[usize]) -> Outcome {
     let mut a = a.clone();
     for &axis in axes {
         let mut odd: Option<Value> = None;
@@ -164,9 +163,7 @@ fn neutral(build: &mut Builder, a: &Value, axis: usize) -> Outcome {
 
 /// 0, 1, … along an axis of a shape, as reals that broadcast to it.
 fn numbers(shape: &[usize], axis: usize) -> Value {
-    let mut along = vec![1; shape.len()];
-    along[axis] = shape[axis];
-    Value::known(Tensor::f32(along, (0..shape[axis]).map(|at| at as f32).collect::<Vec<f32>>()))
+    choose::numbers(ElementType::F32, shape.len(), axis, shape[axis])
 }
 
 /// The place along an axis of the greatest or least element; of equal ones the first, or the last. The axis stays.

@@ -23,7 +23,8 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "Concat" => concat,
         "Split" => split,
         "Slice" => slice,
-        "Pad" => pad,
+        "DepthToSpace" => |c| blocks(c, true),
+        "SpaceToDepth" => |c| blocks(c, false),
         _ => return None,
     })
 }
@@ -279,46 +280,36 @@ fn range(start: i64, end: i64, step: i64, length: i64) -> Outcome<(i64, usize, i
     Ok((start, count as usize, step))
 }
 
-fn pad(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let mode = c.text("mode", "constant");
-    if mode != "constant" {
-        return Err(Issue::Unsupported(format!("mode `{mode}`; only constant padding is supported")));
-    }
-    let mut a = c.input(0)?;
-    let ty = c.ty(&a);
-    let rank = ty.shape.len();
-    let pads = c.ints_or_input("pads", 1)?;
-    let axes = match c.optional_ints(3, "axes")? {
-        Some(axes) => axes.iter().map(|&axis| normalize(axis, rank)).collect::<Outcome<Vec<_>>>()?,
-        None => (0..rank).collect(),
+/// Blocks of an image, b × b each, and the channels that hold them. In `DCR` order the blocks' places come before the channels, else after.
+fn blocks(c: &mut Call<'_>, to_space: bool) -> Outcome<Vec<Value>> {
+    let x = c.input(0)?;
+    let shape = c.ty(&x).shape;
+    let b = length(c.int("blocksize", 0))?;
+    let &[n, channels, height, width] = &shape[..] else {
+        return Err(Issue::Invalid(format!("blocks of an image {shape:?}")));
     };
-    if pads.len() != 2 * axes.len() {
-        return Err(Issue::Invalid(format!("{} pads for {} axes", pads.len(), axes.len())));
+    let square = b.checked_mul(b).unwrap_or(0);
+    let fits = if to_space { [channels, 0, 0] } else { [0, height, width] };
+    let by = [square, b, b];
+    if square == 0 || fits.iter().zip(by).any(|(length, by)| length % by != 0) {
+        return Err(Issue::Invalid(format!("blocks of {b} × {b} of an image {shape:?}")));
     }
-    let value = match c.optional(2).or(c.attribute("value").map(|value| Value::real(value.f()))) {
-        None => 0,
-        Some(value) => {
-            match value.tensor().map(|tensor| c.build.cast(&Value::known(tensor.clone()), ty.element)) {
-                Some(value) => value?.tensor().and_then(|tensor| tensor.bits().first().copied()).unwrap_or(0),
-                None => {
-                    return Err(Issue::Unsupported(
-                        "its padding value depends on the data of the model's inputs".to_owned(),
-                    ));
-                }
-            }
-        }
+    let first = match c.text("mode", "DCR").as_str() {
+        "DCR" => true,
+        "CRD" => false,
+        other => return Err(Issue::Invalid(format!("mode is `{other}`"))),
     };
-    for (i, &axis) in axes.iter().enumerate() {
-        let (before, after) = (pads[i], pads[axes.len() + i]);
-        // Negative padding cuts off.
-        let shape = c.ty(&a).shape;
-        let cut = |n: i64| usize::try_from(n.min(0).unsigned_abs()).unwrap_or(usize::MAX);
-        let kept = shape[axis].checked_sub(cut(before)).and_then(|n| n.checked_sub(cut(after)));
-        let count =
-            kept.ok_or_else(|| Issue::Invalid(format!("pads {pads:?} cut off more than {shape:?} has")))?;
-        a = c.build.apply(Op::Slice { axis, start: cut(before), count, step: 1 }, &[a])?;
-        let (before, after) = (length(before.max(0))?, length(after.max(0))?);
-        a = c.build.apply(Op::Pad { axis, before, after, value }, &[a])?;
-    }
-    Ok(vec![a])
+    let (apart, permutation, joined) = if to_space {
+        let rest = channels / square;
+        let apart = if first { [n, b, b, rest, height, width] } else { [n, rest, b, b, height, width] };
+        let permutation = if first { [0, 3, 4, 1, 5, 2] } else { [0, 1, 4, 2, 5, 3] };
+        (apart, permutation, [n, rest, height * b, width * b])
+    } else {
+        let (height, width) = (height / b, width / b);
+        let permutation = if first { [0, 3, 5, 1, 2, 4] } else { [0, 1, 3, 5, 2, 4] };
+        ([n, channels, height, b, width, b], permutation, [n, channels * square, height, width])
+    };
+    let x = c.build.reshape(&x, apart.to_vec())?;
+    let x = c.build.apply(Op::Transpose { permutation: permutation.to_vec() }, &[x])?;
+    Ok(vec![c.build.reshape(&x, joined.to_vec())?])
 }

@@ -7,6 +7,7 @@ mod windows;
 mod operators;
 mod recorded;
 mod refusals;
+mod vision;
 
 use super::{Bindings, import};
 use crate::graph::eval::{Data, Tensor};

@@ -7,11 +7,11 @@ use crate::onnx::proto::{AttributeProto, GraphProto};
 use crate::onnx::testing::{Dim, float, int, ints, model, node, round, tensor, text, value};
 use std::collections::BTreeMap;
 
-fn f(shape: &[usize], data: &[f32]) -> Tensor {
+pub(super) fn f(shape: &[usize], data: &[f32]) -> Tensor {
     Tensor::f32(shape, data)
 }
 
-fn i(shape: &[usize], data: &[i32]) -> Tensor {
+pub(super) fn i(shape: &[usize], data: &[i32]) -> Tensor {
     Tensor::i32(shape, data)
 }
 
@@ -20,7 +20,7 @@ fn b(shape: &[usize], data: &[bool]) -> Tensor {
 }
 
 /// Imports one node and evaluates it; `fixed` says which inputs are constants.
-fn run(
+pub(super) fn run(
     opset: i64,
     op: &str,
     attributes: &[AttributeProto],
@@ -59,7 +59,7 @@ fn run(
 }
 
 /// Checks a node of which inputs from `plumbing` on (shapes, axes) must be known.
-fn check_at(
+pub(super) fn check_at(
     opset: i64,
     op: &str,
     attributes: &[AttributeProto],
@@ -77,7 +77,7 @@ fn check_at(
     }
 }
 
-fn check(op: &str, attributes: &[AttributeProto], inputs: &[Tensor], want: Tensor) {
+pub(super) fn check(op: &str, attributes: &[AttributeProto], inputs: &[Tensor], want: Tensor) {
     check_at(17, op, attributes, inputs, usize::MAX, &[want]);
 }
 

@@ -47,7 +47,7 @@ MODELS = {
     "qwen3": ("Qwen3", {**COMMON}),
     "phi3": ("Phi3", {**COMMON, "original_max_position_embeddings": 64}),
     "gemma3": ("Gemma3", {**COMMON, **WINDOWS, "query_pre_attn_scalar": 16, "tie_word_embeddings": True}),
-    "gpt2": ("GPT2", dict(vocab_size=48, n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=1)),
+    "gpt2": ("GPT2", dict(vocab_size=48, n_embd=32, n_layer=2, n_head=2, n_positions=64, n_inner=64, bos_token_id=0, eos_token_id=1)),
     "mixtral": ("Mixtral", {**COMMON, "num_local_experts": 4, "num_experts_per_tok": 2}),
     "gpt-oss": ("GptOss", {**COMMON, **WINDOWS, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_scaling": YARN}),
 }

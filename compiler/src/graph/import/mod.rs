@@ -15,6 +15,7 @@ mod call;
 mod catalogue;
 mod control;
 mod dimension;
+mod moving;
 mod narrow;
 mod quotient;
 mod ops;
@@ -33,6 +34,7 @@ use super::{Graph, NodeId, Op};
 use crate::diagnostic::Diagnostic;
 use crate::onnx::Model;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
+use moving::Moving;
 use std::collections::BTreeMap;
 
 /// Name of the input (I32, shape [1]) that says how many tokens the states hold before this step.
@@ -112,7 +114,7 @@ pub struct Decoder {
 pub fn import(model: &Model, bindings: &Bindings) -> Result<Import, Diagnostic> {
     let pairs = state::pairs(model);
     let bound = bind::bind(model, bindings, &pairs)?;
-    let graph = translate::translate(model, &bound)?;
+    let mut graph = translate::translate(model, &bound, &Moving::new())?;
     let mut notes = model.notes.clone();
     notes.extend(bound.notes.iter().cloned());
     let Some(roles) = &bound.decoder else {
@@ -121,8 +123,16 @@ pub fn import(model: &Model, bindings: &Bindings) -> Result<Import, Diagnostic> 
     // A longer cache must give the same computation on a longer axis: then nothing else depends on the cache's length.
     let generates = match &bound.longer {
         Some(longer) => {
-            let other = translate::translate(model, longer)?;
-            slots::check(&graph, &other)?;
+            let other = translate::translate(model, longer, &Moving::new())?;
+            if let Err(refusal) = slots::check(&graph, &other) {
+                // Positions that the model counts by itself are counted by the host instead.
+                let moving = moving::names(model, [&bound, longer])?;
+                if moving.is_empty() {
+                    return Err(refusal);
+                }
+                graph = translate::translate(model, &bound, &moving)?;
+                slots::check(&graph, &translate::translate(model, longer, &moving)?)?;
+            }
             true
         }
         None => false,

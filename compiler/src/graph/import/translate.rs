@@ -5,10 +5,11 @@ use super::build::{Builder, Issue, Outcome, Past, Value};
 use super::call::Call;
 use super::catalogue::why_not;
 use super::control::is_of;
+use super::moving::{self, Moving};
 use super::problems::{Checked, State as NodeState, report};
 use super::{POSITION, narrow, ops, prune, quotient};
 use crate::diagnostic::{Diagnostic, Kind};
-use crate::graph::eval::Tensor;
+use crate::graph::eval::{Data, Tensor};
 use crate::graph::{ElementType, Graph, Op, State, TensorType};
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::{NodeProto, ValueInfoProto, type_proto};
@@ -20,8 +21,8 @@ use std::collections::BTreeMap;
 /// # Errors
 ///
 /// `unsupported-operator` with all nodes that are not supported; `bad-model` at the first node that makes no sense.
-pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnostic> {
-    let mut walk = walk(model, bound)?;
+pub(super) fn translate(model: &Model, bound: &Bound, moving: &Moving) -> Result<Graph, Diagnostic> {
+    let mut walk = walk(model, bound, moving)?;
     if let Some(error) = walk.refusals() {
         return Err(error);
     }
@@ -31,9 +32,10 @@ pub(super) fn translate(model: &Model, bound: &Bound) -> Result<Graph, Diagnosti
 }
 
 /// All nodes, with what became of each.
-fn walk<'m>(model: &'m Model, bound: &Bound) -> Result<Walk<'m>, Diagnostic> {
+fn walk<'m>(model: &'m Model, bound: &Bound, moving: &'m Moving) -> Result<Walk<'m>, Diagnostic> {
     let mut walk = Walk {
         model,
+        moving,
         build: Builder::default(),
         values: BTreeMap::new(),
         types: BTreeMap::new(),
@@ -54,9 +56,24 @@ fn walk<'m>(model: &'m Model, bound: &Bound) -> Result<Walk<'m>, Diagnostic> {
 ///
 /// `bad-model` at the first node that makes no sense.
 pub(super) fn check(model: &Model, bound: &Bound) -> Result<(Vec<Checked>, Option<Diagnostic>), Diagnostic> {
-    let walk = walk(model, bound)?;
+    let walk = walk(model, bound, &Moving::new())?;
     let refusals = walk.refusals();
     Ok((walk.nodes, refusals))
+}
+
+/// The whole numbers of a model that are known at import, by name.
+///
+/// # Errors
+///
+/// `bad-model` at the first node that makes no sense.
+pub(super) fn whole_numbers(model: &Model, bound: &Bound) -> Result<BTreeMap<String, Tensor>, Diagnostic> {
+    let known = |(name, made)| match made {
+        Made::Value(Value::Known(known)) if matches!(known.tensor.data, Data::I32(_)) => {
+            Some((name, known.tensor.clone()))
+        }
+        _ => None,
+    };
+    Ok(walk(model, bound, &Moving::new())?.values.into_iter().filter_map(known).collect())
 }
 
 /// The outer error ends the import, the inner one is collected.
@@ -75,6 +92,8 @@ pub(super) enum Made {
 /// The walk over a model, a body or a function.
 pub(super) struct Walk<'m> {
     pub(super) model: &'m Model,
+    /// Positions that the host counts.
+    pub(super) moving: &'m Moving,
     build: Builder,
     /// What was made so far, by name.
     pub(super) values: BTreeMap<String, Made>,
@@ -200,10 +219,19 @@ impl Walk<'_> {
                 ))),
             };
         };
-        let inputs = match self.given(node, name)? {
+        let mut inputs = match self.given(node, name)? {
             Ok(inputs) => inputs,
             Err(issue) => return Ok(Err(issue)),
         };
+        if let Some(place) = moving::place(node)
+            && let Some(at_start) = node.input.get(place).and_then(|input| self.moving.get(input))
+            && let Some(position) = self.build.position
+        {
+            match moving::counted(&mut self.build, at_start, position) {
+                Ok(counted) => inputs[place] = Some(counted),
+                Err(issue) => return Ok(Err(issue)),
+            }
+        }
         let types = self.input_types(node);
         let mut call = Call { node, inputs, types, opset: self.opset, build: &mut self.build };
         Ok(translate(&mut call))

@@ -56,7 +56,8 @@ fn walk<'m>(model: &'m Model, bound: &Bound, moving: &'m Moving) -> Result<Walk<
 ///
 /// `bad-model` at the first node that makes no sense.
 pub(super) fn check(model: &Model, bound: &Bound) -> Result<(Vec<Checked>, Option<Diagnostic>), Diagnostic> {
-    let walk = walk(model, bound, &Moving::new())?;
+    let none = Moving::new();
+    let walk = walk(model, bound, &none)?;
     let refusals = walk.refusals();
     Ok((walk.nodes, refusals))
 }
@@ -73,7 +74,9 @@ pub(super) fn whole_numbers(model: &Model, bound: &Bound) -> Result<BTreeMap<Str
         }
         _ => None,
     };
-    Ok(walk(model, bound, &Moving::new())?.values.into_iter().filter_map(known).collect())
+    let none = Moving::new();
+    let walk = walk(model, bound, &none)?;
+    Ok(walk.values.into_iter().filter_map(known).collect())
 }
 
 /// The outer error ends the import, the inner one is collected.

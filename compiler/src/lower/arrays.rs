@@ -294,10 +294,12 @@ impl Builder<'_, '_> {
         })
     }
 
-    /// A gather table of 32 bits: striped; or if it is small and its index chooses weights, in the emptiest of the groups past the index, which then passes
+    /// A gather table of reals of 32 bits, or of whole numbers: striped; or if it is small and its index chooses weights, in the emptiest of the groups past the index, which then passes
     /// it in few cycles.
     fn table(&mut self, node: NodeId, role: Role, beside_weights: bool) -> StorageId {
-        let mut storage = self.storage(node, Element::F32, role.clone());
+        // Whole numbers as reals would be subnormal numbers, or none at all.
+        let element = self.word_type(node);
+        let mut storage = self.storage(node, element, role.clone());
         let groups = INDEX_GROUPS..self.storages.plan.groups;
         let all = groups.flat_map(|n| Hemisphere::BOTH.map(|half| Region::Group(half, n)));
         let used = |region: &Region| self.group_use.get(region).copied().unwrap_or(0);
@@ -309,7 +311,7 @@ impl Builder<'_, '_> {
                 *self.group_use.entry(region).or_default() += 1;
                 self.storages.arrays.push(storage)
             }
-            _ => self.striped(node, Element::F32, role, None),
+            _ => self.striped(node, element, role, None),
         }
     }
 

@@ -206,8 +206,9 @@ fn gathered(
         return;
     }
     let [table, index] = [0, 1].map(|at| context.base(context.graph.nodes[node].inputs[at]));
+    let whole = context.graph.nodes[table].ty.element != ElementType::F32;
     let exact = precision == Precision::Fp32 || is_scale(context, table);
-    if exact && !is_f16(context.graph, table) {
+    if whole || exact && !is_f16(context.graph, table) {
         needs[table].table = true;
     } else {
         needs[table].striped = true;

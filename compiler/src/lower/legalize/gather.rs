@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::{constants, reduce, view};
-use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp, UnaryOp};
+use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp};
 
 /// Matrices [places, n, k] that an index chooses from a constant.
 pub(super) struct Choice {
@@ -115,13 +115,6 @@ fn runs(chosen: &[usize]) -> Vec<(usize, usize, usize)> {
 
 /// Rows of a constant: gathered by an index in all lanes.
 fn table(b: &mut Builder, axis: usize, a: NodeId, indices: NodeId) -> NodeId {
-    if b.element(a) == ElementType::I8 {
-        // Tables are of reals, which hold bytes exactly.
-        let reals = b.cast(ElementType::F32, a);
-        let rows = table(b, axis, reals, indices);
-        let whole = b.unary(UnaryOp::Floor, rows);
-        return b.cast(ElementType::I32, whole);
-    }
     let shape = b.shape(a);
     let mut rest = shape.clone();
     rest.remove(axis);

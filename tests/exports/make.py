@@ -154,6 +154,11 @@ def record(model, out, name, fixed):
     """Writes a model and two steps of it."""
     folder = out / name
     folder.mkdir(exist_ok=True)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "accuracy_level":
+                # Weights of few bits, but activations as they are.
+                attribute.i = 1
     onnx.save(clean(model), folder / "model.onnx")
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

@@ -20,30 +20,53 @@ pub(super) fn of_heads(model: &Model, pair: &Pair) -> Option<usize> {
         usize::try_from(attribute.i()).ok().filter(|&heads| heads > 0)
     };
     let queries = heads("num_heads")?;
-    let packed = attention.input.get(1).is_none_or(String::is_empty);
+    let found = width(model, &producers, attention.input.first()?)?;
+    // Queries, keys and values that come as one, or that one product made.
+    let packed = found.cut || attention.input.get(1).is_none_or(String::is_empty);
     let all = if packed { queries + 2 * heads("kv_num_heads").unwrap_or(queries) } else { queries };
-    let width = width(model, &producers, attention.input.first()?, 8)?;
-    (width % all == 0).then_some(width / all)
+    (found.elements % all == 0).then_some(found.elements / all)
 }
 
-/// Elements of a token in a value, as the weights say that make it; looked for at most `steps` nodes back.
-fn width(model: &Model, producers: &BTreeMap<&str, &NodeProto>, value: &str, steps: usize) -> Option<usize> {
+/// How wide what a product makes is.
+struct Width {
+    elements: usize,
+    /// Whether the value is one of the parts that it was cut into.
+    cut: bool,
+}
+
+/// Nodes that are looked back at from an attention's queries.
+const STEPS: usize = 8;
+
+/// Elements of a token in what a value comes from, as the weights say that make it.
+fn width(model: &Model, producers: &BTreeMap<&str, &NodeProto>, value: &str) -> Option<Width> {
     let weight = |name: &str| {
         let tensor = model.initializers.iter().find(|tensor| tensor.name == name)?;
         tensor.shape.last().copied()
     };
-    let node = producers.get(value)?;
-    let input = |place: usize| node.input.get(place).map(String::as_str).unwrap_or_default();
-    match node.op_type() {
-        "MatMul" | "FusedMatMul" => weight(input(1)),
-        "MatMulNBits" => {
-            let columns = node.attribute.iter().find(|attribute| attribute.name() == "N")?;
-            usize::try_from(columns.i()).ok()
-        }
-        "Add" => weight(input(1)).filter(|&width| width > 1).or_else(|| weight(input(0))),
-        "Cast" | "Identity" | "Reshape" | "RotaryEmbedding" | "SimplifiedLayerNormalization" if steps > 0 => {
-            width(model, producers, input(0), steps - 1)
-        }
-        _ => None,
+    let (mut value, mut cut) = (value, false);
+    for _ in 0..STEPS {
+        let node = producers.get(value)?;
+        let input = |place: usize| node.input.get(place).map(String::as_str).unwrap_or_default();
+        let elements = match node.op_type() {
+            "MatMul" | "FusedMatMul" => weight(input(1)),
+            "MatMulNBits" => {
+                let columns = node.attribute.iter().find(|attribute| attribute.name() == "N")?;
+                usize::try_from(columns.i()).ok()
+            }
+            "Add" => weight(input(1)).filter(|&width| width > 1).or_else(|| weight(input(0))),
+            "Cast"
+            | "Identity"
+            | "Reshape"
+            | "RotaryEmbedding"
+            | "SimplifiedLayerNormalization"
+            | "Split" => {
+                cut |= node.op_type() == "Split";
+                value = input(0);
+                continue;
+            }
+            _ => None,
+        };
+        return Some(Width { elements: elements?, cut });
     }
+    None
 }

@@ -256,7 +256,7 @@ fn compared(
         let rank = shape.len() + 1;
         let turns = numbers(ElementType::F32, rank, axis, build.shape(updates)[axis]);
         let turns = build.apply(Op::Select, &[hits, turns, Value::real(-1.0)])?;
-        let last = build.apply(Op::Reduce { op: ReduceOp::Max, axis }, &[turns.clone()])?;
+        let last = build.apply(Op::Reduce { op: ReduceOp::Max, axis }, std::slice::from_ref(&turns))?;
         let untouched = build.binary(BinaryOp::Less, &last, &Value::real(0.0))?;
         let untouched = without_axis(build, &untouched, axis)?;
         let turns = numbers(ElementType::F32, rank, axis, build.shape(updates)[axis]);

@@ -5,6 +5,7 @@ use super::{Translate, choose, one};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
+use crate::graph::import::catalogue::why_not;
 use crate::graph::import::ops::pointwise::element;
 use crate::graph::{Constant, ElementType, Op, TensorType, shape};
 use crate::onnx;
@@ -24,7 +25,6 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "EyeLike" => eye,
         "Compress" => compress,
         "NonZero" => nonzero,
-        "NonMaxSuppression" | "Unique" => |_| Err(data_dependent()),
         _ => return None,
     })
 }
@@ -207,19 +207,12 @@ fn eye(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     c.build.cast(&ones, made.unwrap_or(ty.element)).map(one)
 }
 
-/// Shapes are known when a program is made.
-fn data_dependent() -> Issue {
-    Issue::Unsupported(
-        "the shape of its result depends on the data of the model's inputs; cut the model before it with `--outputs-at NAME`"
-            .to_owned(),
-    )
-}
-
 /// What is true of a known tensor, as numbers of places; else the shape of the result is not known.
 fn true_places(c: &Call<'_>, index: usize) -> Outcome<Vec<usize>> {
     let value = c.input(index)?;
     let Some(tensor) = value.tensor() else {
-        return Err(data_dependent());
+        let reason = why_not(c.node.op_type()).unwrap_or("the shape of its result depends on data");
+        return Err(Issue::Unsupported(reason.to_owned()));
     };
     // Minus zero is zero.
     let bits =

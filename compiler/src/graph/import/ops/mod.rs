@@ -26,6 +26,7 @@ mod pool;
 mod quantize;
 mod recurrent;
 mod reduce;
+mod regions;
 mod resize;
 mod rotary;
 mod running;
@@ -45,7 +46,7 @@ pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 27] = [
+    let families: [fn(&str) -> Option<Translate>; 28] = [
         attention::translator,
         rotary::translator,
         fused::translator,
@@ -61,6 +62,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         top::translator,
         resize::translator,
         sample::translator,
+        regions::translator,
         pad::translator,
         einsum::translator,
         transposed::translator,

@@ -105,7 +105,7 @@ pub(super) fn overlapped(build: &mut Builder, x: &Value, window: &Window, length
     places(&window.kernel)?;
     let axes = lengths.len();
     let mut x = x.clone();
-    for i in 0..axes {
+    for (i, &wanted) in lengths.iter().enumerate() {
         let (kernel, dilation) = (window.kernel[i], window.dilations[i]);
         x = stretched(build, &x, i + 1, window.strides[i])?;
         let mut sum: Option<Value> = None;
@@ -122,10 +122,10 @@ pub(super) fn overlapped(build: &mut Builder, x: &Value, window: &Window, length
         x = sum.unwrap_or(x);
         let [start, _] = window.padding[i];
         let length = build.shape(&x)[i + 1];
-        let end = start.saturating_add(lengths[i]);
+        let end = start.saturating_add(wanted);
         let after = end.saturating_sub(length);
         x = build.apply(Op::Pad { axis: i + 1, before: 0, after, value: 0 }, &[x])?;
-        x = build.apply(Op::Slice { axis: i + 1, start, count: lengths[i], step: 1 }, &[x])?;
+        x = build.apply(Op::Slice { axis: i + 1, start, count: wanted, step: 1 }, &[x])?;
     }
     let shape = build.shape(&x);
     let y = build.reshape(&x, [&shape[..1], lengths, &shape[1 + 2 * axes..]].concat())?;

@@ -202,34 +202,40 @@ impl Filter {
         Ok((rounded as usize).min(axis.from - 1))
     }
 
-    /// The weight of an element at some distance, and the distance at which there is none.
-    fn kernel(&self) -> Outcome<(Box<dyn Fn(f64) -> f64>, f64)> {
-        let a = f64::from(self.cubic);
+    /// The distance at which an element has no weight.
+    fn reach(&self) -> Outcome<f64> {
         match self.mode.as_str() {
-            "linear" => Ok((Box::new(|x: f64| (1.0 - x.abs()).max(0.0)), 1.0)),
-            "cubic" => {
-                let kernel = move |x: f64| match x.abs() {
-                    x if x <= 1.0 => ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0,
-                    x if x < 2.0 => ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a,
-                    _ => 0.0,
-                };
-                Ok((Box::new(kernel), 2.0))
-            }
+            "linear" => Ok(1.0),
+            "cubic" => Ok(2.0),
             other => Err(Issue::Unsupported(format!("mode `{other}`"))),
+        }
+    }
+
+    /// The weight of an element at some distance.
+    fn weight(&self, distance: f64) -> f64 {
+        let (x, a) = (distance.abs(), f64::from(self.cubic));
+        if self.mode == "linear" {
+            (1.0 - x).max(0.0)
+        } else if x <= 1.0 {
+            ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+        } else if x < 2.0 {
+            ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+        } else {
+            0.0
         }
     }
 
     /// Weights of all elements in each of the result: [to, from].
     fn matrix(&self, axis: &Scaled, places: &[f32]) -> Outcome<Value> {
-        let (kernel, reach) = self.kernel()?;
         let narrow = if self.antialias { f64::from(axis.scale).min(1.0) } else { 1.0 };
-        let reach = (reach / narrow).ceil() as i64;
+        let reach = (self.reach()? / narrow).ceil() as i64;
         let last = axis.from as i64 - 1;
         let mut matrix = vec![0.0f32; axis.to * axis.from];
         for (row, &at) in matrix.chunks_exact_mut(axis.from).zip(places) {
             let at = f64::from(at);
             let left = at.ceil() as i64 - 1;
-            let taps = (left + 1 - reach..=left + reach).map(|tap| (tap, kernel((tap as f64 - at) * narrow)));
+            let taps =
+                (left + 1 - reach..=left + reach).map(|tap| (tap, self.weight((tap as f64 - at) * narrow)));
             let taps: Vec<(i64, f64)> =
                 taps.filter(|(tap, _)| !self.exclude_outside || (0..=last).contains(tap)).collect();
             let sum: f64 = taps.iter().map(|(_, weight)| weight).sum();

@@ -7,7 +7,7 @@ use super::{Translate, one};
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
-use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
+use crate::graph::{BinaryOp, ElementType, Op, UnaryOp};
 
 /// Most weights of all places.
 const MAX_WEIGHTS: usize = 1 << 22;
@@ -17,14 +17,13 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "GridSample" => grid_sample,
         "AffineGrid" => affine_grid,
         "DeformConv" => deformed,
-        "RoiAlign" => roi_align,
         _ => return None,
     })
 }
 
 /// What an element between others is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Nearest,
     Linear,
     Cubic,
@@ -32,7 +31,7 @@ enum Mode {
 
 /// What lies outside an axis.
 #[derive(Clone, Copy, PartialEq)]
-enum Outside {
+pub(super) enum Outside {
     Zeros,
     Border,
     /// About two places.
@@ -69,7 +68,13 @@ fn clamped(build: &mut Builder, at: &Value, length: usize) -> Outcome {
 }
 
 /// The part of each element of an axis in what is read at places [.., P]: [.., P, length].
-fn weights(build: &mut Builder, at: &Value, length: usize, mode: Mode, outside: Outside) -> Outcome {
+pub(super) fn weights(
+    build: &mut Builder,
+    at: &Value,
+    length: usize,
+    mode: Mode,
+    outside: Outside,
+) -> Outcome {
     let mut shape = build.shape(at);
     shape.push(1);
     let at = build.reshape(at, shape.clone())?;
@@ -307,57 +312,4 @@ fn deformed(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         y = c.build.binary(BinaryOp::Add, &y, &bias)?;
     }
     Ok(vec![y])
-}
-
-/// Means of regions' cells: in each cell so many places a side, whose weights are a product of those of the two axes.
-fn roi_align(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let (x, regions, images) = (c.input(0)?, c.input(1)?, c.input(2)?);
-    let (shape, of_regions) = (c.ty(&x).shape, c.ty(&regions).shape);
-    let (&[n, _, height, width], &[count, 4]) = (&shape[..], &of_regions[..]) else {
-        return Err(Issue::Invalid(format!("regions {of_regions:?} of {shape:?}")));
-    };
-    let samples = length(c.int("sampling_ratio", 0))?;
-    if samples == 0 || c.text("mode", "avg") != "avg" {
-        return Err(Issue::Unsupported(
-            "sampling_ratio 0, where the number of places depends on data, or another mode than `avg`"
-                .to_owned(),
-        ));
-    }
-    let default = if c.opset < 16 { "output_half_pixel" } else { "half_pixel" };
-    let half = c.text("coordinate_transformation_mode", default) == "half_pixel";
-    let scale = c.float("spatial_scale", 1.0);
-    let cells = [length(c.int("output_height", 1))?, length(c.int("output_width", 1))?];
-    let mut matrices = Vec::new();
-    for (axis, (&cells, length)) in cells.iter().zip([height, width]).enumerate() {
-        let mut side = |start: usize| {
-            let slice = Op::Slice { axis: 1, start, count: 1, step: 1 };
-            let value = c.build.apply(slice, std::slice::from_ref(&regions))?;
-            let value = c.build.with_real(BinaryOp::Mul, &value, scale)?;
-            c.build.with_real(BinaryOp::Sub, &value, if half { 0.5 } else { 0.0 })
-        };
-        let (start, end) = (side(1 - axis)?, side(3 - axis)?);
-        let mut extent = c.build.binary(BinaryOp::Sub, &end, &start)?;
-        if !half {
-            extent = c.build.with_real(BinaryOp::Max, &extent, 1.0)?;
-        }
-        let places = cells * samples;
-        let parts: Vec<f32> = (0..places).map(|at| (at as f32 + 0.5) / places as f32).collect();
-        let parts = Value::known(Tensor::f32([1, places], parts));
-        let at = c.build.binary(BinaryOp::Mul, &extent, &parts)?;
-        let at = c.build.binary(BinaryOp::Add, &at, &start)?;
-        // Farther out than one element there is nothing.
-        let before = c.build.binary(BinaryOp::Less, &at, &Value::real(-1.0))?;
-        let after = c.build.binary(BinaryOp::Less, &Value::real(length as f32), &at)?;
-        let beyond = c.build.binary(BinaryOp::Or, &before, &after)?;
-        let beyond = c.build.reshape(&beyond, vec![count, places, 1])?;
-        let own = weights(c.build, &at, length, Mode::Linear, Outside::Border)?;
-        let own = c.build.apply(Op::Select, &[beyond, Value::real(0.0), own])?;
-        let own = c.build.reshape(&own, vec![count, cells, samples, length])?;
-        let sum = c.build.apply(Op::Reduce { op: ReduceOp::Sum, axis: 2 }, &[own])?;
-        let mean = c.build.with_real(BinaryOp::Mul, &sum, 1.0 / samples as f32)?;
-        matrices.push(c.build.reshape(&mean, vec![count, 1, cells, length])?);
-    }
-    let x = if n == 1 { x } else { c.build.apply(Op::Gather { axis: 0 }, &[x, images])? };
-    let y = c.build.apply(Op::MatMul { transpose_b: true }, &[x, matrices[1].clone()])?;
-    c.build.apply(Op::MatMul { transpose_b: false }, &[matrices[0].clone(), y]).map(one)
 }

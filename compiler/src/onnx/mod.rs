@@ -186,6 +186,8 @@ fn opsets(model: &proto::ModelProto) -> Result<(i64, BTreeMap<String, i64>), Dia
             ),
         )
         .note("export it again with another opset_version, or convert it with onnx.version_converter")),
+        // A model of other domains' operators only need not name the default one.
+        None if !domains.is_empty() => Ok((*OPSETS.end(), domains)),
         None => Err(Diagnostic::new(
             Kind::Input,
             "bad-model",

@@ -302,7 +302,91 @@ def arithmetic():
     m.save("arithmetic")
 
 
+OWN = {"domain": "com.microsoft"}
+
+
+def fused():
+    """What ONNX Runtime fuses: normalisations, activations, products, attention with many heads, rotary positions."""
+    m = Model(20)
+    batch, words, wide, heads = 2, 5, 32, 4
+    shape = (batch, words, wide)
+    x = m.input("x", m.rng.standard_normal(shape).astype(np.float32))
+    z = m.input("z", m.rng.standard_normal(shape).astype(np.float32))
+    scale, shift, bias = m.real(wide), m.real(wide), m.real(wide)
+    y, _, _, total = m("SkipLayerNormalization", x, z, scale, shift, bias, outputs=4, epsilon=1e-5, **OWN)
+    m.output(y)
+    m.output(total)
+    y, _, _, total = m("SkipSimplifiedLayerNormalization", x, z, scale, outputs=4, epsilon=1e-5, **OWN)
+    m.output(y)
+    m.output(total)
+    m.output(m("SimplifiedLayerNormalization", x, scale, epsilon=1e-5))
+    m.output(m("BiasGelu", x, bias, **OWN))
+    m.output(m("FastGelu", x, bias, **OWN))
+    m.output(m("QuickGelu", x, alpha=1.5, **OWN))
+    m.output(m("FusedMatMul", x, z, transB=1, alpha=0.3, **OWN))
+    m.output(m("FusedMatMul", x, z, transA=1, **OWN))
+    ids = m.input("ids", m.rng.integers(0, 50, (batch, words)).astype(np.int32))
+    kinds = m.input("kinds", m.rng.integers(0, 2, (batch, words)).astype(np.int32))
+    tables = m.real(50, wide), m.real(10, wide), m.real(2, wide)
+    m.output(m("EmbedLayerNormalization", ids, kinds, *tables, scale, shift, outputs=2, **OWN)[0])
+    mask = m.input("mask", np.array([[1] * words, [1, 1, 1, 0, 0]], np.int32))
+    weights, biases = m.real(wide, 3 * wide, spread=0.2), m.real(3 * wide)
+    m.output(m("Attention", x, weights, biases, num_heads=heads, unidirectional=1, **OWN))
+    m.output(m("Attention", x, weights, biases, mask, num_heads=heads, **OWN))
+    m.output(m("MultiHeadAttention", x, z, x, biases, mask, m.real(1, heads, words, words), num_heads=heads, **OWN))
+    past = [m.input(f"old_{name}", m.rng.standard_normal((batch, heads, 3, 8)).astype(np.float32)) for name in "kv"]
+    grown = m("MultiHeadAttention", x, z, x, "", "", "", *past, outputs=3, num_heads=heads, unidirectional=1, **OWN)
+    for output in grown:
+        m.output(output)
+    places = m.input("places", np.array([[3, 4, 5, 6, 7], [0, 1, 2, 3, 4]]))
+    cos, sin = m.real(16, 4), m.real(16, 4)
+    for interleaved in (0, 1):
+        m.output(m("RotaryEmbedding", x, places, cos, sin, interleaved=interleaved, num_heads=heads, **OWN))
+    m.save("fused")
+
+
+def few_bits():
+    """Weights of few bits in blocks, and mixtures of experts."""
+    m = Model(21)
+    k, n, block, rows, table = 64, 24, 32, 3, 16
+    x = m.input("x", m.rng.standard_normal((rows, k)).astype(np.float32))
+    at = m.input("at", m.rng.integers(0, table, (2, 3)))
+
+    def packed(*shape):
+        return m.constant(m.rng.integers(0, 256, shape).astype(np.uint8))
+
+    def scales(*shape):
+        return m.constant((np.abs(m.rng.standard_normal(shape)) * 0.02).astype(np.float32))
+
+    for bits in (4, 8):
+        blocks = k // block
+        how = {"bits": bits, "block_size": block, **OWN}
+        zeros = packed(n * ((blocks * bits + 7) // 8))
+        operands = x, packed(n, blocks, block * bits // 8), scales(n * blocks)
+        # Level 1: activations stay as they are.
+        m.output(m("MatMulNBits", *operands, K=k, N=n, accuracy_level=1, **how))
+        m.output(m("MatMulNBits", *operands, zeros, K=k, N=n, accuracy_level=1, **how))
+        operands = packed(table, k * bits // 8), at, scales(table, blocks)
+        zeros = packed(table, (blocks * bits + 7) // 8)
+        m.output(m("GatherBlockQuantized", *operands, gather_axis=0, quantize_axis=1, **how))
+        m.output(m("GatherBlockQuantized", *operands, zeros, gather_axis=0, quantize_axis=1, **how))
+    experts, inner = 4, 32
+    likely = m.input("likely", m.rng.standard_normal((rows, experts)).astype(np.float32))
+    plain = m.real(experts, inner, k, spread=0.2), m.real(experts, inner)
+    plain += m.real(experts, k, inner, spread=0.2), m.real(experts, k)
+    for kind, normalized in [("relu", 0), ("silu", 1), ("identity", 1)]:
+        how = {"k": 2, "activation_type": kind, "normalize_routing_weights": normalized, **OWN}
+        m.output(m("MoE", x, likely, *plain, **how))
+    gated = {"k": 2, "activation_type": "swiglu", "swiglu_fusion": 1, "normalize_routing_weights": 1, **OWN}
+    gated |= {"activation_alpha": 1.702, "activation_beta": 1.0, "swiglu_limit": 7.0, "expert_weight_bits": 4}
+    both = packed(experts, 2 * inner, k // 2), scales(experts, 2 * inner), m.real(experts, 2 * inner)
+    down = packed(experts, k, inner // 2), scales(experts, k), m.real(experts, k)
+    m.output(m("QMoE", x, likely, *both, *down, **gated))
+    m.save("few-bits")
+
+
 if __name__ == "__main__":
     onnxruntime.set_default_logger_severity(3)
-    for make in (quantisation, float8, products, convolution, byte_convolution, recurrence, recurrences, arithmetic):
+    models = quantisation, float8, products, convolution, byte_convolution, recurrence, recurrences, arithmetic
+    for make in (*models, fused, few_bits):
         make()

@@ -287,9 +287,11 @@ impl Walk<'_> {
             "" | "ai.onnx" => node.op_type().to_owned(),
             domain => format!("{domain}:{}", node.op_type()),
         };
-        let at_run_time = |input: &&String| {
-            let value = self.values.get(*input);
-            matches!(value, Some(Made::Value(Value::Node(node))) if !self.build.graph.inputs.contains(node))
+        let at_run_time = |input: &&String| match self.values.get(*input) {
+            Some(Made::Value(Value::Node(node))) => {
+                !matches!(self.build.graph.nodes[*node].op, Op::Input(_) | Op::Constant(_))
+            }
+            _ => false,
         };
         let reads = match state {
             NodeState::Refused(_) if self.depth == 0 => {

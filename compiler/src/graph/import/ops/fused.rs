@@ -5,9 +5,10 @@ use super::activation::{gelu_by_erf, gelu_by_tanh};
 use super::matrix::{product, transposed};
 use super::normalize::{layer_normalized, root_mean_square_normalized};
 use super::{Translate, one};
+use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Issue, Outcome, Value};
 use crate::graph::import::call::Call;
-use crate::graph::{BinaryOp, Op, UnaryOp};
+use crate::graph::{BinaryOp, Op, ReduceOp, UnaryOp};
 
 /// Its optimiser writes this one into ONNX's own domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
@@ -95,11 +96,11 @@ fn embedded(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let [y, ..] = layer_normalized(c.build, &sum, [Some(&scale), Some(&offset)], &[2], epsilon)?;
     let mut outputs = vec![y];
     if c.wants(1) {
-        let mask =
-            c.optional(7).ok_or_else(|| Issue::Unsupported("its mask index without a mask".to_owned()))?;
-        let op = Op::Reduce { op: crate::graph::ReduceOp::Sum, axis: 1 };
-        let count = c.build.apply(op, &[mask])?;
-        outputs.push(c.build.reshape(&count, vec![batch])?);
+        let counts = match c.optional(7) {
+            Some(mask) => c.build.apply(Op::Reduce { op: ReduceOp::Sum, axis: 1 }, &[mask])?,
+            None => Value::known(Tensor::i32([batch], vec![0; batch])),
+        };
+        outputs.push(c.build.reshape(&counts, vec![batch])?);
         outputs.push(sum);
     }
     Ok(outputs)

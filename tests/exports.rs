@@ -4,6 +4,8 @@
 //! the recorded cache. Where the cache can grow, a program of its own takes the tokens one by one, and must come to the second step's scores.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lpu_tests::{arrays, lpuc, root};
 
@@ -69,12 +71,21 @@ fn exported_decoders_answer_as_onnx_runtime_does() {
     let mut cases: Vec<PathBuf> = entries.filter(|path| path.join("model.onnx").is_file()).collect();
     cases.sort();
     assert!(!cases.is_empty());
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let name = case.file_name().unwrap_or_default().to_string_lossy();
-        if let Err(what) = problem(&name, case, scratch.path()) {
-            wrong.push(format!("{name}: {what}"));
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let name = case.file_name().unwrap_or_default().to_string_lossy();
+                    if let Err(what) = problem(&name, case, scratch.path()) {
+                        wrong.lock().expect("no panics").push(format!("{name}: {what}"));
+                    }
+                }
+            });
         }
-    }
+    });
+    let mut wrong = wrong.into_inner().expect("no panics");
+    wrong.sort();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

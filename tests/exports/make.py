@@ -230,6 +230,18 @@ def optimum(out, name):
         record(onnx.load(f"{folder}/out/model.onnx"), out, f"{name}-optimum", False)
 
 
+def few_bits(folder):
+    """Adds the experts' weights in blocks of four bits, from which the builder makes its own few bits."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(f"{folder}/model.safetensors")
+    for key in [key for key in weights if key.endswith(("gate_up_proj", "down_proj"))]:
+        experts, inner, columns = weights[key].shape
+        weights[f"{key}_blocks"] = torch.randint(0, 256, (experts, columns, inner // 32, 16), dtype=torch.uint8)
+        weights[f"{key}_scales"] = torch.randint(123, 126, (experts, columns, inner // 32), dtype=torch.uint8)
+    save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
+
+
 def genai(out, name):
     """The builder of onnxruntime-genai, at four precisions."""
     from tokenizers import Tokenizer
@@ -238,6 +250,8 @@ def genai(out, name):
     for precision in ("fp32", "fp16", "int8", "int4"):
         with tempfile.TemporaryDirectory() as folder:
             random_model(name).save_pretrained(f"{folder}/model")
+            if name == "gpt-oss" and precision.startswith("int"):
+                few_bits(f"{folder}/model")
             # The builder copies a tokenizer, whatever it is.
             words = Tokenizer(WordLevel({"word": 0}, unk_token="word"))
             transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(f"{folder}/model")

@@ -74,6 +74,20 @@ fn slot_axis(
             }
         }
         (Op::Expand { .. }, Op::Expand { .. }) => {}
+        // Something behind all slots (a sink that takes part in a softmax), and the slots without it again.
+        (Op::Concat { axis: a }, Op::Concat { axis: b })
+            if a == b
+                && own == Some(*a)
+                && of(0) == own
+                && node.inputs[1..].iter().all(|&input| slots[input] != own) => {}
+        (
+            Op::Slice { axis: a, start: 0, count: all, step: 1 },
+            Op::Slice { axis: b, start: 0, count: more, step: 1 },
+        ) if a == b
+            && own == Some(*a)
+            && of(0) == own
+            && Some(*all) == capacity(graph)
+            && *more == all + 1 => {}
         (a, b) if a != b => return Err(DIFFERS),
         (Op::Slice { axis, .. } | Op::Pad { axis, .. } | Op::Concat { axis } | Op::Gather { axis }, _) => {
             let read =
@@ -87,6 +101,13 @@ fn slot_axis(
         _ => {}
     }
     Ok(own)
+}
+
+/// Slots of the caches.
+fn capacity(graph: &Graph) -> Option<usize> {
+    let state = graph.states.first()?;
+    let Op::Append { axis } = graph.nodes[state.output].op else { return None };
+    graph.shape(state.input).get(axis).copied()
 }
 
 /// Constants must be equal, or have one value all along the slots.

@@ -325,10 +325,6 @@ def fused():
     m.output(m("QuickGelu", x, alpha=1.5, **OWN))
     m.output(m("FusedMatMul", x, z, transB=1, alpha=0.3, **OWN))
     m.output(m("FusedMatMul", x, z, transA=1, **OWN))
-    ids = m.input("ids", m.rng.integers(0, 50, (batch, words)).astype(np.int32))
-    kinds = m.input("kinds", m.rng.integers(0, 2, (batch, words)).astype(np.int32))
-    tables = m.real(50, wide), m.real(10, wide), m.real(2, wide)
-    m.output(m("EmbedLayerNormalization", ids, kinds, *tables, scale, shift, outputs=2, **OWN)[0])
     mask = m.input("mask", np.array([[1] * words, [1, 1, 1, 0, 0]], np.int32))
     weights, biases = m.real(wide, 3 * wide, spread=0.2), m.real(3 * wide)
     m.output(m("Attention", x, weights, biases, num_heads=heads, unidirectional=1, **OWN))
@@ -338,15 +334,15 @@ def fused():
     grown = m("MultiHeadAttention", x, z, x, "", "", "", *past, outputs=3, num_heads=heads, unidirectional=1, **OWN)
     for output in grown:
         m.output(output)
-    places = m.input("places", np.array([[3, 4, 5, 6, 7], [0, 1, 2, 3, 4]]))
+    positions = m.input("positions", np.array([[3, 4, 5, 6, 7], [0, 1, 2, 3, 4]]))
     cos, sin = m.real(16, 4), m.real(16, 4)
     for interleaved in (0, 1):
-        m.output(m("RotaryEmbedding", x, places, cos, sin, interleaved=interleaved, num_heads=heads, **OWN))
+        m.output(m("RotaryEmbedding", x, positions, cos, sin, interleaved=interleaved, num_heads=heads, **OWN))
     m.save("fused")
 
 
 def few_bits():
-    """Weights of few bits in blocks, and mixtures of experts."""
+    """Weights of few bits in blocks, mixtures of experts, and the tables of words."""
     m = Model(21)
     k, n, block, rows, table = 64, 24, 32, 3, 16
     x = m.input("x", m.rng.standard_normal((rows, k)).astype(np.float32))
@@ -382,6 +378,13 @@ def few_bits():
     both = packed(experts, 2 * inner, k // 2), scales(experts, 2 * inner), m.real(experts, 2 * inner)
     down = packed(experts, k, inner // 2), scales(experts, k), m.real(experts, k)
     m.output(m("QMoE", x, likely, *both, *down, **gated))
+    # Three tables, whose sum is normalised.
+    batch, words, wide = 2, 5, 32
+    ids = m.input("ids", m.rng.integers(0, 50, (batch, words)).astype(np.int32))
+    kinds = m.input("kinds", m.rng.integers(0, 2, (batch, words)).astype(np.int32))
+    tables = m.real(50, wide), m.real(10, wide), m.real(2, wide)
+    operands = ids, kinds, *tables, m.real(wide), m.real(wide)
+    m.output(m("EmbedLayerNormalization", *operands, outputs=2, **OWN)[0])
     m.save("few-bits")
 
 

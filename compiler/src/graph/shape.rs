@@ -131,11 +131,9 @@ fn result(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
         }
         Op::Unary(op) => {
             element(inputs[0], "the input", unary_elements(*op))?;
-            let element = match (op, inputs[0].element) {
-                (UnaryOp::Bits, ElementType::F32) => ElementType::I32,
-                (UnaryOp::Bits, _) => ElementType::F32,
-                (_, same) => same,
-            };
+            let own = inputs[0].element;
+            let other = if own == ElementType::F32 { ElementType::I32 } else { ElementType::F32 };
+            let element = if *op == UnaryOp::Bits { other } else { own };
             Ok(TensorType { element, shape: inputs[0].shape.clone() })
         }
         Op::Binary(op) => binary(*op, inputs[0], inputs[1]),

@@ -68,8 +68,7 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
         return Some("a scalar without axes".to_owned());
     }
     let empty = |id: &NodeId| graph.ty(*id).elements() == 0;
-    let given = matches!(node.op, Op::Input(_));
-    if !given && empty(&id) || node.inputs.iter().any(empty) {
+    if node.inputs.iter().any(empty) || empty(&id) && !matches!(node.op, Op::Input(_)) {
         return Some("a tensor without elements".to_owned());
     }
     let lanes = shape.len() - 1;
@@ -103,14 +102,11 @@ fn illegal(graph: &Graph, id: NodeId, constant: &dyn Fn(NodeId) -> bool) -> Opti
         }
         Op::Unary(op) => unary(*op),
         Op::Binary(op) => binary(*op),
-        Op::Cast(to) => match (input(0).ty.element, to) {
-            (ElementType::F32, ElementType::I32)
-                if !matches!(input(0).op, Op::Unary(UnaryOp::Floor | UnaryOp::Round)) =>
-            {
-                plain("the machine rounds where this truncates")
-            }
-            _ => None,
-        },
+        Op::Cast(ElementType::I32) if input(0).ty.element == ElementType::F32 => {
+            let whole = matches!(input(0).op, Op::Unary(UnaryOp::Floor | UnaryOp::Round));
+            (!whole).then(|| "the machine rounds where this truncates".to_owned())
+        }
+        Op::Cast(_) => None,
         Op::Reduce { op, axis } => match op {
             ReduceOp::Min => plain("not decomposed"),
             ReduceOp::Sum | ReduceOp::Max if *axis != lanes => plain("not along the last axis"),

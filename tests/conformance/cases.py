@@ -23,18 +23,24 @@ NUMBERS = "biuf"
 # time. Here they are initializers.
 FIXED = {
     "AffineGrid": [1],
+    "BlackmanWindow": [0],
     "CenterCropPad": [1],
     "Col2Im": [1, 2],
     "Compress": [1],
     "ConstantOfShape": [0],
     "CumProd": [1],
     "CumSum": [1],
+    "DFT": [1, 2],
     "Expand": [1],
+    "HammingWindow": [0],
+    "HannWindow": [0],
+    "MelWeightMatrix": [0, 1, 2, 3, 4],
     "OneHot": [1],
     "Pad": [1, 2, 3],
     "Range": [0, 1, 2],
     "Reshape": [1],
     "Resize": [1, 2, 3],
+    "STFT": [1, 3],
     "Slice": [1, 2, 3, 4],
     "Split": [1],
     "Squeeze": [1],
@@ -114,8 +120,8 @@ def with_constants(model, inputs, fixed):
     graph = model.graph
     rest = []
     for given, value in zip(list(graph.input), inputs):
-        if given.name in fixed and isinstance(value, np.ndarray):
-            graph.initializer.append(numpy_helper.from_array(value, given.name))
+        if given.name in fixed and isinstance(value, (np.ndarray, np.generic)):
+            graph.initializer.append(numpy_helper.from_array(np.asarray(value), given.name))
             graph.input.remove(given)
         else:
             rest.append(value)

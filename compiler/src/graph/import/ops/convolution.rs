@@ -131,7 +131,7 @@ fn emit(build: &mut Builder, convolution: Convolution) -> Outcome {
 }
 
 /// Convolution, of reals or of bytes. The bias has an element for each output channel.
-fn convolve(
+pub(super) fn convolve(
     build: &mut Builder,
     x: &Value,
     weights: &Value,

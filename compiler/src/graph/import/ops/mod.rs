@@ -33,6 +33,7 @@ mod running;
 mod sample;
 mod sequence;
 mod shape;
+mod signal;
 mod top;
 mod transposed;
 
@@ -46,7 +47,7 @@ pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 28] = [
+    let families: [fn(&str) -> Option<Translate>; 29] = [
         attention::translator,
         rotary::translator,
         fused::translator,
@@ -56,6 +57,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         bits::translator,
         reduce::translator,
         shape::translator,
+        signal::translator,
         index::translator,
         elements::translator,
         running::translator,

@@ -213,7 +213,10 @@ def write(out, name, source, file, inputs):
                 with archive.open(entry) as read, target.open("wb") as written:
                     shutil.copyfileobj(read, written)
     model = onnx.load(folder / "model.onnx", load_external_data=False)
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Sums of products of bytes may not saturate, as they else do on processors without the instruction for it.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     inputs = {key: np.ascontiguousarray(array) for key, array in inputs.items()}
     np.savez(folder / "inputs.npz", **inputs)

@@ -16,6 +16,7 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         "HannWindow" => |c| window(c, &[0.5, 0.5]),
         "HammingWindow" => |c| window(c, &[25.0 / 46.0, 21.0 / 46.0]),
         "BlackmanWindow" => |c| window(c, &[0.42, 0.5, 0.08]),
+        "MelWeightMatrix" => mel_weights,
         "DFT" => transform,
         "STFT" => short_time_transform,
         _ => return None,
@@ -47,6 +48,40 @@ fn window(c: &mut Call<'_>, factors: &[f64]) -> Outcome<Vec<Value>> {
         factors.iter().enumerate().map(term).sum::<f64>() as f32
     };
     Ok(vec![Value::known(Tensor::f32([size], (0..size).map(at).collect::<Vec<_>>()))])
+}
+
+/// Triangles over the bins of a spectrum, evenly apart as the ear hears: bands, transform length, sampling rate, lowest and highest frequency.
+fn mel_weights(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
+    let whole = |index, what: &str| {
+        known_length(c, index, what)?.ok_or_else(|| Issue::Invalid(format!("its {what} is missing")))
+    };
+    let (bands, n) = (whole(0, "num_mel_bins")?, whole(1, "dft_length")?);
+    let rate = c.known_ints(2, "sample_rate")?.first().copied().unwrap_or(0).max(1) as f64;
+    let edge = |index: usize| -> Outcome<f64> {
+        let known = c.input(index)?.tensor().and_then(|tensor| tensor.as_f32()?.first().copied());
+        known.map(f64::from).ok_or_else(|| {
+            Issue::Unsupported("its edges depend on the data of the model's inputs".to_owned())
+        })
+    };
+    let mel = |frequency: f64| 2595.0 * (1.0 + frequency / 700.0).log10();
+    let (low, high) = (mel(edge(3)?), mel(edge(4)?));
+    let step = (high - low) / (bands + 2) as f64;
+    let bin = |band: usize| {
+        let frequency = 700.0 * (10f64.powf((band as f64 * step + low) / 2595.0) - 1.0);
+        ((n + 1) as f64 * frequency / rate).floor().max(0.0) as usize
+    };
+    let mut weights = vec![0.0; (n / 2 + 1) * bands];
+    for band in 0..bands {
+        let [from, peak, to] = [bin(band), bin(band + 1), bin(band + 2)];
+        for at in from..=to.max(peak) {
+            let rises = if peak == from { 1.0 } else { (at - from) as f32 / (peak - from) as f32 };
+            let falls = if to == peak { 0.0 } else { to.saturating_sub(at) as f32 / (to - peak) as f32 };
+            if let Some(weight) = weights.get_mut(at * bands + band) {
+                *weight = if at < peak || at == peak && to == peak { rises } else { falls };
+            }
+        }
+    }
+    Ok(vec![Value::known(Tensor::f32([n / 2 + 1, bands], weights))])
 }
 
 /// cos or sin of 2π k t / n, [count, bins].

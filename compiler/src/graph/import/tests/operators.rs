@@ -347,3 +347,11 @@ fn known_branch() {
         assert_eq!(evaluate(&graph, &given, None).unwrap()["y"], f(&[2], &want));
     }
 }
+
+#[test]
+fn bands_of_hearing() {
+    let inputs = [i(&[], &[2]), i(&[], &[8]), i(&[], &[8]), f(&[], &[0.0]), f(&[], &[4.0])];
+    // Two triangles on five bins, whose edges and peaks are the bins 0, 1, 2 and 3.
+    let want = [0., 0., 1., 0., 0., 1., 0., 0., 0., 0.];
+    check_at(17, "MelWeightMatrix", &[], &inputs, 0, &[f(&[5, 2], &want)]);
+}

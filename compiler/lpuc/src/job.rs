@@ -50,7 +50,8 @@ pub(crate) fn run(subject: &Subject, job: &Job, console: &mut Console<'_>) -> Re
             (generated.0, Some(generated.1))
         }
         _ => {
-            let cycles = once(job, &mut machine, &loaded, arrays.as_deref(), &mut files)?;
+            let (cycles, notes) = once(job, &mut machine, &loaded, arrays.as_deref(), &mut files)?;
+            tell(&notes, console);
             tool.simulated_cycles = cycles;
             (cycles, None)
         }
@@ -193,14 +194,14 @@ fn compile(
     Ok((compiled, emitted))
 }
 
-/// One run of the program, on the given arrays or on made-up ones; fills in the output file.
+/// One run of the program, on the given arrays or on made-up ones; fills in the output file. Its cycles, and what is odd about its values.
 fn once(
     job: &Job,
     machine: &mut Machine,
     loaded: &Loaded,
     arrays: Option<&[(String, Array)]>,
     files: &mut Outputs,
-) -> Result<u64, Failure> {
+) -> Result<(u64, Vec<String>), Failure> {
     let interface = &loaded.interface;
     let last = interface
         .decoder
@@ -216,7 +217,7 @@ fn once(
     write_inputs(machine, &writes, position)?;
     let Some(path) = &job.outputs else {
         // Nobody asks for values.
-        return Ok(machine.time().map_err(|fault| fault_of(&fault))?.cycles);
+        return Ok((machine.time().map_err(|fault| fault_of(&fault))?.cycles, Vec::new()));
     };
     let report = machine.run().map_err(|fault| fault_of(&fault))?;
     if !machine.values_known() {
@@ -236,7 +237,19 @@ fn once(
     }
     let content = npz::write(&outputs).map_err(|error| Failure::unwritable(path, &error))?;
     files.add(path, content);
-    Ok(report.cycles)
+    Ok((report.cycles, outputs.iter().filter_map(|(name, array)| not_numbers(name, array)).collect()))
+}
+
+/// A note on an output that holds NaN: products overflow where the model's own arithmetic would not.
+fn not_numbers(name: &str, array: &Array) -> Option<String> {
+    let Data::F32(values) = &array.data else { return None };
+    let count = values.iter().filter(|value| value.is_nan()).count();
+    (count > 0).then(|| {
+        format!(
+            "output `{name}`: {count} of {} elements are NaN; if not by the model's own doing, an operand of a product is beyond 65504, the greatest number of binary16: scale the inputs down",
+            values.len()
+        )
+    })
 }
 
 /// Writes what the program wants to have before the step at a position; an input that nothing needs has no place in it.

@@ -19,8 +19,10 @@ pub fn cut(model: &mut Model, names: &[String]) -> Result<(), Diagnostic> {
     let mut wanted: Vec<&str> = Vec::new();
     let mut unknown = Vec::new();
     for name in names {
-        let of_node = graph.node.iter().filter(|node| node.name() == name).flat_map(outputs);
-        let found: Vec<&str> = made.get(name.as_str()).copied().into_iter().chain(of_node).collect();
+        let found: Vec<&str> = match made.get(name.as_str()) {
+            Some(value) => vec![value],
+            None => graph.node.iter().filter(|node| node.name() == name).flat_map(outputs).collect(),
+        };
         match found[..] {
             [] => unknown.push(name),
             _ => wanted.extend(found.iter().filter(|found| !wanted.contains(found)).collect::<Vec<_>>()),

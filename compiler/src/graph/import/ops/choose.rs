@@ -8,14 +8,22 @@ use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType};
 
-/// Most elements of one comparison of indices with places; more are compared in parts.
-const MAX_COMPARED: usize = 1 << 20;
-/// Most elements of all comparisons.
-const MAX_ALL: usize = 1 << 27;
-/// More rows than this are turned, so that places are on the lanes.
-const MANY_ROWS: usize = 1 << 14;
+/// So many elements lie in a vector of the machine, more or less.
+const VECTOR: usize = 256;
+/// Most vectors of one comparison of indices with places; more are compared in parts.
+const MAX_AT_ONCE: usize = 1 << 11;
+/// Most vectors of all parts.
+pub(super) const MAX_VECTORS: usize = 1 << 19;
+/// More vectors than this are turned, if places on the lanes make fewer.
+const MANY_VECTORS: usize = 1 << 12;
 /// More integers than this cannot be turned.
 const FEW_INTEGERS: usize = 1 << 13;
+
+/// Vectors, more or less, that a tensor of a shape takes.
+pub(super) fn vectors(shape: &[usize]) -> usize {
+    let (&lanes, rows) = shape.split_last().unwrap_or((&1, &[]));
+    rows.iter().fold(lanes.div_ceil(VECTOR), |all: usize, &n| all.saturating_mul(n))
+}
 
 /// How updates join what they meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,34 +108,58 @@ fn hits(build: &mut Builder, index: &Value, axis: usize, length: usize) -> Outco
     build.binary(BinaryOp::Equal, &index, &places)
 }
 
-/// How the comparison of indices [.., k, ..] with the places of an axis of a tensor is best done.
+/// How many rows, each compared with so many vectors, are compared at once. From lanes to rows they go by a square of as many.
+pub(super) fn at_once(vectors: usize) -> usize {
+    (MAX_AT_ONCE / vectors.max(1)).clamp(1, VECTOR)
+}
+
+/// How the comparison of indices with the places of axis 1 of a tensor [a, l] or [a, l, b] is best done.
 struct Way {
-    /// The order in which this axis comes last, if it should.
+    /// The order in which the places come last, if they should.
     turned: Option<Vec<usize>>,
     /// So many indices at a time.
     part: usize,
 }
 
-fn way(build: &Builder, data: &Value, index: &Value, axis: usize) -> Outcome<Way> {
+fn way(build: &Builder, data: &Value, index: &Value) -> Outcome<Way> {
     let TensorType { element, shape } = build.ty(data);
-    let (count, indices) = (build.shape(index)[axis], build.ty(index).elements());
-    let each = shape.iter().fold(1, |all: usize, &n| all.saturating_mul(n));
-    let all = each.saturating_mul(count);
-    if all > MAX_ALL {
-        return Err(Issue::Unsupported(format!(
-            "each of its {count} indices, which depend on data, would be compared with all {} places of an axis of {shape:?}: {all} comparisons, at most {MAX_ALL} are supported",
-            shape[axis]
-        )));
-    }
-    let last = shape.len() - 1;
-    let narrow = axis != last && shape[axis + 1..].iter().product::<usize>() < shape[axis];
-    let many = all / shape[last].max(1) > MANY_ROWS;
-    let mut order: Vec<usize> = (0..=last).collect();
-    order.swap(axis, last);
+    let (count, indices, length) = (build.shape(index)[1], build.ty(index).elements(), shape[1]);
+    let each = vectors(&shape);
+    let turned = match shape[..] {
+        [a, length, b] => vectors(&[a, b, length]),
+        _ => each,
+    };
     // Turning real numbers rounds them.
     let turns = element != ElementType::I32 && indices <= FEW_INTEGERS;
-    let turned = (narrow && many && turns).then_some(order);
-    Ok(Way { turned, part: (MAX_COMPARED / each.max(1)).max(1) })
+    let turns = turns && turned < each && each.saturating_mul(count) > MANY_VECTORS;
+    let each = if turns { turned } else { each };
+    if each.saturating_mul(count) > MAX_VECTORS {
+        return Err(Issue::Unsupported(format!(
+            "each of its {count} indices, which depend on data, would be compared with all {length} places of an axis: {} vectors, at most {MAX_VECTORS} are supported",
+            each.saturating_mul(count)
+        )));
+    }
+    Ok(Way { turned: turns.then(|| vec![0, 2, 1]), part: at_once(each) })
+}
+
+/// A tensor that broadcasts to `full`, but for its length on an axis, with all axes before that one joined and all after it: [a, l, b]; or [a, l].
+fn flat(build: &mut Builder, x: &Value, full: &[usize], axis: usize) -> Outcome {
+    let mut shape = build.shape(x);
+    let sides = [0..axis, axis + 1..shape.len()];
+    for side in sides.clone() {
+        if shape[side.clone()].iter().any(|&n| n != 1) {
+            shape[side.clone()].copy_from_slice(&full[side]);
+        }
+    }
+    let wide = build.apply(Op::Expand { shape: shape.clone() }, std::slice::from_ref(x))?;
+    let [before, after] = sides.map(|side| shape[side].iter().product::<usize>());
+    let last = full[axis + 1..].iter().any(|&n| n != 1).then_some(after);
+    build.reshape(&wide, [before, shape[axis]].into_iter().chain(last).collect())
+}
+
+/// Whether a tensor is [a, l] or [a, l, b] already, with axis l.
+fn is_flat(shape: &[usize], axis: usize) -> bool {
+    axis == 1 && (shape.len() == 2 || shape.len() == 3 && shape[2] != 1)
 }
 
 fn transposed(build: &mut Builder, x: &Value, order: &[usize]) -> Outcome {
@@ -168,10 +200,18 @@ pub(super) fn along(build: &mut Builder, data: &Value, index: &Value, axis: usiz
     if let Some(line) = line(index, axis) {
         return take(build, data, &line, axis);
     }
-    let way = way(build, data, index, axis)?;
+    let mut shape = build.shape(data);
+    if !is_flat(&shape, axis) {
+        let wide = flat(build, data, &shape, axis)?;
+        let narrow = flat(build, index, &shape, axis)?;
+        let found = along(build, &wide, &narrow, 1)?;
+        shape[axis] = build.shape(index)[axis];
+        return build.reshape(&found, shape);
+    }
+    let way = way(build, data, index)?;
     if let Some(order) = way.turned {
         let (data, index) = (transposed(build, data, &order)?, transposed(build, index, &order)?);
-        let result = along(build, &data, &index, order.len() - 1)?;
+        let result = along(build, &data, &index, 2)?;
         return transposed(build, &result, &order);
     }
     let length = build.shape(data)[axis];
@@ -219,17 +259,24 @@ pub(super) fn scatter(
     }
     let line = line(index, axis);
     let known = line.as_ref().and_then(Value::tensor).and_then(Tensor::as_i32);
-    let way = way(build, data, index, axis);
-    let way = match (known, way) {
-        // To move lanes takes products, which round: there each is compared, if they are not too many.
-        (Some(places), way) if axis + 1 < shape.len() || way.is_err() => {
-            return scatter_known(build, data, places, updates, axis, how);
-        }
+    // To move lanes takes products, which round.
+    if let Some(places) = known
+        && axis + 1 < shape.len()
+    {
+        return scatter_known(build, data, places, updates, axis, how);
+    }
+    if !is_flat(&shape, axis) {
+        let [wide, index, updates] = [data, index, updates].map(|value| flat(build, value, &shape, axis));
+        let result = scatter(build, &wide?, &index?, &updates?, 1, how)?;
+        return build.reshape(&result, shape);
+    }
+    let way = match (known, way(build, data, index)) {
+        (Some(places), Err(_)) => return scatter_known(build, data, places, updates, axis, how),
         (_, way) => way?,
     };
     if let Some(order) = way.turned {
         let [data, index, updates] = [data, index, updates].map(|value| transposed(build, value, &order));
-        let result = scatter(build, &data?, &index?, &updates?, order.len() - 1, how)?;
+        let result = scatter(build, &data?, &index?, &updates?, 2, how)?;
         return transposed(build, &result, &order);
     }
     let (indices, updates) = (pieces(build, index, axis, way.part)?, pieces(build, updates, axis, way.part)?);

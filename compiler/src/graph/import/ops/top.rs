@@ -1,15 +1,11 @@
 //! The greatest or least elements along an axis, in order.
 
 use super::Translate;
-use super::choose::{numbers, only, with_axis, without_axis};
+use super::choose::{MAX_VECTORS, at_once, numbers, only, vectors, with_axis, without_axis};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType};
 
-/// Most comparisons of elements with each other at once.
-const MAX_COMPARED: usize = 1 << 20;
-/// Most of all.
-const MAX_ALL: usize = 1 << 27;
 /// Longest list that is found one element after the other.
 const MAX_ROUNDS: usize = 64;
 
@@ -34,13 +30,13 @@ fn top(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         return Err(Issue::Invalid("its input is made of truth values".to_owned()));
     }
     let largest = c.int("largest", 1) != 0;
-    let all: usize = shape.iter().fold(shape[axis], |all, &n| all.saturating_mul(n));
-    if all <= MAX_ALL {
+    let all = vectors(&shape).saturating_mul(shape[axis]);
+    if all <= MAX_VECTORS {
         return by_rank(c.build, &a, axis, k, largest);
     }
     if k > MAX_ROUNDS {
         return Err(Issue::Unsupported(format!(
-            "the first {k} of {shape:?} along axis {axis}: to put an axis in order takes {all} comparisons, at most {MAX_ALL} are supported, or a k of at most {MAX_ROUNDS}"
+            "the first {k} of {shape:?} along axis {axis}: to put an axis in order takes {all} vectors of comparisons, at most {MAX_VECTORS} are supported, or a k of at most {MAX_ROUNDS}"
         )));
     }
     in_rounds(c.build, &a, axis, k, largest)
@@ -51,8 +47,7 @@ fn by_rank(build: &mut Builder, a: &Value, axis: usize, k: usize, largest: bool)
     let shape = build.shape(a);
     let (rank, length) = (shape.len() + 1, shape[axis]);
     let own = with_axis(build, a, axis)?;
-    let numbered = numbers(ElementType::F32, rank, axis + 1, length);
-    let part = (MAX_COMPARED / shape.iter().product::<usize>().max(1)).max(1);
+    let part = at_once(vectors(&shape));
     let mut ranks = Value::real(0.0);
     // Axis `axis` counts the elements that may come before, the next one those that are ranked.
     for start in (0..length).step_by(part) {
@@ -60,16 +55,29 @@ fn by_rank(build: &mut Builder, a: &Value, axis: usize, k: usize, largest: bool)
         let others = Op::Slice { axis, start, count, step: 1 };
         let other = build.apply(others, std::slice::from_ref(a))?;
         let other = with_axis(build, &other, axis + 1)?;
-        let (low, high) = if largest { (&own, &other) } else { (&other, &own) };
-        let before = build.binary(BinaryOp::Less, low, high)?;
-        let equal = build.binary(BinaryOp::Equal, &own, &other)?;
-        let first =
-            build.with_real(BinaryOp::Add, &numbers(ElementType::F32, rank, axis, count), start as f32)?;
-        let earlier = build.binary(BinaryOp::Less, &first, &numbered)?;
-        let tied = build.binary(BinaryOp::And, &equal, &earlier)?;
-        let before = build.binary(BinaryOp::Or, &before, &tied)?;
-        let before = build.cast(&before, ElementType::F32)?;
-        let before = build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[before])?;
+        let mut parts = Vec::new();
+        // An equal one that is earlier comes before: none of these for what lies in front of them, all for what lies behind.
+        for (first, end) in [(0, start), (start, start + count), (start + count, length)] {
+            if first == end {
+                continue;
+            }
+            let ranked = Op::Slice { axis: axis + 1, start: first, count: end - first, step: 1 };
+            let own = build.apply(ranked, std::slice::from_ref(&own))?;
+            let (low, high) = if largest { (&own, &other) } else { (&other, &own) };
+            let before = if first == start {
+                let [here, there] = [axis, axis + 1].map(|at| numbers(ElementType::F32, rank, at, count));
+                let earlier = build.binary(BinaryOp::Less, &here, &there)?;
+                let equal = build.binary(BinaryOp::Equal, low, high)?;
+                let tied = build.binary(BinaryOp::And, &equal, &earlier)?;
+                let before = build.binary(BinaryOp::Less, low, high)?;
+                build.binary(BinaryOp::Or, &before, &tied)?
+            } else {
+                build.binary(if end == start { BinaryOp::Less } else { BinaryOp::LessEqual }, low, high)?
+            };
+            let before = build.cast(&before, ElementType::F32)?;
+            parts.push(build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[before])?);
+        }
+        let before = build.apply(Op::Concat { axis: axis + 1 }, &parts)?;
         ranks = build.binary(BinaryOp::Add, &ranks, &before)?;
     }
     // [.., 1, length, ..] against [.., k, 1, ..].

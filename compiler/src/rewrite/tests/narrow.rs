@@ -77,9 +77,16 @@ fn models_are_the_same() {
             let steps = (0..ty.elements()).map(|i| (i * 53 % 127) as f32 / 16.0 - 4.0);
             let reals = Tensor::f32(&ty.shape[..], steps.collect::<Vec<_>>());
             let mut value = apply(&Op::Cast(ty.element), &[&reals]).unwrap();
-            // Nothing is divided by zero.
+            // Nothing is divided by zero, and indices are of something.
+            let taken_from = b.graph.nodes.values().find_map(|node| match node.op {
+                Op::Gather { axis } if node.inputs[1] == input => Some(b.graph.shape(node.inputs[0])[axis]),
+                _ => None,
+            });
             if let Data::I32(whole) = &mut value.data {
                 whole.iter_mut().filter(|number| **number == 0).for_each(|number| *number = 1);
+                if let Some(length) = taken_from {
+                    whole.iter_mut().for_each(|number| *number = number.rem_euclid(length as i32));
+                }
             }
             b.values.insert(name.clone(), value);
         }

@@ -125,17 +125,32 @@ fn steps_follow_each_other() {
     let graph = imported.graph;
     let [state] = &graph.states[..] else { panic!("{:?}", graph.states) };
     assert_eq!(graph.shape(state.input), [1, CONTEXT, WIDTH]);
+    steps(&graph, CONTEXT);
+}
+
+/// A model that counts positions by the length of its cache is told how many tokens that holds.
+#[test]
+fn positions_may_be_counted_by_the_model() {
+    const CONTEXT: usize = 6;
+    let counting = decoder(vec![node("Gather", "places row_places", "place", vec![])]);
+    let imported = with_context(&counting, CONTEXT).unwrap();
+    assert!(imported.decoder.unwrap().generates);
+    steps(&imported.graph, CONTEXT);
+}
+
+/// Tokens one after the other, each of which sees those before.
+fn steps(graph: &crate::graph::Graph, context: usize) {
     let tokens = [3, 1, 4, 1, 0, 2];
     let mut states = None;
-    for at in 0..CONTEXT {
-        let mask: Vec<i32> = (0..CONTEXT).map(|slot| i32::from(slot <= at)).collect();
+    for at in 0..context {
+        let mask: Vec<i32> = (0..context).map(|slot| i32::from(slot <= at)).collect();
         let given = BTreeMap::from([
             ("ids".to_owned(), Tensor::i32([1, 1], [tokens[at]])),
-            ("mask".to_owned(), Tensor::i32([1, CONTEXT], mask)),
+            ("mask".to_owned(), Tensor::i32([1, context], mask)),
             ("position_ids".to_owned(), Tensor::i32([1, 1], [at as i32])),
             (POSITION.to_owned(), Tensor::i32([1], [at as i32])),
         ]);
-        let mut made = evaluate(&graph, &given, states.as_ref()).unwrap();
+        let mut made = evaluate(graph, &given, states.as_ref()).unwrap();
         near(made["logits"].as_f32().unwrap(), &expected(&tokens[..=at]));
         states = Some(BTreeMap::from([("past".to_owned(), made.remove("present").unwrap())]));
     }
@@ -195,10 +210,6 @@ fn what_has_no_fixed_schedule() {
     let at = graph.node.iter().position(|node| node.output[0] == "seen").unwrap();
     graph.node.splice(at..=at, window());
     let cases = [
-        (
-            "positions counted by the model",
-            decoder(vec![node("Gather", "places row_places", "place", vec![])]),
-        ),
         ("a window over the cache", windowed),
         ("no mask", decoder(vec![node("Where", "causal nothing least", "bias", vec![])])),
         ("the cache read before appending", decoder(vec![node("Neg", "past", "logits", vec![])])),

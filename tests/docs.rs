@@ -158,7 +158,7 @@ fn commands_in_the_docs_are_understood() {
         if !["asm", "dis", "sim", "chips", "models"].contains(&args[0]) {
             args.retain(|word| *word != "--chip" && *word != "mine.toml");
             args.extend(["--chip", "no-such-chip"]);
-            let model = root().join(args[usize::from(args[0] == "ablate")]);
+            let model = root().join(args[usize::from(["ablate", "check"].contains(&args[0]))]);
             assert!(model.exists(), "{page}: {} is not there", model.display());
         }
         if args[0] == "sim" {

@@ -19,6 +19,8 @@ pub(super) struct Fact {
     pub(super) constant: bool,
     /// The value of every element, where that is known, constant and F32.
     pub(super) uniform: Option<f32>,
+    /// See [`wide`].
+    pub(super) wide: bool,
     /// The segment's term that this stands for, or that it was made to replace.
     pub(super) origin: u32,
 }
@@ -43,12 +45,19 @@ impl Analysis<Term> for Facts {
             Term::Leaf(index) => {
                 let leaf = &egraph.analysis.leaves[*index as usize];
                 let uniform = leaf.uniform.map(f32::from_bits);
-                Fact { ty: leaf.ty.clone(), constant: leaf.constant, uniform, origin: *index }
+                Fact {
+                    ty: leaf.ty.clone(),
+                    constant: leaf.constant,
+                    uniform,
+                    wide: leaf.wide,
+                    origin: *index,
+                }
             }
             Term::Scalar(bits) => Fact {
                 ty: TensorType::new(ElementType::F32, []),
                 constant: true,
                 uniform: Some(f32::from_bits(*bits)),
+                wide: false,
                 origin,
             },
             Term::Apply(op, inputs) => {
@@ -58,7 +67,8 @@ impl Analysis<Term> for Facts {
                 let ty = shape::infer(op, &types).expect("terms are checked before they are added");
                 let constant = facts.iter().all(|fact| fact.constant);
                 let uniform = if constant { uniform(op, &facts) } else { None };
-                Fact { ty, constant, uniform, origin }
+                let wide = wide(op, facts.iter().map(|fact| (fact.ty.element, fact.wide)));
+                Fact { ty, constant, uniform, wide, origin }
             }
         }
     }
@@ -67,13 +77,17 @@ impl Analysis<Term> for Facts {
         debug_assert_eq!(a.ty, b.ty, "equal tensors have one type");
         let constant = a.constant || b.constant;
         let uniform = a.uniform.or(b.uniform);
+        let wide = a.wide || b.wide;
         let origin = a.origin.min(b.origin);
-        let changed_a =
-            constant != a.constant || uniform.is_some() != a.uniform.is_some() || origin != a.origin;
-        let changed_b =
-            constant != b.constant || uniform.is_some() != b.uniform.is_some() || origin != b.origin;
-        (a.constant, a.uniform, a.origin) = (constant, uniform, origin);
-        DidMerge(changed_a, changed_b)
+        let changed = |fact: &Fact| {
+            constant != fact.constant
+                || uniform.is_some() != fact.uniform.is_some()
+                || wide != fact.wide
+                || origin != fact.origin
+        };
+        let changed = DidMerge(changed(a), changed(&b));
+        (a.constant, a.uniform, a.wide, a.origin) = (constant, uniform, wide, origin);
+        changed
     }
 
     fn modify(egraph: &mut Tensors, id: Id) {
@@ -84,6 +98,21 @@ impl Analysis<Term> for Facts {
             let scalar = egraph.add(Term::Scalar(value.to_bits()));
             egraph.union(id, scalar);
         }
+    }
+}
+
+/// Whether whole numbers were made real for this, and nothing was done to it but scaling and moving: sums of bytes are beyond
+/// the range of binary16 until all of their scales have brought them back.
+pub(super) fn wide(op: &Op, mut inputs: impl Iterator<Item = (ElementType, bool)>) -> bool {
+    match op {
+        Op::Cast(ElementType::F32) => inputs.any(|(element, wide)| element == ElementType::I32 || wide),
+        Op::Binary(BinaryOp::Mul | BinaryOp::Div)
+        | Op::Reshape { .. }
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Expand { .. }
+        | Op::Concat { .. } => inputs.any(|(_, wide)| wide),
+        _ => false,
     }
 }
 

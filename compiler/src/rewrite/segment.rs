@@ -31,6 +31,8 @@ pub(super) struct Leaf {
     pub(super) constant: bool,
     /// Bits of the value that all elements have, for small F32 constants.
     pub(super) uniform: Option<u32>,
+    /// See [`wide`](super::analysis::wide).
+    pub(super) wide: bool,
 }
 
 /// A stretch of a graph. Tensors are numbered: leaves first, then terms.
@@ -78,7 +80,7 @@ pub(super) struct Solution {
 /// Cuts a graph into segments, in topological order. Nodes that no state and no output needs are left out.
 pub(super) fn cut(graph: &Graph) -> Vec<(Segment, Instance)> {
     let order = depth_first(graph);
-    let constant = is_constant(graph);
+    let (constant, wide) = (is_constant(graph), wide(graph));
     let mut position: SecondaryMap<NodeId, usize> = SecondaryMap::new();
     for (i, &node) in order.iter().enumerate() {
         position[node] = i;
@@ -111,7 +113,7 @@ pub(super) fn cut(graph: &Graph) -> Vec<(Segment, Instance)> {
             // The fewest alive after the segment's last node; of equals, the farthest.
             (start + LEAST..=start + MOST).rev().min_by_key(|&end| alive[end - 1]).unwrap_or(order.len())
         };
-        segments.push(segment(graph, &order[start..end], &constant, |node| last[node] >= end));
+        segments.push(segment(graph, &order[start..end], (&constant, &wide), |node| last[node] >= end));
         start = end;
     }
     segments
@@ -151,7 +153,7 @@ fn outside(node: &Node) -> bool {
 fn segment(
     graph: &Graph,
     members: &[NodeId],
-    constant: &SecondaryMap<NodeId, bool>,
+    (constant, wide): (&SecondaryMap<NodeId, bool>, &SecondaryMap<NodeId, bool>),
     used_after: impl Fn(NodeId) -> bool,
 ) -> (Segment, Instance) {
     let inside: IndexSet<NodeId> = members.iter().copied().collect();
@@ -161,7 +163,7 @@ fn segment(
     }
     let leaves = tensors.iter().map(|&node| {
         let uniform = uniform(&graph.nodes[node]).map(f32::to_bits);
-        Leaf { ty: graph.nodes[node].ty.clone(), constant: constant[node], uniform }
+        Leaf { ty: graph.nodes[node].ty.clone(), constant: constant[node], uniform, wide: wide[node] }
     });
     let leaves = leaves.collect();
     tensors.extend(members);
@@ -173,6 +175,16 @@ fn segment(
     let terms = terms.collect();
     let outputs = members.iter().filter(|&&node| used_after(node)).map(number).collect();
     (Segment { leaves, terms, outputs }, Instance(tensors.into_iter().collect()))
+}
+
+/// Which nodes are [`wide`](super::analysis::wide).
+fn wide(graph: &Graph) -> SecondaryMap<NodeId, bool> {
+    let mut wide = SecondaryMap::new();
+    for (id, node) in &graph.nodes {
+        let inputs = node.inputs.iter().map(|&input| (graph.nodes[input].ty.element, wide[input]));
+        wide[id] = super::analysis::wide(&node.op, inputs);
+    }
+    wide
 }
 
 /// The one value of a small F32 constant.

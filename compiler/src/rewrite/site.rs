@@ -75,6 +75,11 @@ impl<'a> Site<'a> {
         self.egraph[id].data.constant
     }
 
+    /// Whether a class is whole numbers made real, with some of their scales perhaps: beyond the range of binary16.
+    pub(super) fn wide(&self, id: Id) -> bool {
+        self.egraph[id].data.wide
+    }
+
     /// The one value of all elements of a class, if known.
     pub(super) fn uniform(&self, id: Id) -> Option<f32> {
         self.egraph[id].data.uniform

@@ -44,7 +44,7 @@ fn into_rows(site: &mut Site<'_>) {
         return;
     }
     for (x, c) in site.binaries(a, BinaryOp::Mul) {
-        if !site.constant(c) || site.shape(x) != site.shape(a) || !is_vector(&site.shape(c)) {
+        if !site.constant(c) || site.shape(x) != site.shape(a) || !is_vector(&site.shape(c)) || site.wide(x) {
             continue;
         }
         let factor = along_inner(site, c, transpose_b);
@@ -102,6 +102,7 @@ fn row_scale_behind(site: &mut Site<'_>) {
                 && !(site.constant(r) && site.constant(b))
                 && site.shape(x) == site.shape(a)
                 && !is_product(site, x)
+                && !site.wide(x)
             {
                 let product = site.matmul(x, b, transpose_b);
                 let scaled = product.and_then(|product| site.binary(op, product, r));
@@ -115,7 +116,8 @@ fn row_scale_behind(site: &mut Site<'_>) {
 fn matrix_scale_behind(site: &mut Site<'_>) {
     let Some((a, b, transpose_b)) = product(site) else { return };
     for (y, s) in site.binaries(b, BinaryOp::Mul) {
-        if site.ty(s).elements() == 1 && site.shape(y) == site.shape(b) && !site.constant(b) {
+        let number = site.ty(s).elements() == 1 && site.shape(y) == site.shape(b);
+        if number && !site.constant(b) && !site.wide(y) {
             let product = site.matmul(a, y, transpose_b);
             let s = site.reshape(s, vec![]);
             let scaled = product.zip(s).and_then(|(product, s)| site.mul(product, s));

@@ -6,7 +6,7 @@ use super::build::Build;
 use super::hold;
 use crate::graph::BinaryOp::{Add, Div, Mul, Pow, Sub};
 use crate::graph::eval::{Tensor, node_values};
-use crate::graph::{NodeId, Op, UnaryOp};
+use crate::graph::{ElementType, NodeId, Op, UnaryOp};
 use crate::rewrite::rules::rules;
 use crate::rewrite::{saturate, segment};
 
@@ -85,6 +85,36 @@ fn scales() {
         b.matmul(x, scaled)
     }));
     all_of("scale", &done);
+}
+
+/// Sums of bytes are far beyond the range of binary16 until their scales have brought them back, so products do not overtake
+/// those.
+#[test]
+fn sums_of_whole_numbers_keep_their_scales() {
+    let mut b = Build::new(0);
+    let sums = b.position(70_000);
+    let sums = b.op(Op::Cast(ElementType::F32), &[sums]);
+    let sums = b.op(Op::Expand { shape: vec![3, 4] }, &[sums]);
+    let (row, column, number) = (b.input(&[3, 1]), b.weights(&[4]), b.weights(&[1]));
+    let by_row = b.mul(sums, row);
+    let by_column = b.mul(by_row, column);
+    let by_number = b.mul(by_row, number);
+    let into_weights = b.product(false, by_column, 4, 5);
+    let (x, turned) = (b.input(&[2, 4]), b.input(&[4, 3]));
+    let behind_rows = b.matmul(by_row, turned);
+    let transposed = b.op(Op::Transpose { permutation: vec![1, 0] }, &[by_number]);
+    let behind_matrix = b.matmul(x, transposed);
+    for product in [into_weights, behind_rows, behind_matrix] {
+        b.graph.outputs.push((format!("{product}"), product));
+    }
+    let parts = segment::cut(&b.graph);
+    let [(segment, _)] = parts.as_slice() else { panic!("one segment") };
+    let all: Vec<_> = rules(&[]).into_iter().filter(|rule| rule.group == "scale").collect();
+    let (tensors, ids) = saturate(segment, &all);
+    for &output in &segment.outputs {
+        let nodes = &tensors[ids[output as usize]].nodes;
+        assert_eq!(nodes.len(), 1, "{nodes:?}");
+    }
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn back_end(
     Ok(Compiled { program, ranks, predicted, summary, rules })
 }
 
-/// Kernels and their schedule, with the widest layout that has one; crowded only where the model does not fit otherwise.
+/// Kernels and their schedule, with the widest layout that has one; roomy or crowded only where the model does not fit otherwise.
 fn scheduled(
     legal: Graph,
     chip: &isa::Chip,
@@ -186,13 +186,21 @@ fn scheduled(
             found => found,
         })
     };
-    match solve(if options.dense { Packing::Tight } else { Packing::Loose }) {
+    let first = solve(if options.dense { Packing::Tight } else { Packing::Loose });
+    let found = match first {
+        Err(problem) if problem.code == schedule::NO_ROOM && !options.dense => solve(Packing::Roomy),
         // What is missing is said of the layout that every model has.
-        Err(problem) if options.dense && matches!(problem.code, "does-not-fit" | "schedule") => {
+        Err(problem)
+            if options.dense && matches!(problem.code, "does-not-fit" | "schedule" | schedule::NO_ROOM) =>
+        {
             solve(Packing::Crowded).map_err(|_| without_banks(problem))
         }
         found => found,
-    }
+    };
+    found.map_err(|problem| match problem.code {
+        schedule::NO_ROOM => Diagnostic { code: "does-not-fit", ..problem },
+        _ => problem,
+    })
 }
 
 /// In slices that are nearly full a pass may find no bank for its results but the one that it reads: that is room that is missing, too.

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::floorplan::Floorplan;
 use super::fuse::Groups;
 use super::needs::{Needs, beside_weights, masks, needs, read_and_written, read_together};
+use super::occupancy::{Cut, Occupancy};
 use super::spread::{self, Spread};
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Set, Site, Weights, share};
@@ -57,13 +58,25 @@ pub fn arrays(
     (precision, Layout { spread: most, packing }): (Precision, Layout),
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
-    let plan = Floorplan::new(chip, spread::room(context, chip, &spreadable))?;
+    let occupancy = match packing {
+        Packing::Roomy => {
+            let ordinary = Layout { spread: most, packing: Packing::Loose };
+            let ordinary = arrays(context, groups, (chip, links), (precision, ordinary))?;
+            Some((Occupancy::new(context, groups, chip), ordinary.storages))
+        }
+        _ => None,
+    };
+    let room = match &occupancy {
+        Some((occupancy, ordinary)) => occupancy.room(ordinary),
+        None => spread::room(context, chip, &spreadable),
+    };
+    let plan = Floorplan::new(chip, room)?;
     let plan = match packing {
-        Packing::Loose | Packing::Tight => plan,
+        Packing::Loose | Packing::Roomy | Packing::Tight => plan,
         Packing::Crowded => plan.crowded(chip).ok_or_else(|| no_more_room(chip))?,
     };
     let mut needs = needs(context, groups, (chip, &plan), precision)?;
-    let crowded = packing > Packing::Loose || is_crowded(context, &needs, (chip, &plan));
+    let crowded = packing >= Packing::Tight || is_crowded(context, &needs, (chip, &plan));
     for pace in needs.values_mut().filter_map(|need| need.tiles.as_mut()) {
         pace.crowded = crowded;
     }
@@ -82,6 +95,7 @@ pub fn arrays(
         pairs,
         single_packs: BTreeMap::new(),
         spreads: spread::spreads(context, chip, &spreadable),
+        occupancy: occupancy.map(|(occupancy, _)| occupancy),
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
     for node in context.graph.nodes.keys() {
@@ -109,6 +123,14 @@ pub fn arrays(
                 false if halved[node] => Spread::Hemispheres,
                 false => Spread::One,
             };
+            if let Some(mut occupancy) = builder.occupancy.take() {
+                let plain =
+                    |of: &[NodeId]| of.iter().filter_map(|&other| forms[other].plain).collect::<Vec<_>>();
+                let near = [plain(&apart[node]), plain(&together[node])];
+                made.plain = Some(builder.roomy(&mut occupancy, node, role, near, spread));
+                (builder.occupancy, forms[node]) = (Some(occupancy), made);
+                continue;
+            }
             let whole = spread == Spread::Groups;
             let regions = |of: &[NodeId]| {
                 of.iter().flat_map(|&other| builder.regions_of(&forms, other, whole)).collect::<Vec<_>>()
@@ -201,6 +223,8 @@ struct Builder<'a, 'g> {
     single_packs: BTreeMap<String, Hemisphere>,
     /// Whether some arrays are dealt over several groups.
     spreads: bool,
+    /// What is where when, in a roomy layout.
+    occupancy: Option<Occupancy>,
 }
 
 impl Builder<'_, '_> {
@@ -355,6 +379,32 @@ impl Builder<'_, '_> {
         self.storages.arrays.push(storage)
     }
 
+    /// The same in a roomy layout.
+    fn roomy(
+        &mut self,
+        occupancy: &mut Occupancy,
+        node: NodeId,
+        role: Role,
+        near: [Vec<StorageId>; 2],
+        spread: Spread,
+    ) -> StorageId {
+        let groups = self.storages.plan.groups;
+        let own = if self.spreads && role != Role::Constant { 0..groups - 1 } else { 0..groups };
+        let by = match spread {
+            Spread::Groups => 2 * u32::from(self.chip.mxm.planes_per_hemisphere),
+            Spread::Hemispheres => 2,
+            Spread::One => 1,
+        };
+        let regions = |turn: u32| {
+            let halves = Hemisphere::BOTH.into_iter();
+            let halves = halves.filter(|&half| by == 1 || half == Hemisphere::BOTH[turn as usize % 2]);
+            halves.flat_map(|half| own.clone().map(move |n| Region::Group(half, n))).collect()
+        };
+        let mut storage = self.storage(node, self.word_type(node), role);
+        occupancy.place(&self.storages, &mut storage, (occupancy.cut(node), by), &regions, near);
+        self.storages.arrays.push(storage)
+    }
+
     /// How a plane wants an operand: elements of eight bits as they are, others in binary16.
     fn operand_type(&self, node: NodeId) -> Element {
         let ty = &self.context.graph.nodes[node].ty;
@@ -367,7 +417,20 @@ impl Builder<'_, '_> {
             if let Some(frame) = frame {
                 storage.enclose(frame);
             }
-            spread::spread_pairs(&mut storage, &mut self.pairs, self.chip, hemisphere);
+            match &mut self.occupancy {
+                Some(occupancy) => {
+                    let all = 0..self.storages.plan.pairs;
+                    let pairs = |_| all.clone().map(|n| Region::Pair(hemisphere, n)).collect();
+                    occupancy.place(
+                        &self.storages,
+                        &mut storage,
+                        (Cut::Anywhere, 1),
+                        &pairs,
+                        Default::default(),
+                    );
+                }
+                None => spread::spread_pairs(&mut storage, &mut self.pairs, self.chip, hemisphere),
+            }
             self.storages.arrays.push(storage)
         })
     }

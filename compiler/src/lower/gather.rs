@@ -85,7 +85,8 @@ impl Gather<'_> {
             sum = (index, cycle);
         }
         let cycle = sum.1 + d;
-        let hemisphere = self.array(self.out).region().hemisphere();
+        let (row, chunk) = self.pass.space[0];
+        let hemisphere = self.array(self.out).locate(row, chunk).region.hemisphere();
         let stream = self.pass.result(&mut flow, self.out, hemisphere, &[(0, self.pass.space[0])], cycle, 1);
         let result = Some((StreamRef(stream, 0), self.pass.format(self.out)));
         let act = Act::Alu { op: VxmOp::Pass, a: AluOperand::Alu(sum.0, d as u8), b: None, result };

@@ -17,6 +17,7 @@ pub mod materialize;
 pub mod fuse;
 pub mod tiling;
 pub mod spread;
+mod occupancy;
 mod needs;
 pub mod arrays;
 pub mod pad;
@@ -56,6 +57,8 @@ use pad::Pads;
 pub enum Packing {
     /// Activations have streams of their own, at the price of a word in each stripe, as long as there is room.
     Loose,
+    /// The same, with as many slices for activations as they need at once, in as many pieces as they are tall.
+    Roomy,
     /// Each stripe holds its share of weights and no more.
     Tight,
     /// Weights lie in slices of other arrays, too, which wait for them.
@@ -156,7 +159,7 @@ fn lower(
         // The append to a state by columns turns its recent rows.
         Op::Transpose { .. } => Ok(Vec::new()),
         Op::Slice { .. } | Op::Concat { .. } | Op::Pad { .. } | Op::Reshape { .. } => {
-            Ok(vec![moves::movement(context, arrays, chip, maps, node)?])
+            moves::movement(context, arrays, chip, maps, node)
         }
         other => {
             let origin = &context.graph.nodes[node].origin;

@@ -16,7 +16,7 @@ use super::flow::{Access, Act, AluOperand, Flow, FlowQueue, StreamRef, WordRef};
 use super::maps::Maps;
 use super::needs::bad_node;
 use super::pass::{Pass, emit, untangle};
-use super::storage::StorageId;
+use super::storage::{Region, StorageId};
 use super::vxm::{plain, space};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{NodeId, Op};
@@ -66,7 +66,7 @@ pub fn movement(
     chip: &Chip,
     maps: &mut Maps,
     node: NodeId,
-) -> Result<Flow, Diagnostic> {
+) -> Result<Vec<Flow>, Diagnostic> {
     let data = &context.graph.nodes[node];
     // A single column is held in all lanes, and so are those that it comes from.
     let single = context.columns(node) == 1;
@@ -103,9 +103,17 @@ pub fn movement(
         }
         pieces.push(of_vector);
     }
-    let space = space(context, chip, node);
-    let out = plain(arrays, node)?;
-    Mover { pass: Pass { chip, arrays, node, name: "move", space: &space }, out }.flow(&pieces)
+    let (space, out) = (space(context, chip, node), plain(arrays, node)?);
+    // One region of the result after the other.
+    let region = |(row, chunk): (u32, u32)| arrays.storages.arrays[out].locate(row, chunk).region;
+    let parts = space.chunk_by(|&one, &other| region(one) == region(other));
+    let mut rest = pieces.as_slice();
+    let flows = parts.map(|space| {
+        let (pieces, after) = rest.split_at(space.len());
+        rest = after;
+        Mover { pass: Pass { chip, arrays, node, name: "move", space }, out }.flow(pieces)
+    });
+    flows.collect()
 }
 
 /// Stretches in parts in each of which no lane is taken twice, since a map moves a lane to one place.
@@ -259,8 +267,7 @@ impl Mover<'_> {
     /// The last ALU: sends each finished vector on its way.
     fn put(&self, flow: &mut Flow, sum: AluOperand, done: &[(i64, (u32, u32))]) {
         let d = i64::from(self.pass.chip.latency.vxm);
-        let array = &self.pass.arrays.storages.arrays[self.out];
-        let hemisphere = array.region().hemisphere();
+        let hemisphere = self.region(self.out, done[0].1).hemisphere();
         let vectors: Vec<(usize, (u32, u32))> =
             done.iter().map(|&(cycle, at)| (cycle as usize, at)).collect();
         let stream = self.pass.result(flow, self.out, hemisphere, &vectors, d, 1);
@@ -272,8 +279,12 @@ impl Mover<'_> {
         flow.alus.push(span);
     }
 
+    fn region(&self, storage: StorageId, (row, chunk): (u32, u32)) -> Region {
+        self.pass.arrays.storages.arrays[storage].locate(row, chunk).region
+    }
+
     fn hemisphere(&self, piece: &Piece) -> Hemisphere {
-        self.pass.arrays.storages.arrays[piece.storage].region().hemisphere()
+        self.region(piece.storage, (piece.row, piece.chunk)).hemisphere()
     }
 
     /// Reads and permutes, so that each piece passes the VXM in its cycle. Returns the stream on which they do.
@@ -293,13 +304,13 @@ impl Mover<'_> {
         let inward = flow.stream(hemisphere.inward(), 4, (origin, 0), slots);
         let read = i64::from(chip.latency.read);
         let arrays = &self.pass.arrays.storages;
-        let mut by_storage: BTreeMap<StorageId, Vec<(i64, Piece)>> = BTreeMap::new();
+        let mut by_place: BTreeMap<(StorageId, Region), Vec<(i64, Piece)>> = BTreeMap::new();
         for &(cycle, piece) in pieces {
-            by_storage.entry(piece.storage).or_default().push((cycle, piece));
+            let region = self.region(piece.storage, (piece.row, piece.chunk));
+            by_place.entry((piece.storage, region)).or_default().push((cycle, piece));
         }
-        for (storage, pieces) in by_storage {
+        for ((storage, region), pieces) in by_place {
             let array = &arrays.arrays[storage];
-            let region = array.region();
             let slices = arrays.plan.slices(region);
             let start = |cycle: i64, slice: u16| cycle - lead - (sxm - 1 - i64::from(slice)) - read;
             for (byte, slice) in slices.clone().enumerate() {

@@ -1,5 +1,7 @@
 //! Arrays in SRAM before they have addresses: which slices hold which byte of which vector.
 
+use std::ops::Range;
+
 use cranelift_entity::{PrimaryMap, entity_impl};
 use isa::place::Hemisphere;
 use isa::{Chip, Element, Format};
@@ -320,17 +322,7 @@ impl Storage {
 
     /// The only unit of an array that lies in one piece.
     pub fn whole(region: Region, rows: u32, chunks: u32) -> Vec<Unit> {
-        vec![Unit {
-            region,
-            stripe: 0,
-            word: 0,
-            row: 0,
-            rows,
-            chunk: 0,
-            chunks,
-            per_stripe: rows.max(1),
-            deal: None,
-        }]
+        vec![unit(region, 0..rows, 0..chunks)]
     }
 
     /// Room for a vector per row within a run of the program, in one region.
@@ -384,39 +376,35 @@ impl Storage {
         if self.chunks < count {
             return self.band(regions);
         }
-        let of_chunk = |chunk: u32| Unit {
-            region: regions[(chunk % count) as usize],
-            stripe: 0,
-            word: chunk / count * rows,
-            row: 0,
-            rows,
-            chunk,
-            chunks: 1,
-            per_stripe: rows,
-            deal: None,
-        };
-        self.units = (0..self.chunks).map(of_chunk).collect();
+        let place = |chunk: u32| regions[(chunk % count) as usize];
+        self.units = (0..self.chunks).map(|chunk| unit(place(chunk), 0..rows, chunk..chunk + 1)).collect();
+        self.stack();
     }
 
     /// Spreads the array over several regions by equal ranges of rows.
     pub fn band(&mut self, regions: &[Region]) {
-        let (rows, count) = (u64::from(self.batches * self.rows), regions.len() as u64);
-        let first = |band: usize| (rows * band as u64 / count) as u32;
-        let of_band = |(band, &region): (usize, &Region)| {
-            let (row, rows) = (first(band), first(band + 1) - first(band));
-            Unit {
-                region,
-                stripe: 0,
-                word: 0,
-                row,
-                rows,
-                chunk: 0,
-                chunks: self.chunks,
-                per_stripe: rows,
-                deal: None,
+        let (rows, chunks) = (self.batches * self.rows, self.chunks);
+        self.units = parts(rows, regions).map(|(region, rows)| unit(region, rows, 0..chunks)).collect();
+        self.stack();
+    }
+
+    /// Spreads the array over several regions by equal ranges of chunks.
+    pub fn split(&mut self, regions: &[Region]) {
+        let (rows, chunks) = (self.batches * self.rows, self.chunks);
+        self.units = parts(chunks, regions).map(|(region, chunks)| unit(region, 0..rows, chunks)).collect();
+        self.stack();
+    }
+
+    /// Puts units of one region one after the other.
+    fn stack(&mut self) {
+        let mut next: Vec<(Region, u32)> = Vec::new();
+        for unit in &mut self.units {
+            let words = unit.words();
+            match next.iter_mut().find(|(region, _)| *region == unit.region) {
+                Some((_, word)) => (unit.word, *word) = (*word, *word + words),
+                None => next.push((unit.region, words)),
             }
-        };
-        self.units = regions.iter().enumerate().map(of_band).collect();
+        }
     }
 
     /// Whether ranges of rows lie in different regions.
@@ -448,6 +436,27 @@ impl Storage {
         let words: u64 =
             self.regions().iter().map(|&(region, words)| u64::from(words) * slices(region)).sum();
         words * chip.lanes as u64
+    }
+}
+
+/// Equal ranges of rows or chunks, one for each region.
+fn parts(all: u32, regions: &[Region]) -> impl Iterator<Item = (Region, Range<u32>)> {
+    let first = move |part: u64| (u64::from(all) * part / regions.len() as u64) as u32;
+    regions.iter().zip(0..).map(move |(&region, part)| (region, first(part)..first(part + 1)))
+}
+
+/// Rows and chunks in one piece, from the first word on.
+fn unit(region: Region, rows: Range<u32>, chunks: Range<u32>) -> Unit {
+    Unit {
+        region,
+        stripe: 0,
+        word: 0,
+        row: rows.start,
+        rows: rows.len() as u32,
+        chunk: chunks.start,
+        chunks: chunks.len() as u32,
+        per_stripe: (rows.len() as u32).max(1),
+        deal: None,
     }
 }
 

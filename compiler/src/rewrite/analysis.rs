@@ -5,7 +5,7 @@ use egg::{Analysis, DidMerge, EGraph, Id};
 use super::history::Entry;
 use super::language::Term;
 use super::segment::Leaf;
-use crate::graph::{BinaryOp, ElementType, Op, TensorType, UnaryOp, shape};
+use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType, UnaryOp, shape};
 
 /// The e-graph of one segment.
 pub(super) type Tensors = EGraph<Term, Facts>;
@@ -101,10 +101,11 @@ impl Analysis<Term> for Facts {
     }
 }
 
-/// Whether whole numbers were made real for this, and nothing was done to it but scaling and moving: sums of bytes are beyond
-/// the range of binary16 until all of their scales have brought them back.
+/// Whether this is a sum over an axis, or whole numbers made real, with nothing done to it but scaling and moving: the sums of a mean
+/// and those of bytes are beyond the range of binary16 until all of their scales have brought them back.
 pub(super) fn wide(op: &Op, mut inputs: impl Iterator<Item = (ElementType, bool)>) -> bool {
     match op {
+        Op::Reduce { op: ReduceOp::Sum, .. } => true,
         Op::Cast(ElementType::F32) => inputs.any(|(element, wide)| element == ElementType::I32 || wide),
         Op::Binary(BinaryOp::Mul | BinaryOp::Div)
         | Op::Reshape { .. }

@@ -75,7 +75,7 @@ impl<'a> Site<'a> {
         self.egraph[id].data.constant
     }
 
-    /// Whether a class is whole numbers made real, with some of their scales perhaps: beyond the range of binary16.
+    /// Whether a class is sums that lack scales, perhaps: beyond the range of binary16.
     pub(super) fn wide(&self, id: Id) -> bool {
         self.egraph[id].data.wide
     }

@@ -51,6 +51,9 @@ struct Scheduler<'a> {
     apart: SecondaryMap<StorageId, Vec<StorageId>>,
 }
 
+/// What is wrong where weights and states fit, but not the rest: another layout may have the room.
+pub const NO_ROOM: &str = "no-room";
+
 /// Schedules all flows.
 pub fn solve(kernels: &Kernels, chip: &Chip) -> Result<Schedule, Diagnostic> {
     solve_delayed(kernels, chip, &mut |_| 0)
@@ -332,16 +335,25 @@ fn does_not_fit(kernels: &Kernels, chip: &Chip, full: &Full) -> Diagnostic {
     let (weights, states, ports) = static_bytes(&kernels.storages, chip);
     let (needed, capacity) = (weights + states + ports, chip.sram_bytes());
     let slices = kernels.storages.plan.slices(full.region).len();
+    let array = &kernels.storages.arrays[full.storage];
     let message = if needed > capacity {
         format!("the model does not fit one {} chip: over by {} bytes", chip.name, needed - capacity)
     } else {
         format!(
-            "the model does not fit one {} chip as it is laid out: no room for {} more words in {slices} slices",
-            chip.name, full.words
+            "the model does not fit one {} chip as it is laid out: no room for {} more words in {slices} slices, for {} rows of {} ({})",
+            chip.name,
+            full.words,
+            array.batches * array.rows,
+            array.columns,
+            array.node
         )
     };
     let chips = needed.div_ceil(capacity.max(1));
-    Diagnostic::new(Kind::Unsupported, "does-not-fit", message)
+    let code = match array.role {
+        Role::Constant | Role::Mask { .. } | Role::State(..) => "does-not-fit",
+        Role::Input(_) | Role::Output(_) | Role::Temporary => NO_ROOM,
+    };
+    Diagnostic::new(Kind::Unsupported, code, message)
         .note(format!("weights       {weights:>14} bytes, as they lie in SRAM"))
         .note(format!("KV cache      {states:>14} bytes"))
         .note(format!("inputs/outputs{ports:>14} bytes"))

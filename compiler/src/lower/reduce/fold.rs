@@ -91,7 +91,8 @@ impl Fold<'_> {
     /// Sends the one vector of each row to arrays, by an ALU for each.
     pub(super) fn put(&self, flow: &mut Flow, pass: &Pass<'_>, last: Series, out: &[Feed]) {
         for Feed { storage, vectors } in out {
-            let hemisphere = pass.arrays.storages.arrays[*storage].region().hemisphere();
+            let (row, chunk) = vectors[0];
+            let hemisphere = pass.arrays.storages.arrays[*storage].locate(row, chunk).region.hemisphere();
             let vectors: Vec<(usize, (u32, u32))> = vectors.iter().copied().enumerate().collect();
             let stream = pass.result(flow, *storage, hemisphere, &vectors, last.cycle, self.interval);
             let result = Some((StreamRef(stream, 0), pass.format(*storage)));

@@ -74,22 +74,28 @@ pub fn reduce(
     let work = Work { rows: rows.len() as i64, chunks: chunks.into(), direct };
     let plan = trips(chip, work);
     let mut reducer = Reducer { chip, arrays, maps, node, op, flows: Vec::new() };
-    let vectors: Vec<(u32, u32)> = rows.iter().map(|&row| (row, 0)).collect();
-    let region = |vector: &(u32, u32)| reducer.arrays.storages.arrays[source].locate(vector.0, 0).region;
-    let blocks = vectors.chunk_by(|one, other| region(one) == region(other));
+    // Each row, and that of its result.
+    let vectors: Vec<((u32, u32), u32)> = rows.iter().map(|&row| (row, 0)).zip(0..).collect();
+    let region = |id: StorageId, row: u32| reducer.arrays.storages.arrays[id].locate(row, 0).region;
+    let regions = |&((row, _), to): &((u32, u32), u32)| (region(source, row), region(out, to));
+    let blocks = vectors.chunk_by(|one, other| regions(one) == regions(other));
     let blocks = blocks.flat_map(|block| block.chunks(block_rows(rows.len())));
-    let mut blocks: Vec<Vec<Feed>> =
-        blocks.map(|block| vec![Feed { storage: source, vectors: block.to_vec() }]).collect();
-    let mut hemispheres: Vec<Hemisphere> =
-        blocks.iter().map(|block| block[0].region(reducer.arrays).hemisphere()).collect();
+    let mut blocks: Vec<Vec<Feed>> = blocks
+        .map(|block| vec![Feed { storage: source, vectors: block.iter().map(|(from, _)| *from).collect() }])
+        .collect();
+    let sources: Vec<Region> = blocks.iter().map(|block| reducer.place(&block[0])).collect();
+    let mut hemispheres: Vec<Hemisphere> = sources.iter().map(|region| region.hemisphere()).collect();
     if !direct || plan[0].both {
         let mut masks: BTreeMap<Region, Feed> = BTreeMap::new();
+        let mut first = 0;
         for (turn, (block, hemisphere)) in blocks.iter_mut().zip(&mut hemispheres).enumerate() {
-            let region = block[0].region(reducer.arrays);
+            let region = sources[turn];
             let mask =
                 mask.map(|mask| masks.entry(region).or_insert_with(|| reducer.beside(mask, region)).clone());
             *hemisphere = hemisphere.other();
-            let apart: Vec<StorageId> = mask.iter().map(|mask| mask.storage).chain([source, out]).collect();
+            let mut apart: Vec<Region> = mask.iter().map(|mask| reducer.place(mask)).collect();
+            apart.extend([region, reducer.place(&from_row(out, first, 1))]);
+            first += block[0].vectors.len();
             let to = reducer.temporaries(turn, block[0].vectors.len(), *hemisphere, plan[0].both, &apart);
             let flow = reducer.combine(&block[0], chunks, mask.as_ref(), &to);
             reducer.flows.push(flow);
@@ -102,10 +108,12 @@ pub fn reduce(
             // Two trips of one hemisphere each go to different ones.
             *hemisphere = hemisphere.other();
             let rows = block[0].vectors.len();
-            let apart: Vec<StorageId> = block.iter().map(|feed| feed.storage).chain([source, out]).collect();
+            let last = from_row(out, first, rows);
+            let mut apart: Vec<Region> = block.iter().map(|feed| reducer.place(feed)).collect();
+            apart.extend([sources[turn], reducer.place(&last)]);
             let to = match plan.get(at + 1) {
                 Some(next) => reducer.temporaries(turn, rows, *hemisphere, next.both, &apart),
-                None => vec![from_row(out, first, rows)],
+                None => vec![last],
             };
             reducer.trip(block, trip, &to);
             *block = to;
@@ -135,8 +143,8 @@ struct Reducer<'a> {
 }
 
 impl Reducer<'_> {
-    fn region(&self, storage: StorageId) -> Region {
-        self.arrays.storages.arrays[storage].region()
+    fn place(&self, feed: &Feed) -> Region {
+        feed.region(self.arrays)
     }
 
     /// Arrays for one vector per row in one hemisphere or in both, in other slices than some that are read or written together with them.
@@ -146,14 +154,14 @@ impl Reducer<'_> {
         rows: usize,
         one: Hemisphere,
         both: bool,
-        apart: &[StorageId],
+        apart: &[Region],
     ) -> Vec<Feed> {
         let sides = if both { Hemisphere::BOTH.to_vec() } else { vec![one] };
         let groups = self.arrays.storages.plan.groups;
         let first = (self.node.as_u32() as usize + turn) as u16 % groups;
         let temporary = |side: Hemisphere| {
             let turns = (0..groups).map(|turn| Region::Group(side, (first + turn) % groups));
-            let clashes = |region: &Region| apart.iter().filter(|&&id| self.region(id) == *region).count();
+            let clashes = |region: &Region| apart.iter().filter(|&other| other == region).count();
             let region = turns.min_by_key(clashes).unwrap_or(Region::Group(side, 0));
             Storage::temporary(self.node, Element::F32, self.chip.lanes, rows as u32, region)
         };
@@ -165,7 +173,7 @@ impl Reducer<'_> {
     /// The limits of a lane mask, in other slices than what is read together with it: those give one word a cycle.
     fn beside(&mut self, mask: StorageId, other: Region) -> Feed {
         let limits = Feed { storage: mask, vectors: vec![(1, 0)] };
-        if self.region(mask) != other {
+        if self.place(&limits) != other {
             return limits;
         }
         let copy = self.temporaries(0, 1, other.hemisphere().other(), false, &[]);

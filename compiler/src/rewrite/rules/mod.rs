@@ -8,7 +8,7 @@
 //! 4. The machine rounds operands of products to binary16, so a rule must keep them within 65504. Rows that a normalisation has
 //!    not yet scaled are as large as the residual stream; weights with gains in them as large as the two together. Models
 //!    that run in binary16 elsewhere stay far from the limit in both. A second product is never fed with
-//!    unscaled sums, nor any with sums of whole numbers ([`Site::wide`]).
+//!    unscaled sums, nor any with those of a mean or of whole numbers ([`Site::wide`]).
 
 mod scale;
 mod scalar;

@@ -6,7 +6,7 @@ use super::build::Build;
 use super::hold;
 use crate::graph::BinaryOp::{Add, Div, Mul, Pow, Sub};
 use crate::graph::eval::{Tensor, node_values};
-use crate::graph::{ElementType, NodeId, Op, UnaryOp};
+use crate::graph::{ElementType, NodeId, Op, ReduceOp, UnaryOp};
 use crate::rewrite::rules::rules;
 use crate::rewrite::{saturate, segment};
 
@@ -87,14 +87,28 @@ fn scales() {
     all_of("scale", &done);
 }
 
-/// Sums of bytes are far beyond the range of binary16 until their scales have brought them back, so products do not overtake
-/// those.
+/// Sums of bytes, and those of a mean, are far beyond the range of binary16 until their scales have brought them back, so products
+/// do not overtake those.
 #[test]
-fn sums_of_whole_numbers_keep_their_scales() {
+fn sums_keep_their_scales() {
+    let whole = |b: &mut Build| {
+        let sums = b.position(70_000);
+        let sums = b.op(Op::Cast(ElementType::F32), &[sums]);
+        b.op(Op::Expand { shape: vec![3, 4] }, &[sums])
+    };
+    let means = |b: &mut Build| {
+        let x = b.input(&[3, 4, 5]);
+        let sums = b.op(Op::Reduce { op: ReduceOp::Sum, axis: 2 }, &[x]);
+        b.op(Op::Reshape { shape: vec![3, 4] }, &[sums])
+    };
+    keep_their_scales(whole);
+    keep_their_scales(means);
+}
+
+/// No rule finds another form of products with sums that are scaled.
+fn keep_their_scales(sums: impl Fn(&mut Build) -> NodeId) {
     let mut b = Build::new(0);
-    let sums = b.position(70_000);
-    let sums = b.op(Op::Cast(ElementType::F32), &[sums]);
-    let sums = b.op(Op::Expand { shape: vec![3, 4] }, &[sums]);
+    let sums = sums(&mut b);
     let (row, column, number) = (b.input(&[3, 1]), b.weights(&[4]), b.weights(&[1]));
     let by_row = b.mul(sums, row);
     let by_column = b.mul(by_row, column);

@@ -67,6 +67,7 @@ const MICROSOFT: &str = "com.microsoft";
 const CONTRIBUTED: &[&str] = &[
     "Attention",
     "BiasGelu",
+    "DynamicQuantizeLSTM",
     "DynamicQuantizeMatMul",
     "EmbedLayerNormalization",
     "FastGelu",

@@ -83,12 +83,13 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
 
 /// The translator of an operator of another domain: ONNX Runtime's own.
 pub(super) fn foreign(domain: &str, operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 6] = [
+    let families: [fn(&str) -> Option<Translate>; 7] = [
         attention::contributed,
         blocks::contributed,
         experts::contributed,
         fused::contributed,
         integer::contributed,
+        recurrent::contributed,
         rotary::contributed,
     ];
     (domain == "com.microsoft").then(|| families.iter().find_map(|family| family(operator))).flatten()

@@ -21,11 +21,10 @@ pub struct Operator {
 pub fn operators() -> Vec<Operator> {
     let own = OPERATORS.iter().map(|&(name, since, until)| {
         let known = CONTROL.contains(&name) || ops::translator(name).is_some();
-        let first = if name == "Scan" { 9 } else { since };
         Operator {
             name,
             domain: "",
-            versions: known.then_some(first..=until.unwrap_or(*OPSETS.end())),
+            versions: known.then_some(since..=until.unwrap_or(*OPSETS.end())),
             reason: (!known).then(|| why_not(name).unwrap_or("not supported yet")),
         }
     });

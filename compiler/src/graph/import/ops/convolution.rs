@@ -170,7 +170,7 @@ pub(super) fn convolve(
 /// Where there is no convolution of its own. With known weights each place of a window on the first of more than two spatial axes is a convolution of
 /// the others, and these are added; else the windows' elements are laid side by side.
 fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window, groups: usize) -> Outcome {
-    let (shape, kernel) = (build.shape(x), build.shape(weights));
+    let shape = build.shape(x);
     if build.ty(x).element != ElementType::F32 {
         return Err(Issue::Unsupported(format!(
             "a convolution of bytes on {} spatial axes",
@@ -190,9 +190,7 @@ fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window,
     for (at, part) in patches::windows(build, &images, &first)?.into_iter().enumerate() {
         let count = build.shape(&part)[1];
         let part = build.reshape(&part, [&[shape[0] * count, shape[1]], &shape[3..]].concat())?;
-        let slice = Op::Slice { axis: 2, start: at, count: 1, step: 1 };
-        let own = build.apply(slice, std::slice::from_ref(weights))?;
-        let own = build.reshape(&own, [&kernel[..2], &kernel[3..]].concat())?;
+        let own = build.element(weights, 2, at)?;
         let y = convolve(build, &part, &own, None, &rest, groups)?;
         let made = build.shape(&y);
         let y = build.reshape(&y, [&[shape[0], count], &made[1..]].concat())?;

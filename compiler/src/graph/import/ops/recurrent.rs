@@ -203,7 +203,7 @@ fn part(build: &mut Builder, a: &Value, start: usize, shape: Vec<usize>) -> Outc
             build.shape(a)
         )));
     }
-    let part = build.apply(Op::Slice { axis: 0, start, count: 1, step: 1 }, std::slice::from_ref(a))?;
+    let part = build.one_of(a, 0, start)?;
     build.reshape(&part, shape)
 }
 

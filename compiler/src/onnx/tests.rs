@@ -126,6 +126,43 @@ fn side_files() {
 }
 
 #[test]
+fn sparse_tensors_are_written_out() {
+    let places = |dims: &[i64], places: &[i64]| TensorProto {
+        int64_data: places.to_vec(),
+        ..proto(DataType::Int64, dims)
+    };
+    let sparse = |dims: &[i64], indices: TensorProto| {
+        let mut model = with(proto(DataType::Float, &[0]));
+        let values = TensorProto { float_data: vec![1.0, 2.0], ..proto(DataType::Float, &[2]) };
+        let (values, indices) = (Some(values), Some(indices));
+        let graph = model.graph.as_mut().unwrap();
+        graph.initializer = Vec::new();
+        graph.sparse_initializer = vec![SparseTensorProto { values, indices, dims: dims.to_vec() }];
+        model
+    };
+    for indices in [places(&[2], &[1, 3]), places(&[2, 2], &[0, 1, 1, 1])] {
+        let model = round(&sparse(&[2, 2], indices)).unwrap();
+        let read = &model.initializers[0];
+        let want: Vec<u8> = [0.0f32, 1.0, 0.0, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(
+            (&read.name[..], &read.shape[..], read.bytes.as_deref()),
+            ("w", &[2, 2][..], Some(&want[..]))
+        );
+    }
+    for (dims, indices) in [
+        (&[2, 2][..], places(&[2], &[1, 4])),
+        (&[2, 2], places(&[2], &[1, -1])),
+        (&[2, 2], places(&[1], &[1])),
+        (&[2, 2], places(&[2, 2], &[0, 1, 1, 2])),
+        (&[-2, 2], places(&[2], &[1, 3])),
+    ] {
+        assert_eq!(code(&sparse(dims, indices)), "bad-tensor", "{dims:?}");
+    }
+    let huge = round(&sparse(&[1 << 40], places(&[2], &[1, 3]))).unwrap();
+    assert!(huge.refused["w"].contains("sparse"), "{:?}", huge.refused);
+}
+
+#[test]
 fn refusals() {
     let raw = |data_type, dims: &[i64], bytes: usize| {
         with(TensorProto { raw_data: Some(vec![1; bytes].into()), ..proto(data_type, dims) })

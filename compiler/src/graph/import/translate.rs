@@ -254,7 +254,7 @@ impl Walk<'_> {
                 Some(Made::Absent) => None,
                 Some(Made::Failed) => return Ok(Err(Issue::Poisoned)),
                 Some(Made::Refused(what)) => {
-                    return Ok(Err(Issue::Unsupported(format!("its constant `{input}` is {what}"))));
+                    return Ok(Err(Issue::Unsupported(format!("its constant `{input}`: {what}"))));
                 }
                 None => return Err(unmade(node, name, input)),
             });

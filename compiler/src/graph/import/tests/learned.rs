@@ -139,7 +139,7 @@ fn lstm_of_bytes() {
         i8s(&[1], &[0]),
     ];
     let last = [0.008_986_57, 0.224_271_14];
-    let all = [&[-0.030_179_411, 0.169_308_39][..], &last].concat();
+    let all = [&[-0.030_179_41, 0.169_308_4][..], &last].concat();
     let want = [f(&[2, 1, 1, 2], &all), f(&[1, 1, 2], &last), f(&[1, 1, 2], &[0.024_998_873, 0.481_978_65])];
     check(("com.microsoft", "DynamicQuantizeLSTM"), &[int("hidden_size", 2)], &inputs, 1, &want);
 }

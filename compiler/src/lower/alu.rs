@@ -127,9 +127,14 @@ impl AluProgram {
             BinaryOp::Max => self.two(pick(VxmOp::IntMax, VxmOp::Max), a, b),
             BinaryOp::Min => self.two(pick(VxmOp::IntMin, VxmOp::Min), a, b),
             BinaryOp::Less => self.two(pick(VxmOp::IntLess, VxmOp::Less), a, b),
-            BinaryOp::LessEqual => {
-                let greater = self.two(pick(VxmOp::IntLess, VxmOp::Less), b, a);
+            BinaryOp::LessEqual if integer => {
+                let greater = self.two(VxmOp::IntLess, b, a);
                 self.two(VxmOp::Xor, greater, ONES)
+            }
+            // What is not greater need not be less or equal: it may be no number.
+            BinaryOp::LessEqual => {
+                let (less, equal) = (self.two(VxmOp::Less, a, b), self.two(VxmOp::Equal, a, b));
+                self.two(VxmOp::Or, less, equal)
             }
             BinaryOp::Equal if element == ElementType::Bool => {
                 let differ = self.two(VxmOp::Xor, a, b);

@@ -1,6 +1,7 @@
 //! ONNX files as structs: protobuf in, tensors as views of the file's bytes out. What the operators mean is not known here.
 
 mod cut;
+mod sparse;
 mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -43,6 +44,8 @@ pub struct Model {
     pub graph: GraphProto,
     /// Named constants, in the file's order.
     pub initializers: Vec<Tensor>,
+    /// Named constants of kinds that are not known, and what they are: who reads one cannot be compiled.
+    pub refused: BTreeMap<String, String>,
     /// Operators that the model defines itself.
     pub functions: Vec<FunctionProto>,
     /// Free-form properties.
@@ -87,7 +90,7 @@ pub fn shape_of(value: &proto::ValueInfoProto) -> Option<&proto::TensorShapeProt
 /// # Errors
 ///
 /// Kind Input: `not-onnx` where the bytes are no model, `bad-model` for a damaged one, `bad-tensor` for a tensor whose bytes and shape
-/// do not agree. Kind Unsupported: `unsupported-opset`, `unsupported-element-type`, `unsupported-sparse-tensor`.
+/// do not agree. Kind Unsupported: `unsupported-opset`.
 pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic> {
     let hint = not_a_model(&bytes);
     let not_onnx =
@@ -106,21 +109,12 @@ pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic
     }
     let (opset, domains) = opsets(&model)?;
     cut::drop_unneeded(&mut graph);
-    let mut check = Check { external, unsupported: Vec::new(), absent: Vec::new() };
+    let mut check = Check { external, refused: BTreeMap::new(), absent: Vec::new() };
     let initializers = check.graph(&mut graph, true)?;
     let mut functions = std::mem::take(&mut model.functions);
     functions.iter_mut().try_for_each(|function| check.nodes(&mut function.node))?;
-    let Check { unsupported, absent, .. } = check;
+    let Check { refused, absent, .. } = check;
     let mut all_notes = Vec::new();
-    if !unsupported.is_empty() {
-        let mut error = Diagnostic::new(
-            Kind::Unsupported,
-            "unsupported-element-type",
-            format!("{} tensor(s) have an element type that is not supported", unsupported.len()),
-        );
-        error.notes = list(&unsupported);
-        return Err(error);
-    }
     if !absent.is_empty() {
         all_notes.push(format!("{} tensor(s) have no data: only shapes are known", absent.len()));
         all_notes.extend(list(&absent));
@@ -133,6 +127,7 @@ pub fn decode(bytes: Bytes, external: &External<'_>) -> Result<Model, Diagnostic
         domains,
         graph,
         initializers,
+        refused,
         functions,
         metadata: model
             .metadata_props
@@ -208,29 +203,28 @@ fn list(lines: &[String]) -> Vec<String> {
 /// One walk over all tensors of a model.
 struct Check<'a> {
     external: &'a External<'a>,
-    unsupported: Vec<String>,
+    refused: BTreeMap<String, String>,
     absent: Vec<String>,
 }
 
 impl Check<'_> {
     /// Converts the initializers of a graph, and checks the tensors in its attributes. `take`: the initializers leave the graph.
     fn graph(&mut self, graph: &mut GraphProto, take: bool) -> Result<Vec<Tensor>, Diagnostic> {
-        if let Some(sparse) = graph.sparse_initializer.first() {
+        for sparse in std::mem::take(&mut graph.sparse_initializer) {
             let name = sparse.values.as_ref().map(|values| values.name().to_owned()).unwrap_or_default();
-            return Err(Diagnostic::new(
-                Kind::Unsupported,
-                "unsupported-sparse-tensor",
-                format!(
-                    "{} sparse initializer(s), the first is `{name}`: sparse tensors are not supported",
-                    graph.sparse_initializer.len()
-                ),
-            ));
+            match known(sparse::dense(&sparse, self.external), "sparse initializer", &name)? {
+                Ok(dense) => graph.initializer.push(dense),
+                Err(what) => drop(self.refused.insert(name, what)),
+            }
         }
         let mut tensors = Vec::new();
         for proto in &mut graph.initializer {
             self.resolve(proto, "initializer")?;
-            if take && let Some(tensor) = self.tensor(proto, "initializer")? {
-                tensors.push(tensor);
+            if take {
+                match self.tensor(proto, "initializer")? {
+                    Ok(tensor) => tensors.push(tensor),
+                    Err(what) => drop(self.refused.insert(proto.name().to_owned(), what)),
+                }
             }
         }
         if take {
@@ -251,12 +245,12 @@ impl Check<'_> {
                         attribute.name.as_deref().unwrap_or_default()
                     );
                     self.resolve(proto, &place)?;
-                    self.tensor(proto, &place)?;
+                    drop(self.tensor(proto, &place)?);
                 }
                 if let Some(inner) = &mut attribute.g {
                     self.graph(inner, false)?;
                     for proto in &inner.initializer {
-                        self.tensor(proto, "initializer")?;
+                        drop(self.tensor(proto, "initializer")?);
                     }
                 }
             }
@@ -269,20 +263,32 @@ impl Check<'_> {
         tensor::resolve(proto, self.external).map_err(|what| bad_tensor(place, proto.name(), &what))
     }
 
-    fn tensor(&mut self, proto: &proto::TensorProto, place: &str) -> Result<Option<Tensor>, Diagnostic> {
-        match tensor(proto) {
-            Ok(tensor) => {
-                if tensor.bytes.is_none() {
-                    self.absent.push(format!("{place} `{}`, shape {:?}", tensor.name, tensor.shape));
-                }
-                Ok(Some(tensor))
-            }
-            Err(tensor::Error::Damaged(what)) => Err(bad_tensor(place, proto.name(), &what)),
-            Err(tensor::Error::Unsupported(what)) => {
-                self.unsupported.push(format!("{place} `{}`: {what}", proto.name()));
-                Ok(None)
-            }
+    /// A tensor, or what it is where that is not known.
+    fn tensor(
+        &mut self,
+        proto: &proto::TensorProto,
+        place: &str,
+    ) -> Result<Result<Tensor, String>, Diagnostic> {
+        let read = known(tensor(proto), place, proto.name())?;
+        if let Ok(tensor) = &read
+            && tensor.bytes.is_none()
+        {
+            self.absent.push(format!("{place} `{}`, shape {:?}", tensor.name, tensor.shape));
         }
+        Ok(read)
+    }
+}
+
+/// A tensor that is damaged ends the reading; one of a kind that is not known is told of where it is read, with all else that cannot be compiled.
+fn known<T>(
+    read: Result<T, tensor::Error>,
+    place: &str,
+    name: &str,
+) -> Result<Result<T, String>, Diagnostic> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(tensor::Error::Unsupported(what)) => Ok(Err(what)),
+        Err(tensor::Error::Damaged(what)) => Err(bad_tensor(place, name, &what)),
     }
 }
 

@@ -29,6 +29,10 @@ pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), ints: values.to_vec(), ..Default::default() }
 }
 
+pub(crate) fn floats(name: &str, values: &[f32]) -> AttributeProto {
+    AttributeProto { name: Some(name.to_owned()), floats: values.to_vec(), ..Default::default() }
+}
+
 pub(crate) fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), s: Some(value.as_bytes().to_vec()), ..Default::default() }
 }

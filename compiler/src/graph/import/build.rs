@@ -353,6 +353,31 @@ impl Builder {
         self.apply(Op::Reshape { shape }, std::slice::from_ref(a))
     }
 
+    /// x with a new axis of length 1.
+    pub(super) fn with_axis(&mut self, x: &Value, axis: usize) -> Outcome {
+        let mut shape = self.shape(x);
+        shape.insert(axis, 1);
+        self.reshape(x, shape)
+    }
+
+    /// x without an axis of length 1.
+    pub(super) fn without_axis(&mut self, x: &Value, axis: usize) -> Outcome {
+        let mut shape = self.shape(x);
+        shape.remove(axis);
+        self.reshape(x, shape)
+    }
+
+    /// Element `at` of an axis, which stays with length 1.
+    pub(super) fn one_of(&mut self, x: &Value, axis: usize, at: usize) -> Outcome {
+        self.apply(Op::Slice { axis, start: at, count: 1, step: 1 }, std::slice::from_ref(x))
+    }
+
+    /// Element `at` of an axis, which goes.
+    pub(super) fn element(&mut self, x: &Value, axis: usize, at: usize) -> Outcome {
+        let one = self.one_of(x, axis, at)?;
+        self.without_axis(&one, axis)
+    }
+
     /// Same values, other element type.
     pub(super) fn cast(&mut self, a: &Value, element: ElementType) -> Outcome {
         if let Value::Past(past) = a

@@ -17,21 +17,27 @@ pub struct Operator {
     pub reason: Option<&'static str>,
 }
 
-/// Every operator of ONNX's own domain, and those of ONNX Runtime's that are understood; sorted by domain and name.
+/// Every operator of ONNX's own domain, and those of other domains that are understood; sorted by domain and name.
 pub fn operators() -> Vec<Operator> {
     let own = OPERATORS.iter().map(|&(name, since, until)| {
         let known = CONTROL.contains(&name) || ops::translator(name).is_some();
-        let first = if name == "Scan" { 9 } else { since };
         Operator {
             name,
             domain: "",
-            versions: known.then_some(first..=until.unwrap_or(*OPSETS.end())),
+            versions: known.then_some(since..=until.unwrap_or(*OPSETS.end())),
             reason: (!known).then(|| why_not(name).unwrap_or("not supported yet")),
         }
     });
-    let foreign = CONTRIBUTED.iter().filter(|name| ops::foreign(MICROSOFT, name).is_some());
+    let learned = LEARNED.iter().map(|&(name, since)| (ops::LEARNED, name, since..=LAST_LEARNED));
+    let contributed = CONTRIBUTED.iter().map(|&name| (ops::MICROSOFT, name, 1..=1));
     let foreign =
-        foreign.map(|name| Operator { name, domain: MICROSOFT, versions: Some(1..=1), reason: None });
+        learned.chain(contributed).filter(|&(domain, name, _)| ops::foreign(domain, name).is_some());
+    let foreign = foreign.map(|(domain, name, versions)| Operator {
+        name,
+        domain,
+        versions: Some(versions),
+        reason: None,
+    });
     own.chain(foreign).collect()
 }
 
@@ -42,7 +48,7 @@ pub(super) fn why_not(operator: &str) -> Option<&'static str> {
             "the shape of its result depends on data; `--outputs-at` ends the model before it"
         }
         "Compress" => "the shape of its result depends on its condition, which must be known",
-        "RegexFullMatch" | "StringConcat" | "StringNormalizer" | "StringSplit" | "TfIdfVectorizer" => {
+        "RegexFullMatch" | "StringConcat" | "StringNormalizer" | "StringSplit" => {
             "it works on text, which the machine has no type for; do it before the model"
         }
         "ConcatFromSequence" | "SequenceAt" | "SequenceConstruct" | "SequenceEmpty" | "SequenceErase"
@@ -60,13 +66,26 @@ pub(super) fn why_not(operator: &str) -> Option<&'static str> {
 /// Those that hold other nodes.
 const CONTROL: [&str; 3] = ["If", "Loop", "Scan"];
 
-/// ONNX Runtime's domain.
-const MICROSOFT: &str = "com.microsoft";
+/// The last version of the domain of classical machine learning.
+const LAST_LEARNED: i64 = 5;
+
+/// Its operators that models have, and since which version each is there.
+const LEARNED: &[(&str, i64)] = &[
+    ("ArrayFeatureExtractor", 1),
+    ("Binarizer", 1),
+    ("LinearClassifier", 1),
+    ("LinearRegressor", 1),
+    ("Normalizer", 1),
+    ("Scaler", 1),
+    ("TreeEnsemble", 5),
+    ("TreeEnsembleRegressor", 1),
+];
 
 /// Operators of ONNX Runtime's domain that models have.
 const CONTRIBUTED: &[&str] = &[
     "Attention",
     "BiasGelu",
+    "DynamicQuantizeLSTM",
     "DynamicQuantizeMatMul",
     "EmbedLayerNormalization",
     "FastGelu",

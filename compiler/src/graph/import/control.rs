@@ -6,8 +6,8 @@ use super::call::normalize;
 use super::translate::{Collected, Made, Walk, bad_model, unmade};
 use crate::graph::Op;
 use crate::graph::eval::Tensor;
-use crate::onnx;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+use crate::onnx::{self, TensorError};
 use std::borrow::Cow;
 
 /// Most steps of a loop that are written out.
@@ -58,10 +58,16 @@ impl Walk<'_> {
             self.values.insert(input.name().to_owned(), Made::Value(value));
         }
         for proto in &graph.initializer {
-            let tensor = onnx::tensor(proto).map_err(|_| {
-                bad_model(&format!("initializer `{}` of a body cannot be read", proto.name()))
-            })?;
-            self.initializers(std::slice::from_ref(&tensor))?;
+            match onnx::tensor(proto) {
+                Ok(tensor) => self.initializers(std::slice::from_ref(&tensor))?,
+                Err(TensorError::Unsupported(what)) => {
+                    self.values.insert(proto.name().to_owned(), Made::Refused(what));
+                }
+                Err(TensorError::Damaged(what)) => {
+                    let what = format!("initializer `{}` of a body: {what}", proto.name());
+                    return Err(bad_model(&what));
+                }
+            }
         }
         self.all(&graph.node, Some(name))?;
         self.made(graph.output.iter().map(|output| output.name()), node, name)
@@ -74,7 +80,7 @@ impl Walk<'_> {
             match self.values.get(output) {
                 Some(Made::Value(value)) => values.push(value.clone()),
                 Some(Made::Failed) => return Ok(Err(Issue::Poisoned)),
-                Some(Made::Absent) | None => return Err(unmade(node, name, output)),
+                Some(Made::Absent | Made::Refused(_)) | None => return Err(unmade(node, name, output)),
             }
         }
         Ok(Ok(values))
@@ -156,11 +162,37 @@ impl Walk<'_> {
 
     /// A Scan is its body for each element along the axes that it scans.
     pub(super) fn scan(&mut self, node: &NodeProto, name: &str) -> Collected {
-        if self.opset < 9 {
-            return Ok(Err(Issue::Unsupported("its form before version 9, with a batch axis".to_owned())));
-        }
         let (graph, inputs) = (collected!(body(node, "body")), collected!(self.given(node, name)?));
-        let inputs = collected!(required(&inputs));
+        if self.opset >= 9 {
+            return self.scanned(graph, node, name, collected!(required(&inputs)));
+        }
+        // Before version 9 lengths come first, and all has a batch axis in front.
+        let Some((None, inputs)) = inputs.split_first() else {
+            return Ok(Err(Issue::Unsupported("lengths of sequences, before version 9".to_owned())));
+        };
+        let inputs = collected!(required(inputs));
+        let batch = inputs.first().and_then(|value| self.shape(value).first().copied()).unwrap_or(0);
+        let mut images: Vec<Vec<Value>> = Vec::new();
+        for at in 0..batch {
+            let mut given = Vec::new();
+            for value in &inputs {
+                if self.shape(value).first() != Some(&batch) {
+                    return Ok(Err(Issue::Invalid(format!("an input without a batch axis of {batch}"))));
+                }
+                given.push(collected!(self.build.element(value, 0, at)));
+            }
+            images.push(collected!(self.scanned(graph, node, &format!("{name}/{at}"), given)?));
+        }
+        let outputs = images.first().map_or(0, Vec::len);
+        let mut stacked = Vec::new();
+        for place in 0..outputs {
+            stacked.push(collected!(self.stacked(images.iter().map(|image| &image[place]), 0)));
+        }
+        Ok(Ok(stacked))
+    }
+
+    /// What a scan makes of its states and what it scans.
+    fn scanned(&mut self, graph: &GraphProto, node: &NodeProto, name: &str, inputs: Vec<Value>) -> Collected {
         let scanned = attribute(node, "num_scan_inputs").map_or(0, AttributeProto::i);
         let Some(count) = usize::try_from(scanned).ok().and_then(|n| inputs.len().checked_sub(n)) else {
             return Ok(Err(Issue::Invalid(format!("it scans {scanned} of {} inputs", inputs.len()))));
@@ -180,14 +212,14 @@ impl Walk<'_> {
         if length > MAX_STEPS {
             return Ok(Err(Issue::Unsupported(format!("more than {MAX_STEPS} steps"))));
         }
-        let backwards = |list: &[i64], place: usize| list.get(place) == Some(&1);
+        let directions = if self.opset < 9 { "directions" } else { "scan_input_directions" };
+        let backwards = |name: &str, place: usize| list(node, name).get(place) == Some(&1);
         let mut rows = Vec::new();
         for step in 0..length {
             let mut given = carried;
             for (place, (value, &(axis, _))) in scanned.iter().zip(&ways).enumerate() {
-                let back = backwards(list(node, "scan_input_directions"), place);
-                let start = if back { length - 1 - step } else { step };
-                given.push(collected!(self.element(value, axis, start)));
+                let start = if backwards(directions, place) { length - 1 - step } else { step };
+                given.push(collected!(self.build.element(value, axis, start)));
             }
             let mut outputs = collected!(self.inside(graph, node, &format!("{name}/{step}"), given)?);
             if outputs.len() < count {
@@ -197,26 +229,15 @@ impl Walk<'_> {
             carried = outputs;
         }
         for place in 0..rows[0].len() {
-            if backwards(list(node, "scan_output_directions"), place) {
-                rows.reverse();
+            let mut column: Vec<&Value> = rows.iter().map(|row| &row[place]).collect();
+            if backwards("scan_output_directions", place) {
+                column.reverse();
             }
             let axis = list(node, "scan_output_axes").get(place).copied().unwrap_or(0);
-            let axis = collected!(normalize(axis, self.shape(&rows[0][place]).len() + 1));
-            carried.push(collected!(self.stacked(rows.iter().map(|row| &row[place]), axis)));
-            if backwards(list(node, "scan_output_directions"), place) {
-                rows.reverse();
-            }
+            let axis = collected!(normalize(axis, self.shape(column[0]).len() + 1));
+            carried.push(collected!(self.stacked(column.into_iter(), axis)));
         }
         Ok(Ok(carried))
-    }
-
-    /// One element along an axis, which goes.
-    fn element(&mut self, value: &Value, axis: usize, start: usize) -> Outcome {
-        let part = Op::Slice { axis, start, count: 1, step: 1 };
-        let part = self.apply(part, std::slice::from_ref(value))?;
-        let mut shape = self.shape(&part);
-        shape.remove(axis);
-        self.apply(Op::Reshape { shape }, &[part])
     }
 
     /// Values of one shape side by side along a new axis.

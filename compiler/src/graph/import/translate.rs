@@ -46,6 +46,8 @@ fn walk<'m>(model: &'m Model, bound: &Bound, moving: &'m Moving) -> Result<Walk<
     walk.build.graph.name = model.graph.name().to_owned();
     walk.inputs(bound);
     walk.initializers(&model.initializers)?;
+    let refused = model.refused.iter().map(|(name, what)| (name.clone(), Made::Refused(what.clone())));
+    walk.values.extend(refused);
     walk.all(&model.graph.node, None)?;
     Ok(walk)
 }
@@ -90,6 +92,8 @@ pub(super) enum Made {
     Absent,
     /// Its node had a problem.
     Failed,
+    /// A constant of a kind that is not known, and what it is.
+    Refused(String),
 }
 
 /// The walk over a model, a body or a function.
@@ -97,7 +101,7 @@ pub(super) struct Walk<'m> {
     pub(super) model: &'m Model,
     /// Positions that the host counts.
     pub(super) moving: &'m Moving,
-    build: Builder,
+    pub(super) build: Builder,
     /// What was made so far, by name.
     pub(super) values: BTreeMap<String, Made>,
     /// The model's element types by name, where they are known.
@@ -249,6 +253,9 @@ impl Walk<'_> {
                 Some(Made::Value(value)) => Some(value.clone()),
                 Some(Made::Absent) => None,
                 Some(Made::Failed) => return Ok(Err(Issue::Poisoned)),
+                Some(Made::Refused(what)) => {
+                    return Ok(Err(Issue::Unsupported(format!("its constant `{input}`: {what}"))));
+                }
                 None => return Err(unmade(node, name, input)),
             });
         }

@@ -33,7 +33,10 @@ pub(super) fn conv(b: &mut Builder, x: NodeId, weights: NodeId, op: &Op) -> Node
     let (mut x, out) = (x, b.shape(weights)[0]);
     if b.shape(weights)[3] == 1 {
         // A single channel would stand in every lane.
-        x = b.emit(Op::Pad { axis: 3, before: 0, after: 1, value: 0 }, &[x]);
+        let element = b.element(x);
+        let wide = if element == ElementType::I8 { b.cast(ElementType::I32, x) } else { x };
+        let wide = b.emit(Op::Pad { axis: 3, before: 0, after: 1, value: 0 }, &[wide]);
+        x = b.cast(element, wide);
         weights = b.emit(Op::Pad { axis: 3, before: 0, after: 1, value: 0 }, &[weights]);
     }
     if out == 1 {

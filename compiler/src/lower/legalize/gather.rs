@@ -85,7 +85,18 @@ fn known(b: &mut Builder, axis: usize, a: NodeId, indices: NodeId) -> Option<Nod
         [] => return None,
         [(start, count, step)] => view::slice(b, a, axis, start, count, step),
         _ if on_lanes && b.element(a) == ElementType::F32 && length > 1 => view::columns(b, a, &chosen),
-        _ if runs.len() > PIECES => return None,
+        _ if runs.len() > PIECES => {
+            if !matches!(b.element(a), ElementType::F32 | ElementType::I32) {
+                return None;
+            }
+            // On the lanes, and back.
+            let mut order: Vec<usize> = (0..shape.len()).filter(|&other| other != axis).collect();
+            order.push(axis);
+            let turned = view::transpose(b, a, &order);
+            let taken = view::columns(b, turned, &chosen);
+            let back: Vec<usize> = (0..axis).chain([shape.len() - 1]).chain(axis..shape.len() - 1).collect();
+            view::transpose(b, taken, &back)
+        }
         _ => {
             let parts: Vec<NodeId> = runs
                 .into_iter()

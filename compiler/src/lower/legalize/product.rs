@@ -2,7 +2,7 @@
 
 use super::builder::Builder;
 use super::{gather, pointwise, reduce, sink, view};
-use crate::graph::{BinaryOp, NodeId, Op, ReduceOp};
+use crate::graph::{BinaryOp, ElementType, NodeId, Op, ReduceOp};
 
 /// Most elements that the planes sum beside a product. More would keep them longer than a way through the SXM takes, which they need not wait for.
 const MOST_SUMMED: usize = 1 << 17;
@@ -14,12 +14,14 @@ pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: 
     }
     if view::last(b.graph.shape(left)) == 1 {
         // An outer product needs no sums: it stays exact as a pointwise product.
+        let [left, right] = [left, right].map(|side| wide(b, side));
         let row = if transpose_b { view::exchange_last(b, right) } else { right };
         return b.binary(BinaryOp::Mul, left, row);
     }
     let right_shape = b.graph.shape(right);
     if right_shape[right_shape.len() - if transpose_b { 2 } else { 1 }] == 1 {
         // One column is a sum over lanes, which leaves it in all lanes.
+        let [left, right] = [left, right].map(|side| wide(b, side));
         let row = if transpose_b { right } else { view::exchange_last(b, right) };
         let products = b.binary(BinaryOp::Mul, left, row);
         let axis = b.rank(products) - 1;
@@ -31,6 +33,15 @@ pub(super) fn matmul(b: &mut Builder, left: NodeId, right: NodeId, transpose_b: 
     }
     let rows = if exchange { view::exchange_last(b, rows) } else { rows };
     b.emit(Op::MatMul { transpose_b: true }, &[left, rows])
+}
+
+/// What pointwise operators take of bytes: the same numbers, wide.
+fn wide(b: &mut Builder, x: NodeId) -> NodeId {
+    match b.element(x) {
+        ElementType::I8 => b.cast(ElementType::I32, x),
+        ElementType::F8 => b.cast(ElementType::F32, x),
+        _ => x,
+    }
 }
 
 /// Where a product is divided by the sums of its own left rows, as after a softmax: those sums by the planes, as a product with ones beside it. Each

@@ -155,7 +155,7 @@ pub(super) fn free_transpose(b: &mut Builder, x: NodeId, permutation: &[usize]) 
 const FEW_INTEGERS: usize = 1 << 13;
 
 /// [.., m, n] → [.., n, m] as a product with the identity, which holds 22 bits of a number. A few integers are turned as columns of one element each,
-/// which are rows; more of them stay as they are, for the check to refuse.
+/// which are rows; more of them in parts.
 fn exchange(b: &mut Builder, x: NodeId) -> NodeId {
     let rank = b.rank(x);
     if let Some(original) = b.exchanged(x) {
@@ -192,12 +192,37 @@ fn exchange(b: &mut Builder, x: NodeId) -> NodeId {
             let turned = free_transpose(b, columns, &order);
             reshape(b, turned, &[front, &[n, m]].concat())
         }
-        ElementType::I32 | ElementType::I8 | ElementType::F8 => {
+        ElementType::I32 => in_parts(b, x, exchange),
+        ElementType::I8 | ElementType::F8 => {
             let mut permutation: Vec<usize> = (0..rank).collect();
             permutation.swap(rank - 1, rank - 2);
             b.emit(Op::Transpose { permutation }, &[x])
         }
     }
+}
+
+/// So many bits of an integer are moved by one product, at any precision: binary16 holds them.
+const PART: i32 = 11;
+
+/// Integers moved in parts, as real numbers: a product of one 1 and zeros moves each, and they are put together again.
+fn in_parts(b: &mut Builder, x: NodeId, moved: impl Fn(&mut Builder, NodeId) -> NodeId) -> NodeId {
+    let mask = b.integer((1 << PART) - 1);
+    let mut whole: Option<NodeId> = None;
+    for first in (0..i32::BITS as i32).step_by(PART as usize) {
+        let by = b.integer(first);
+        // The last part has the sign.
+        let mut part = if first == 0 { x } else { b.binary(BinaryOp::ShiftRight, x, by) };
+        if first + PART < i32::BITS as i32 {
+            part = b.binary(BinaryOp::And, part, mask);
+        }
+        let real = b.cast(ElementType::F32, part);
+        let real = moved(b, real);
+        let real = b.unary(UnaryOp::Round, real);
+        let part = b.cast(ElementType::I32, real);
+        let part = if first == 0 { part } else { b.binary(BinaryOp::ShiftLeft, part, by) };
+        whole = Some(whole.map_or(part, |whole| b.binary(BinaryOp::Or, whole, part)));
+    }
+    whole.unwrap_or(x)
 }
 
 /// x with its last two axes exchanged.
@@ -244,7 +269,7 @@ pub(super) fn slice(
     if on_lanes && count == 1 {
         return lane(b, x, start);
     }
-    if on_lanes && step != 1 && b.element(x) == ElementType::F32 {
+    if on_lanes && step != 1 && matches!(b.element(x), ElementType::F32 | ElementType::I32) {
         return columns(b, x, &(0..count).map(|i| start + i * step).collect::<Vec<_>>());
     }
     b.emit(Op::Slice { axis, start, count, step }, &[x])
@@ -290,6 +315,9 @@ pub(super) fn pad(
 
 /// Chosen elements of the last axis, as a product with a matrix of zeros and ones.
 pub(super) fn columns(b: &mut Builder, x: NodeId, chosen: &[usize]) -> NodeId {
+    if b.element(x) == ElementType::I32 {
+        return in_parts(b, x, |b, part| columns(b, part, chosen));
+    }
     let shape = b.shape(x);
     let width = last(&shape);
     let selection = b.selection(chosen, width);

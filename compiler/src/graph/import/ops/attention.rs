@@ -172,9 +172,8 @@ fn grouped(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         None if c.int("smooth_softmax", 0) != 0 => Some(Value::known(Tensor::f32([1, 1, 1, 1], [0.0]))),
         None => None,
     };
-    let scale = Some(c.float("scale", 0.0)).filter(|&scale| scale != 0.0);
     let scoring = Scoring {
-        scale: scale.unwrap_or(1.0 / (d as f32).sqrt()),
+        scale: scale_of(c, d),
         softcap: c.float("softcap", 0.0),
         allowed,
         bias: c.optional(10),
@@ -184,6 +183,12 @@ fn grouped(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let y = attend(c.build, [&q, &k, &v], &scoring)?.y;
     let y = join_heads(c.build, &y)?;
     Ok(vec![y, k, v])
+}
+
+/// The factor of scores of heads of d elements, where 0 says that it follows from these.
+fn scale_of(c: &Call<'_>, d: usize) -> f32 {
+    let given = Some(c.float("scale", 0.0)).filter(|&scale| scale != 0.0);
+    given.unwrap_or(1.0 / (d as f32).sqrt())
 }
 
 fn refuse_rest(c: &Call<'_>) -> Outcome<()> {
@@ -233,19 +238,14 @@ fn many_heads(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 /// Parts of [b, s, heads, parts, d], each as [b, s, heads · d].
 fn interleaved<const N: usize>(build: &mut Builder, x: &Value) -> Outcome<[Value; N]> {
     let shape = build.shape(x);
-    let [b, s, heads, parts, d] = shape[..] else {
-        return Err(Issue::Invalid(format!("packed heads in a tensor of shape {shape:?}")));
-    };
-    if parts != N {
-        return Err(Issue::Invalid(format!("packed heads in a tensor of shape {shape:?}")));
-    }
+    let wrong = || Issue::Invalid(format!("packed heads in a tensor of shape {shape:?}"));
+    let [b, s, heads, parts, d] = shape[..] else { return Err(wrong()) };
     let mut own = Vec::new();
-    for start in 0..N {
-        let one = Op::Slice { axis: 3, start, count: 1, step: 1 };
-        let one = build.apply(one, std::slice::from_ref(x))?;
+    for at in 0..parts {
+        let one = build.one_of(x, 3, at)?;
         own.push(build.reshape(&one, vec![b, s, heads * d])?);
     }
-    own.try_into().map_err(|_| Issue::Invalid("packed heads".to_owned()))
+    own.try_into().map_err(|_| wrong())
 }
 
 /// Attention of heads with a mask of keys and a bias of scores at two inputs, as ONNX Runtime's encoders have it.
@@ -285,9 +285,8 @@ fn finish(
         };
         allowed = both(c.build, allowed, seen)?;
     }
-    let scale = Some(c.float("scale", 0.0)).filter(|&scale| scale != 0.0);
     let scoring = Scoring {
-        scale: scale.unwrap_or(1.0 / (d as f32).sqrt()),
+        scale: scale_of(c, d),
         softcap: 0.0,
         allowed,
         bias: c.optional(bias),

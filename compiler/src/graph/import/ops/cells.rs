@@ -1,6 +1,7 @@
 //! One step of a recurrent operator.
 
 use super::activation::Activation;
+use super::integer::{Bytes, quantized_product};
 use crate::graph::import::build::{Builder, Outcome, Value};
 use crate::graph::{BinaryOp, Op};
 
@@ -40,13 +41,22 @@ impl Cell {
     }
 }
 
+/// What a step multiplies by.
+#[derive(Clone, Debug)]
+pub(super) enum Matrix {
+    /// Reals [gates · hidden, in].
+    Real(Value),
+    /// Bytes [in, gates · hidden] and their scale: what they multiply is quantised as it comes.
+    Bytes(Bytes, Value),
+}
+
 /// What the steps of one direction have in common.
 pub(super) struct Weights {
     cell: Cell,
-    /// [gates · hidden, input].
-    w: Value,
-    /// [gates · hidden, hidden].
-    r: Value,
+    /// Of the input.
+    w: Matrix,
+    /// Of h.
+    r: Matrix,
     /// [gates · hidden], of the input's product.
     bias: Option<Value>,
     /// [hidden], within the reset gate's reach.
@@ -63,12 +73,35 @@ fn cut(build: &mut Builder, a: &Value, axis: usize, start: usize, count: usize) 
     build.apply(Op::Slice { axis, start, count, step: 1 }, std::slice::from_ref(a))
 }
 
+impl Matrix {
+    /// x [.., in] times the matrix, or so many of its outputs from one on.
+    fn times(&self, build: &mut Builder, x: &Value, outputs: Option<(usize, usize)>) -> Outcome {
+        match self {
+            Matrix::Real(rows) => {
+                let rows = match outputs {
+                    Some((start, count)) => cut(build, rows, 0, start, count)?,
+                    None => rows.clone(),
+                };
+                build.apply(Op::MatMul { transpose_b: true }, &[x.clone(), rows])
+            }
+            Matrix::Bytes(bytes, scale) => {
+                let y = quantized_product(build, x, bytes.clone(), scale.clone())?;
+                let axis = build.shape(&y).len() - 1;
+                match outputs {
+                    Some((start, count)) => cut(build, &y, axis, start, count),
+                    None => Ok(y),
+                }
+            }
+        }
+    }
+}
+
 impl Weights {
     /// From matrices, the two biases after each other, and peepholes; hidden values, activations and a limit for what these take.
     pub(super) fn new(
         build: &mut Builder,
         cell: Cell,
-        (w, r, both, peepholes): (Value, Value, Option<Value>, Option<Value>),
+        (w, r, both, peepholes): (Matrix, Matrix, Option<Value>, Option<Value>),
         (hidden, activations, clip): (usize, Vec<Activation>, Option<f32>),
     ) -> Outcome<Weights> {
         let (mut bias, mut inner_bias) = (None, None);
@@ -90,7 +123,7 @@ impl Weights {
 
     /// What all steps [steps · batch, input] add to the gates' sums.
     pub(super) fn of_input(&self, build: &mut Builder, x: &Value) -> Outcome {
-        let product = build.apply(Op::MatMul { transpose_b: true }, &[x.clone(), self.w.clone()])?;
+        let product = self.w.times(build, x, None)?;
         match &self.bias {
             Some(bias) => build.binary(BinaryOp::Add, &product, bias),
             None => Ok(product),
@@ -120,8 +153,7 @@ impl Weights {
 
     /// h times a range of gates of the matrix, [batch, count · hidden].
     fn product(&self, build: &mut Builder, h: &Value, (first, count): (usize, usize)) -> Outcome {
-        let r = cut(build, &self.r, 0, first * self.hidden, count * self.hidden)?;
-        build.apply(Op::MatMul { transpose_b: true }, &[h.clone(), r])
+        self.r.times(build, h, Some((first * self.hidden, count * self.hidden)))
     }
 
     /// What the input and h add up to, of a range of gates.

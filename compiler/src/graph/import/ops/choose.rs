@@ -86,25 +86,11 @@ pub(super) fn from_front(build: &mut Builder, index: &Value, length: usize) -> O
     build.apply(Op::Select, &[negative, wrapped, index.clone()])
 }
 
-/// x with a new axis of length 1.
-pub(super) fn with_axis(build: &mut Builder, x: &Value, axis: usize) -> Outcome {
-    let mut shape = build.shape(x);
-    shape.insert(axis, 1);
-    build.reshape(x, shape)
-}
-
-/// x without an axis of length 1.
-pub(super) fn without_axis(build: &mut Builder, x: &Value, axis: usize) -> Outcome {
-    let mut shape = build.shape(x);
-    shape.remove(axis);
-    build.reshape(x, shape)
-}
-
 /// Whether index [.., k, ..] is the place l, as [.., k, l, ..].
 fn hits(build: &mut Builder, index: &Value, axis: usize, length: usize) -> Outcome {
     let TensorType { element, shape } = build.ty(index);
     let places = numbers(element, shape.len() + 1, axis + 1, length);
-    let index = with_axis(build, index, axis + 1)?;
+    let index = build.with_axis(index, axis + 1)?;
     build.binary(BinaryOp::Equal, &index, &places)
 }
 
@@ -216,12 +202,12 @@ pub(super) fn along(build: &mut Builder, data: &Value, index: &Value, axis: usiz
     }
     let length = build.shape(data)[axis];
     of_numbers(build, data, |build, data| {
-        let wide = with_axis(build, data, axis)?;
+        let wide = build.with_axis(data, axis)?;
         let mut parts = Vec::new();
         for index in pieces(build, index, axis, way.part)? {
             let hits = hits(build, &index, axis, length)?;
             let sums = only(build, &hits, &wide, axis + 1)?;
-            parts.push(without_axis(build, &sums, axis + 1)?);
+            parts.push(build.without_axis(&sums, axis + 1)?);
         }
         build.apply(Op::Concat { axis }, &parts)
     })
@@ -297,7 +283,7 @@ fn compared(
 ) -> Outcome {
     let TensorType { element, shape } = build.ty(data);
     let hits = hits(build, index, axis, shape[axis])?;
-    let wide = with_axis(build, updates, axis + 1)?;
+    let wide = build.with_axis(updates, axis + 1)?;
     let Joined::By(op) = how else {
         // Of several updates of one place the last one counts.
         let rank = shape.len() + 1;
@@ -305,11 +291,11 @@ fn compared(
         let turns = build.apply(Op::Select, &[hits, turns, Value::real(-1.0)])?;
         let last = build.apply(Op::Reduce { op: ReduceOp::Max, axis }, std::slice::from_ref(&turns))?;
         let untouched = build.binary(BinaryOp::Less, &last, &Value::real(0.0))?;
-        let untouched = without_axis(build, &untouched, axis)?;
+        let untouched = build.without_axis(&untouched, axis)?;
         let turns = numbers(ElementType::F32, rank, axis, build.shape(updates)[axis]);
         let chosen = build.binary(BinaryOp::Equal, &turns, &last)?;
         let new = only(build, &chosen, &wide, axis)?;
-        let new = without_axis(build, &new, axis)?;
+        let new = build.without_axis(&new, axis)?;
         return build.apply(Op::Select, &[untouched, data.clone(), new]);
     };
     let parts = build.apply(Op::Select, &[hits, wide, how.neutral(element)])?;
@@ -319,7 +305,7 @@ fn compared(
         BinaryOp::Mul => product(build, &parts, &[axis])?,
         _ => build.apply(Op::Reduce { op: ReduceOp::Sum, axis }, &[parts])?,
     };
-    let reduced = without_axis(build, &reduced, axis)?;
+    let reduced = build.without_axis(&reduced, axis)?;
     build.binary(op, data, &reduced)
 }
 

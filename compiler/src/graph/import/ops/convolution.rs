@@ -3,13 +3,13 @@
 //! A convolution that looks at one place at a time is a matrix product. One whose result goes through a batch
 //! normalisation takes the normalisation's factors into its weights.
 
-use super::integer::{bytes, flat, requantized, scaled};
+use super::integer::{Bytes, bytes, flat, requantized, scaled};
 use super::quantize::is_zero;
 use super::{Translate, patches};
 use crate::graph::eval::{self, Tensor};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value, uniform};
 use crate::graph::import::call::{Call, length};
-use crate::graph::{BinaryOp, ElementType, Op, ReduceOp};
+use crate::graph::{BinaryOp, ElementType, Op};
 
 pub(super) fn translator(operator: &str) -> Option<Translate> {
     Some(match operator {
@@ -170,7 +170,7 @@ pub(super) fn convolve(
 /// Where there is no convolution of its own. With known weights each place of a window on the first of more than two spatial axes is a convolution of
 /// the others, and these are added; else the windows' elements are laid side by side.
 fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window, groups: usize) -> Outcome {
-    let (shape, kernel) = (build.shape(x), build.shape(weights));
+    let shape = build.shape(x);
     if build.ty(x).element != ElementType::F32 {
         return Err(Issue::Unsupported(format!(
             "a convolution of bytes on {} spatial axes",
@@ -190,9 +190,7 @@ fn by_products(build: &mut Builder, x: &Value, weights: &Value, window: &Window,
     for (at, part) in patches::windows(build, &images, &first)?.into_iter().enumerate() {
         let count = build.shape(&part)[1];
         let part = build.reshape(&part, [&[shape[0] * count, shape[1]], &shape[3..]].concat())?;
-        let slice = Op::Slice { axis: 2, start: at, count: 1, step: 1 };
-        let own = build.apply(slice, std::slice::from_ref(weights))?;
-        let own = build.reshape(&own, [&kernel[..2], &kernel[3..]].concat())?;
+        let own = build.element(weights, 2, at)?;
         let y = convolve(build, &part, &own, None, &rest, groups)?;
         let made = build.shape(&y);
         let y = build.reshape(&y, [&[shape[0], count], &made[1..]].concat())?;
@@ -255,23 +253,20 @@ pub(super) fn is_constant(build: &Builder, value: &Value) -> bool {
     }
 }
 
-/// The integer convolution of the inputs at two places, with zero points at two others.
+/// The integer convolution of the inputs at two places, with zero points at two others: as that of bytes is linear in x, it is that of x less
+/// x's zero point times that of ones.
 fn integer(c: &mut Call<'_>, at: [usize; 2], zeros: [usize; 2]) -> Outcome {
     let (mut x, weights) = (c.input(at[0])?, c.input(at[1])?);
     let (mut window, groups) = attributes(c, &x, &weights)?;
     let (x_kind, zero) = (c.kind(at[0])?, c.optional(zeros[0]));
-    let rank = c.ty(&x).shape.len();
     let zero = zero.map(|zero| flat(c.build, zero)).transpose()?;
     let mut a = bytes(c.build, &x, x_kind, zero.clone())?;
-    if window.is_padded() && !is_zero(&a.zero) {
-        // What is around x counts as its zero point.
-        let value = match zero.as_ref().map(|zero| zero.tensor().and_then(uniform)) {
-            None => 0,
-            Some(Some(bits)) => bits,
-            Some(None) => {
-                return Err(Issue::Unsupported("padding with a zero point that depends on data".to_owned()));
-            }
-        };
+    // What is around x counts as its zero point: written there where it is known, else what is around the ones is zero.
+    let around = zero.as_ref().map_or(Some(0), |zero| zero.tensor().and_then(uniform));
+    if let Some(value) = around
+        && window.is_padded()
+        && !is_zero(&a.zero)
+    {
         for (axis, pair) in window.padding.iter_mut().enumerate() {
             let [before, after] = std::mem::take(pair);
             x = c.build.apply(Op::Pad { axis: axis + 2, before, after, value }, &[x])?;
@@ -279,32 +274,42 @@ fn integer(c: &mut Call<'_>, at: [usize; 2], zeros: [usize; 2]) -> Outcome {
         a = bytes(c.build, &x, x_kind, zero)?;
     }
     let b = bytes(c.build, &weights, c.kind(at[1])?, c.optional(zeros[1]))?;
-    let zero_b = along_channels(c.build, &b.zero, rank)?;
-    let build = &mut *c.build;
-    let mut y = convolve(build, &a.value, &b.value, None, &window, groups)?;
-    let kernel = build.shape(&b.value);
-    if !is_zero(&zero_b) {
-        if groups != 1 {
-            return Err(Issue::Unsupported("a zero point of weights in groups".to_owned()));
+    let y = less_zero(c.build, &a.value, &b, &window, groups)?;
+    if is_zero(&a.zero) {
+        return Ok(y);
+    }
+    let mut ones = c.ty(&a.value).shape;
+    ones[0] = 1;
+    if !window.is_padded() {
+        // One window is like another.
+        for (axis, length) in ones[2..].iter_mut().enumerate() {
+            *length = (window.kernel[axis] - 1) * window.dilations[axis] + 1;
         }
-        let one = Value::known(Tensor::i8([], [1]));
-        let ones = build.apply(Op::Expand { shape: [&[1], &kernel[1..]].concat() }, &[one])?;
-        let sums = convolve(build, &a.value, &ones, None, &window, 1)?;
-        let less = build.binary(BinaryOp::Mul, &sums, &zero_b)?;
-        y = build.binary(BinaryOp::Sub, &y, &less)?;
     }
-    if !is_zero(&a.zero) {
-        let wide = build.cast(&b.value, ElementType::I32)?;
-        let wide = build.reshape(&wide, vec![kernel[0], kernel[1..].iter().product()])?;
-        let sums = build.apply(Op::Reduce { op: ReduceOp::Sum, axis: 1 }, &[wide])?;
-        let sums = along_channels(build, &sums, rank)?;
-        let count = i32::try_from(kernel[1..].iter().product::<usize>()).unwrap_or(i32::MAX);
-        let both = build.binary(BinaryOp::Mul, &zero_b, &Value::integer(count))?;
-        let sums = build.binary(BinaryOp::Sub, &sums, &both)?;
-        let less = build.binary(BinaryOp::Mul, &sums, &a.zero)?;
-        y = build.binary(BinaryOp::Sub, &y, &less)?;
+    let ones = byte_ones(c.build, ones)?;
+    let sums = less_zero(c.build, &ones, &b, &window, groups)?;
+    let less = c.build.binary(BinaryOp::Mul, &sums, &a.zero)?;
+    c.build.binary(BinaryOp::Sub, &y, &less)
+}
+
+/// A convolution of bytes with weights less their zero points.
+fn less_zero(build: &mut Builder, a: &Value, b: &Bytes, window: &Window, groups: usize) -> Outcome {
+    let y = convolve(build, a, &b.value, None, window, groups)?;
+    if is_zero(&b.zero) {
+        return Ok(y);
     }
-    Ok(y)
+    // Every output sums the same, in its own lane.
+    let kernel = build.shape(&b.value);
+    let rank = kernel.len();
+    let ones = byte_ones(build, kernel)?;
+    let sums = convolve(build, a, &ones, None, window, groups)?;
+    let zero = along_channels(build, &b.zero, rank)?;
+    let less = build.binary(BinaryOp::Mul, &sums, &zero)?;
+    build.binary(BinaryOp::Sub, &y, &less)
+}
+
+fn byte_ones(build: &mut Builder, shape: Vec<usize>) -> Outcome {
+    build.apply(Op::Expand { shape }, &[Value::known(Tensor::i8([], [1]))])
 }
 
 /// x, its scale and zero point; the weights, theirs; the output's scale and zero point; bias.

@@ -222,10 +222,7 @@ fn determinant(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     // Elements of a place are a row.
     let flat = c.build.reshape(&a, vec![count, n * n])?;
     let flat = c.build.apply(Op::Transpose { permutation: vec![1, 0] }, &[flat])?;
-    let mut element = |row: usize, column: usize| {
-        let slice = Op::Slice { axis: 0, start: row * n + column, count: 1, step: 1 };
-        c.build.apply(slice, std::slice::from_ref(&flat))
-    };
+    let mut element = |row: usize, column: usize| c.build.one_of(&flat, 0, row * n + column);
     let elements: Vec<Value> = (0..n * n).map(|at| element(at / n, at % n)).collect::<Outcome<_>>()?;
     let mut minors: Vec<Option<Value>> = vec![None; 1 << n];
     for (column, element) in elements[(n - 1) * n..].iter().enumerate() {

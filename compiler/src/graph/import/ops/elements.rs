@@ -1,6 +1,6 @@
 //! Reading and writing single elements by indices.
 
-use super::choose::{Joined, along, from_front, numbers, scatter, with_axis};
+use super::choose::{Joined, along, from_front, numbers, scatter};
 use super::index::take;
 use super::{Translate, one};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
@@ -47,8 +47,7 @@ fn joined(build: &mut Builder, tuples: &Value, lengths: &[usize]) -> Outcome {
     let axis = shape.len() - 1;
     let mut sum = Value::integer(0);
     for (start, &length) in lengths.iter().enumerate() {
-        let slice = Op::Slice { axis, start, count: 1, step: 1 };
-        let index = build.apply(slice, std::slice::from_ref(tuples))?;
+        let index = build.one_of(tuples, axis, start)?;
         let index = from_front(build, &index, length)?;
         let length = i32::try_from(length)
             .map_err(|_| Issue::Unsupported(format!("an axis of {length} is too long for indices")))?;
@@ -200,12 +199,11 @@ fn one_hot(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let TensorType { element, shape } = c.ty(&index);
     let axis = c.axis(-1, shape.len() + 1)?;
     let index = from_front(c.build, &index, places)?;
-    let index = with_axis(c.build, &index, axis)?;
+    let index = c.build.with_axis(&index, axis)?;
     let here = numbers(element, shape.len() + 1, axis, places);
     let hits = c.build.binary(BinaryOp::Equal, &index, &here)?;
     let mut value = |start: usize| {
-        let slice = Op::Slice { axis: 0, start, count: 1, step: 1 };
-        let value = c.build.apply(slice, std::slice::from_ref(&values))?;
+        let value = c.build.one_of(&values, 0, start)?;
         c.build.reshape(&value, vec![])
     };
     let (off, on) = (value(0)?, value(1)?);

@@ -4,11 +4,11 @@
 //! lowest number, so that a row of which everything is forbidden has a softmax as well; where that can be, its result is made zero, as
 //! ONNX has it.
 
+use super::choose;
 use super::shape::appended;
-use crate::graph::eval::Tensor;
 use crate::graph::import::SLOTS;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
-use crate::graph::{BinaryOp, Op, ReduceOp, UnaryOp};
+use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
 
 /// How scores become shares.
 #[derive(Clone, Debug)]
@@ -134,9 +134,7 @@ pub(super) fn grown(build: &mut Builder, past: Option<Value>, new: &Value) -> Ou
 
 /// 0, 1, … along an axis of four.
 pub(super) fn numbers(count: usize, axis: usize) -> Value {
-    let mut shape = vec![1; 4];
-    shape[axis] = count;
-    Value::known(Tensor::i32(shape, (0..count as i32).collect::<Vec<_>>()))
+    choose::numbers(ElementType::I32, 4, axis, count)
 }
 
 pub(super) fn both(build: &mut Builder, a: Option<Value>, b: Value) -> Outcome<Option<Value>> {

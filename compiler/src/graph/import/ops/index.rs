@@ -50,11 +50,22 @@ fn constant(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 
 /// A tensor inside a node.
 pub(in crate::graph::import) fn from_proto(build: &mut Builder, proto: &TensorProto) -> Outcome {
-    let tensor = onnx::tensor(proto).map_err(|error| match error {
+    from_tensor(build, &read(proto)?)
+}
+
+fn read(proto: &TensorProto) -> Outcome<onnx::Tensor> {
+    onnx::tensor(proto).map_err(|error| match error {
         onnx::TensorError::Damaged(what) => Issue::Invalid(what),
         onnx::TensorError::Unsupported(what) => Issue::Unsupported(what),
-    })?;
-    from_tensor(build, &tensor)
+    })
+}
+
+/// The content of a tensor inside a node.
+pub(super) fn from_proto_tensor(proto: &TensorProto) -> Outcome<Tensor> {
+    let onnx::Tensor { encoding, shape, bytes, .. } = read(proto)?;
+    let ty = TensorType { element: encoding.element(), shape };
+    let tensor = Tensor::decode(&Constant { encoding, bytes }, &ty)?;
+    tensor.ok_or_else(|| Issue::Unsupported("an attribute whose numbers lie in another file".to_owned()))
 }
 
 /// A tensor of the model.

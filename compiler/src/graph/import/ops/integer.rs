@@ -29,6 +29,7 @@ pub(super) fn contributed(operator: &str) -> Option<Translate> {
 }
 
 /// Signed bytes, and what is to be subtracted from them (I32).
+#[derive(Clone, Debug)]
 pub(super) struct Bytes {
     pub(super) value: Value,
     pub(super) zero: Value,
@@ -138,14 +139,19 @@ pub(super) fn requantized(c: &mut Call<'_>, y: &Value, at: usize) -> Outcome {
 
 /// A × B with A quantised on the way: A, B, B's scale, B's zero point, bias.
 fn dynamic_product(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
-    let a = c.input(0)?;
-    let [quantized, scale, zero] = dynamic(c.build, &a)?;
-    let a = bytes(c.build, &quantized, DataType::Uint8, Some(zero))?;
+    let (a, b_scale) = (c.input(0)?, c.input(2)?);
     let b = bytes(c.build, &c.input(1)?, c.kind(1)?, c.optional(3))?;
-    let y = multiply(c.build, a, b)?;
-    let b_scale = flat(c.build, c.input(2)?)?;
-    let y = scaled(c.build, &y, &scale, &b_scale)?;
+    let y = quantized_product(c.build, &a, b, b_scale)?;
     with_bias(c, y, 4)
+}
+
+/// Reals, quantised as a whole, times bytes with their scale: reals.
+pub(super) fn quantized_product(build: &mut Builder, a: &Value, b: Bytes, b_scale: Value) -> Outcome {
+    let [quantized, scale, zero] = dynamic(build, a)?;
+    let a = bytes(build, &quantized, DataType::Uint8, Some(zero))?;
+    let y = multiply(build, a, b)?;
+    let b_scale = flat(build, b_scale)?;
+    scaled(build, &y, &scale, &b_scale)
 }
 
 /// A × B as reals: A, B, their scales, their zero points, bias.

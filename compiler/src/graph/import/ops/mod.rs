@@ -16,8 +16,10 @@ mod fused;
 mod heads;
 mod index;
 mod integer;
+mod learned;
 mod loss;
 mod matrix;
+mod ngrams;
 mod normalize;
 mod pad;
 mod patches;
@@ -36,6 +38,7 @@ mod shape;
 mod signal;
 mod top;
 mod transposed;
+mod trees;
 
 use super::build::{Outcome, Value};
 use super::call::Call;
@@ -47,7 +50,7 @@ pub(super) type Translate = fn(&mut Call<'_>) -> Outcome<Vec<Value>>;
 
 /// The translator of an operator of the default domain.
 pub(super) fn translator(operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 29] = [
+    let families: [fn(&str) -> Option<Translate>; 30] = [
         attention::translator,
         rotary::translator,
         fused::translator,
@@ -76,22 +79,32 @@ pub(super) fn translator(operator: &str) -> Option<Translate> {
         pool::translator,
         recurrent::translator,
         loss::translator,
+        ngrams::translator,
         sequence::translator,
     ];
     families.iter().find_map(|family| family(operator))
 }
 
-/// The translator of an operator of another domain: ONNX Runtime's own.
+/// ONNX Runtime's own domain, and ONNX's of classical machine learning.
+pub(super) const MICROSOFT: &str = "com.microsoft";
+pub(super) const LEARNED: &str = "ai.onnx.ml";
+
+/// The translator of an operator of another domain.
 pub(super) fn foreign(domain: &str, operator: &str) -> Option<Translate> {
-    let families: [fn(&str) -> Option<Translate>; 6] = [
+    let families: [fn(&str) -> Option<Translate>; 7] = [
         attention::contributed,
         blocks::contributed,
         experts::contributed,
         fused::contributed,
         integer::contributed,
+        recurrent::contributed,
         rotary::contributed,
     ];
-    (domain == "com.microsoft").then(|| families.iter().find_map(|family| family(operator))).flatten()
+    match domain {
+        MICROSOFT => families.iter().find_map(|family| family(operator)),
+        LEARNED => learned::contributed(operator),
+        _ => None,
+    }
 }
 
 /// The outputs of an operator that has one.
@@ -113,6 +126,8 @@ pub(super) fn output_type(node: &NodeProto, inputs: &[Option<DataType>], output:
         ("EyeLike", _) => named("dtype").or(input(0)),
         ("OneHot", _) => input(2),
         ("TopK" | "MaxPool", 1) => None,
+        ("TfIdfVectorizer" | "Scaler" | "Normalizer" | "LinearRegressor", _) => Some(DataType::Float),
+        ("TreeEnsemble" | "TreeEnsembleRegressor" | "LinearClassifier", _) => None,
         ("Cast" | "BitCast", _) => named("to"),
         ("CastLike" | "Where", _) => input(1),
         ("QuantizeLinear", _) => input(2).or(named("output_dtype")).or(Some(DataType::Uint8)),
@@ -133,4 +148,5 @@ pub(super) fn is_pass_through(operator: &str) -> bool {
 pub(super) use attention::CACHES;
 pub(super) use convolution::Convolution;
 pub(super) use index::from_tensor;
+use index::take;
 pub(super) use pointwise::element;

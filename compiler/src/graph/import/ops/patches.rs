@@ -110,8 +110,7 @@ pub(super) fn overlapped(build: &mut Builder, x: &Value, window: &Window, length
         x = stretched(build, &x, i + 1, window.strides[i])?;
         let mut sum: Option<Value> = None;
         for at in 0..kernel {
-            let slice = Op::Slice { axis: 1 + axes + i, start: at, count: 1, step: 1 };
-            let part = build.apply(slice, std::slice::from_ref(&x))?;
+            let part = build.one_of(&x, 1 + axes + i, at)?;
             let (before, after) = (at * dilation, (kernel - 1 - at) * dilation);
             let part = build.apply(Op::Pad { axis: i + 1, before, after, value: 0 }, &[part])?;
             sum = Some(match sum {

@@ -189,10 +189,11 @@ pub(super) fn spread_blocks(build: &mut Builder, value: &Value, blocks: &Blocks)
 
 /// y, its scale and its zero point, of unsigned bytes whose range is that of the data, zero included.
 pub(super) fn dynamic(build: &mut Builder, x: &Value) -> Outcome<[Value; 3]> {
-    let count = build.ty(x).elements();
-    let flat = build.reshape(x, vec![count])?;
+    let rank = build.shape(x).len();
+    // Axis by axis: the elements need not lie in the order of the model's axes.
     let mut bound = |op: ReduceOp, with: BinaryOp| {
-        let found = build.apply(Op::Reduce { op, axis: 0 }, std::slice::from_ref(&flat))?;
+        let found =
+            (0..rank).rev().try_fold(x.clone(), |x, axis| build.apply(Op::Reduce { op, axis }, &[x]))?;
         let found = build.reshape(&found, vec![])?;
         build.with_real(with, &found, 0.0)
     };

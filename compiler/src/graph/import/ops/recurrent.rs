@@ -1,8 +1,10 @@
-//! RNN, GRU and LSTM over sequences of known length: their steps one after the other.
+//! RNN, GRU and LSTM over sequences of known length: their steps one after the other. ONNX Runtime's DynamicQuantizeLSTM is an LSTM
+//! whose matrices are bytes, and whose X and h become bytes on the way: X as a whole, h at each step.
 
 use super::Translate;
 use super::activation::Activation;
-use super::cells::{Cell, Weights};
+use super::cells::{Cell, Matrix, Weights};
+use super::integer::bytes;
 use crate::graph::eval::Tensor;
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
@@ -13,17 +15,31 @@ pub(super) const MAX_STEPS: usize = 1024;
 
 pub(super) fn translator(operator: &str) -> Option<Translate> {
     Some(match operator {
-        "RNN" => |c| recurrent(c, Cell::Rnn),
+        "RNN" => |c| recurrent(c, Cell::Rnn, Kind::Real),
         "GRU" => |c| {
             let after = c.int("linear_before_reset", 0) != 0;
-            recurrent(c, Cell::Gru { after })
+            recurrent(c, Cell::Gru { after }, Kind::Real)
         },
-        "LSTM" => |c| {
-            let coupled = c.int("input_forget", 0) != 0;
-            recurrent(c, Cell::Lstm { coupled })
-        },
+        "LSTM" => |c| recurrent(c, lstm(c), Kind::Real),
         _ => return None,
     })
+}
+
+/// Operators of ONNX Runtime's own domain.
+pub(super) fn contributed(operator: &str) -> Option<Translate> {
+    (operator == "DynamicQuantizeLSTM").then_some(|c| recurrent(c, lstm(c), Kind::Bytes))
+}
+
+fn lstm(c: &Call<'_>) -> Cell {
+    Cell::Lstm { coupled: c.int("input_forget", 0) != 0 }
+}
+
+/// What the matrices are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Real,
+    /// Turned, with scales and zero points in inputs 8 to 11, of each direction or of each of its columns.
+    Bytes,
 }
 
 /// Lengths of a sequence.
@@ -38,13 +54,13 @@ struct Sizes {
 /// X [steps, batch, input], W [directions, gates · hidden, input], R [directions, gates · hidden, hidden], B [directions, 2 · gates · hidden], lengths, initial
 /// h and c [directions, batch, hidden], P [directions, 3 · hidden]. Y [steps, directions, batch, hidden], then the last h and c. With layout 1 the batch
 /// comes first.
-fn recurrent(c: &mut Call<'_>, cell: Cell) -> Outcome<Vec<Value>> {
+fn recurrent(c: &mut Call<'_>, cell: Cell, kind: Kind) -> Outcome<Vec<Value>> {
     let batch_first = c.int("layout", 0) != 0;
     let mut x = c.input(0)?;
     if batch_first {
         x = turned(c.build, &x, 0, 1)?;
     }
-    let sizes = sizes(c, &x, cell)?;
+    let sizes = sizes(c, &x, cell, kind)?;
     let directions = directions(c)?;
     let activations = activations(c, cell, directions.len())?;
     let runs = running(c, sizes)?;
@@ -55,7 +71,7 @@ fn recurrent(c: &mut Call<'_>, cell: Cell) -> Outcome<Vec<Value>> {
     let (first_h, first_c) = (initial(c, 5)?, if cell.has_state() { initial(c, 6)? } else { None });
     let (mut all, mut last_h, mut last_c) = (Vec::new(), Vec::new(), Vec::new());
     for (direction, &backward) in directions.iter().enumerate() {
-        let weights = weights(c, cell, (direction, directions.len()), sizes, &activations)?;
+        let weights = weights(c, (cell, kind), (direction, directions.len()), sizes, &activations)?;
         let state = |build: &mut Builder, given: &Option<Value>| {
             let part =
                 given.as_ref().map(|given| part(build, given, direction, vec![sizes.batch, sizes.hidden]));
@@ -99,8 +115,11 @@ fn turned(build: &mut Builder, a: &Value, one: usize, other: usize) -> Outcome {
     build.apply(Op::Transpose { permutation }, std::slice::from_ref(a))
 }
 
-fn sizes(c: &Call<'_>, x: &Value, cell: Cell) -> Outcome<Sizes> {
-    let (shape, gates) = (c.ty(x).shape, c.ty(&c.input(1)?).shape);
+fn sizes(c: &Call<'_>, x: &Value, cell: Cell, kind: Kind) -> Outcome<Sizes> {
+    let (shape, mut gates) = (c.ty(x).shape, c.ty(&c.input(1)?).shape);
+    if kind == Kind::Bytes && gates.len() == 3 {
+        gates.swap(1, 2);
+    }
     let (&[steps, batch, input], &[_, rows, columns]) = (&shape[..], &gates[..]) else {
         return Err(Issue::Invalid(format!("X has shape {shape:?}, W {gates:?}")));
     };
@@ -184,31 +203,47 @@ fn part(build: &mut Builder, a: &Value, start: usize, shape: Vec<usize>) -> Outc
             build.shape(a)
         )));
     }
-    let part = build.apply(Op::Slice { axis: 0, start, count: 1, step: 1 }, std::slice::from_ref(a))?;
+    let part = build.one_of(a, 0, start)?;
     build.reshape(&part, shape)
 }
 
 /// What a direction multiplies by and adds.
 fn weights(
     c: &mut Call<'_>,
-    cell: Cell,
+    (cell, kind): (Cell, Kind),
     (direction, directions): (usize, usize),
     sizes: Sizes,
     activations: &[Activation],
 ) -> Outcome<Weights> {
     let Sizes { input, hidden, .. } = sizes;
     let rows = cell.gates() * hidden;
-    let (w, r, bias, peepholes) = (c.input(1)?, c.input(2)?, c.optional(3), c.optional(7));
+    let (bias, peepholes) = (c.optional(3), c.optional(7));
     let clip = c.attribute("clip").and_then(|clip| clip.f);
+    let mut matrix = |at: usize, columns: usize| match kind {
+        Kind::Real => part(c.build, &c.input(at)?, direction, vec![rows, columns]).map(Matrix::Real),
+        Kind::Bytes => byte_matrix(c, at, direction, [columns, rows]),
+    };
+    let (w, r) = (matrix(1, input)?, matrix(2, hidden)?);
     let build = &mut *c.build;
-    let (w, r) =
-        (part(build, &w, direction, vec![rows, input])?, part(build, &r, direction, vec![rows, hidden])?);
     let bias = bias.map(|bias| part(build, &bias, direction, vec![2 * rows])).transpose()?;
     let peepholes = peepholes.filter(|_| cell.has_state());
     let peepholes = peepholes.map(|given| part(build, &given, direction, vec![3 * hidden])).transpose()?;
     let each = activations.len() / directions;
     let activations = activations[direction * each..(direction + 1) * each].to_vec();
     Weights::new(build, cell, (w, r, bias, peepholes), (hidden, activations, clip))
+}
+
+/// A direction's matrix of bytes at input 1 or 2, with scales and zero points at 8 and 9, or 10 and 11.
+fn byte_matrix(c: &mut Call<'_>, at: usize, direction: usize, shape: [usize; 2]) -> Outcome<Matrix> {
+    let (matrix, scale, zero) = (c.input(at)?, c.input(6 + 2 * at)?, c.optional(7 + 2 * at));
+    let kind = c.kind(at)?;
+    let mut of_columns = |value: &Value| {
+        let each = c.ty(value).shape.get(1..).unwrap_or_default().to_vec();
+        part(c.build, value, direction, each)
+    };
+    let (scale, zero) = (of_columns(&scale)?, zero.map(|zero| of_columns(&zero)).transpose()?);
+    let matrix = part(c.build, &matrix, direction, shape.to_vec())?;
+    Ok(Matrix::Bytes(bytes(c.build, &matrix, kind, zero)?, scale))
 }
 
 /// What a direction has made.

@@ -37,8 +37,7 @@ fn roi_align(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut matrices = Vec::new();
     for (axis, (&cells, length)) in cells.iter().zip([height, width]).enumerate() {
         let mut side = |start: usize| {
-            let slice = Op::Slice { axis: 1, start, count: 1, step: 1 };
-            let value = c.build.apply(slice, std::slice::from_ref(&regions))?;
+            let value = c.build.one_of(&regions, 1, start)?;
             let value = c.build.with_real(BinaryOp::Mul, &value, scale)?;
             c.build.with_real(BinaryOp::Sub, &value, if half { 0.5 } else { 0.0 })
         };
@@ -92,8 +91,7 @@ fn greatest(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     }
     let scale = c.float("spatial_scale", 1.0);
     let mut side = |start: usize, scale: f32| {
-        let slice = Op::Slice { axis: 1, start, count: 1, step: 1 };
-        let value = c.build.apply(slice, std::slice::from_ref(&regions))?;
+        let value = c.build.one_of(&regions, 1, start)?;
         let value = c.build.with_real(BinaryOp::Mul, &value, scale)?;
         let value = c.build.with_real(BinaryOp::Add, &value, 0.5)?;
         c.build.unary(UnaryOp::Floor, &value)

@@ -198,8 +198,7 @@ fn grid_sample(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let count: usize = to[1..=axes].iter().product();
     let mut places = Vec::with_capacity(axes);
     for (i, &length) in lengths.iter().enumerate() {
-        let slice = Op::Slice { axis: axes + 1, start: axes - 1 - i, count: 1, step: 1 };
-        let at = c.build.apply(slice, std::slice::from_ref(&grid))?;
+        let at = c.build.one_of(&grid, axes + 1, axes - 1 - i)?;
         let at = c.build.reshape(&at, vec![to[0], count])?;
         let at = c.build.with_real(BinaryOp::Add, &at, 1.0)?;
         let length = length as f32;
@@ -286,8 +285,7 @@ fn deformed(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
         let bases: Vec<f32> =
             (0..inside).flat_map(|element| (0..count).map(move |place| base(element, place))).collect();
         let bases = Value::known(Tensor::f32([inside, count], bases));
-        let slice = Op::Slice { axis: 3, start: axis, count: 1, step: 1 };
-        let own = c.build.apply(slice, std::slice::from_ref(&offsets))?;
+        let own = c.build.one_of(&offsets, 3, axis)?;
         let own = c.build.reshape(&own, vec![n, parts, inside, count])?;
         let at = c.build.binary(BinaryOp::Add, &own, &bases)?;
         places.push(c.build.reshape(&at, vec![n, parts, inside * count])?);
@@ -302,8 +300,7 @@ fn deformed(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let read = c.build.apply(Op::Transpose { permutation: vec![2, 0, 3, 1, 4] }, &[read])?;
     let mut windows = Vec::with_capacity(inside);
     for start in 0..inside {
-        let slice = Op::Slice { axis: 0, start, count: 1, step: 1 };
-        let part = c.build.apply(slice, std::slice::from_ref(&read))?;
+        let part = c.build.one_of(&read, 0, start)?;
         windows.push(c.build.reshape(&part, [&[n], to, &[channels]].concat())?);
     }
     let mut y = patches::weighted(c.build, &windows, &weights, groups)?;

@@ -126,9 +126,7 @@ fn transform(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
     let mut order: Vec<usize> = (0..rank - 1).filter(|&other| other != axis).collect();
     order.push(axis);
     let mut part = |start: usize| -> Outcome {
-        let one = Op::Slice { axis: rank - 1, start, count: 1, step: 1 };
-        let part = build.apply(one, std::slice::from_ref(&x))?;
-        let part = build.reshape(&part, shape[..rank - 1].to_vec())?;
+        let part = build.element(&x, rank - 1, start)?;
         let part = build.apply(Op::Transpose { permutation: order.clone() }, &[part])?;
         build.apply(Op::Slice { axis: rank - 2, start: 0, count, step: 1 }, &[part])
     };

@@ -1,7 +1,7 @@
 //! The greatest or least elements along an axis, in order.
 
 use super::Translate;
-use super::choose::{MAX_VECTORS, at_once, numbers, only, vectors, with_axis, without_axis};
+use super::choose::{MAX_VECTORS, at_once, numbers, only, vectors};
 use crate::graph::import::build::{Builder, Issue, Outcome, Value};
 use crate::graph::import::call::{Call, length};
 use crate::graph::{BinaryOp, ElementType, Op, ReduceOp, TensorType};
@@ -46,7 +46,7 @@ fn top(c: &mut Call<'_>) -> Outcome<Vec<Value>> {
 fn by_rank(build: &mut Builder, a: &Value, axis: usize, k: usize, largest: bool) -> Outcome<Vec<Value>> {
     let shape = build.shape(a);
     let (rank, length) = (shape.len() + 1, shape[axis]);
-    let own = with_axis(build, a, axis)?;
+    let own = build.with_axis(a, axis)?;
     let part = at_once(vectors(&shape));
     let mut ranks = Value::real(0.0);
     // Axis `axis` counts the elements that may come before, the next one those that are ranked.
@@ -54,7 +54,7 @@ fn by_rank(build: &mut Builder, a: &Value, axis: usize, k: usize, largest: bool)
         let count = part.min(length - start);
         let others = Op::Slice { axis, start, count, step: 1 };
         let other = build.apply(others, std::slice::from_ref(a))?;
-        let other = with_axis(build, &other, axis + 1)?;
+        let other = build.with_axis(&other, axis + 1)?;
         let mut parts = Vec::new();
         // An equal one that is earlier comes before: none of these for what lies in front of them, all for what lies behind.
         for (first, end) in [(0, start), (start, start + count), (start + count, length)] {
@@ -84,10 +84,10 @@ fn by_rank(build: &mut Builder, a: &Value, axis: usize, k: usize, largest: bool)
     let wanted = numbers(ElementType::F32, rank, axis, k);
     let chosen = build.binary(BinaryOp::Equal, &ranks, &wanted)?;
     let values = only(build, &chosen, &own, axis + 1)?;
-    let values = without_axis(build, &values, axis + 1)?;
+    let values = build.without_axis(&values, axis + 1)?;
     let places = numbers(ElementType::I32, rank, axis + 1, length);
     let places = only(build, &chosen, &places, axis + 1)?;
-    Ok(vec![values, without_axis(build, &places, axis + 1)?])
+    Ok(vec![values, build.without_axis(&places, axis + 1)?])
 }
 
 /// The first of the best, again and again without those that were found.

@@ -3,6 +3,7 @@
 mod cache;
 mod control;
 mod few_bits;
+mod learned;
 mod windows;
 mod operators;
 mod recorded;

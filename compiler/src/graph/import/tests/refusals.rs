@@ -5,7 +5,7 @@ use super::{Bindings, import};
 use crate::diagnostic::Diagnostic;
 use crate::onnx::decode;
 use crate::onnx::proto::tensor_proto::DataType;
-use crate::onnx::proto::{GraphProto, ModelProto, ValueInfoProto};
+use crate::onnx::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use crate::onnx::testing::{Dim, model, node, round, text, value};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -89,6 +89,12 @@ fn operators() {
     let mut custom = node("Fused", "x", "d", vec![]);
     custom.domain = Some("com.example".to_owned());
     custom.name = Some("fused_node".to_owned());
+    let words = TensorProto {
+        name: Some("words".to_owned()),
+        data_type: Some(DataType::String as i32),
+        dims: vec![2],
+        ..Default::default()
+    };
     let graph = GraphProto {
         node: vec![
             node("StringSplit", "x x", "a", vec![]),
@@ -97,17 +103,20 @@ fn operators() {
             custom,
             node("Pad", "x pads", "e", vec![text("mode", "reflect")]),
             node("Reshape", "x pads", "y", vec![]),
+            node("Equal", "x words", "z", vec![]),
         ],
         input: vec![value("x", DataType::Float, &[Dim::N(2)]), value("pads", DataType::Int64, &[Dim::N(2)])],
+        initializer: vec![words],
         // What no output needs is not looked at.
-        output: ["c", "d", "e", "y"].map(|name| value(name, DataType::Float, &[])).to_vec(),
+        output: ["c", "d", "e", "y", "z"].map(|name| value(name, DataType::Float, &[])).to_vec(),
         ..Default::default()
     };
     let error = refused(&model(17, graph), &Bindings::default());
     assert_eq!(error.code, "unsupported-operator");
     let text = error.to_string();
     for line in [
-        "5 nodes",
+        "6 nodes",
+        "Equal (1 node): its constant `words`: element type STRING",
         "StringSplit (2 nodes): it works on text",
         "`StringSplit_0`, `StringSplit_2`",
         "com.example:Fused (1 node): `fused_node`",

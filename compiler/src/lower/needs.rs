@@ -11,7 +11,7 @@ use super::conv;
 use super::floorplan::Floorplan;
 use super::fuse::Groups;
 use super::legalize::appends_columns;
-use super::storage::{Frame, MaskKind};
+use super::storage::{Frame, MaskKind, Storage};
 use super::tiling::Pace;
 use crate::Precision;
 use crate::diagnostic::{Diagnostic, Kind};
@@ -215,6 +215,28 @@ fn gathered(
     }
     let indices = &mut needs[index].indices;
     *indices = 1.max(*indices);
+}
+
+/// Weights that take more than this of their slices, in percent, are crowded.
+const CROWDED: u64 = 88;
+
+/// Whether tiles of weights nearly fill the slices that planes load from.
+pub(super) fn is_crowded(
+    context: &Context<'_>,
+    needs: &SecondaryMap<NodeId, Needs>,
+    (chip, plan): (&Chip, &Floorplan),
+) -> bool {
+    let words = |node: NodeId| {
+        let few = context.few(node);
+        let width = if few.is_some() || context.graph.nodes[node].ty.element.is_narrow() { 1 } else { 2 };
+        let rows = Storage::rows_of(few, context.rows(node) as u32, chip) as usize;
+        (rows * context.columns(node).div_ceil(chip.lanes) * width) as u64
+    };
+    let tiled =
+        |node: &NodeId| context.constant[*node] && needs[*node].tiles.is_some() && !needs[*node].striped;
+    let taken: u64 = context.graph.nodes.keys().filter(tiled).map(words).sum();
+    let slices = 2 * u64::from(plan.sets) * 2 * u64::from(plan.stripes);
+    100 * taken > CROWDED * slices * u64::from(chip.words_per_slice())
 }
 
 /// For each gather table whether its indices choose weights, too.

@@ -32,7 +32,7 @@ const WEIGHTS: u16 = 8;
 
 /// Where an array may be cut to lie in several regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Cut {
+enum Cut {
     Nowhere,
     Rows,
     Anywhere,
@@ -93,15 +93,41 @@ impl Occupancy {
         Room { pairs: share(pairs), groups: share(groups) }
     }
 
-    /// How a 32-bit array may be cut.
-    pub(super) fn cut(&self, node: NodeId) -> Cut {
-        self.cuts[node]
+    /// Puts a 32-bit array into groups; the last ones are for constants where some arrays are dealt over all of the others (`spreads`). One that is
+    /// `dealt` lies in as many as planes write at once, one that is `halved` in both hemispheres alike.
+    pub(super) fn groups(
+        &mut self,
+        storages: &Storages,
+        storage: &mut Storage,
+        (spreads, dealt, halved): (bool, bool, bool),
+        near: [Vec<StorageId>; 2],
+    ) {
+        let groups = storages.plan.groups;
+        let own = if spreads && storage.role != Role::Constant { 0..groups - 1 } else { 0..groups };
+        let by = match (dealt, halved) {
+            (true, _) => 2 * u32::from(self.chip.mxm.planes_per_hemisphere),
+            (_, true) => 2,
+            _ => 1,
+        };
+        let regions = |turn: u32| {
+            let halves = Hemisphere::BOTH.into_iter();
+            let halves = halves.filter(|&half| by == 1 || half == Hemisphere::BOTH[turn as usize % 2]);
+            halves.flat_map(|half| own.clone().map(move |n| Region::Group(half, n))).collect()
+        };
+        let cut = self.cuts[storage.node];
+        self.place(storages, storage, (cut, by), &regions, near);
+    }
+
+    /// Puts a left operand into pairs of a hemisphere.
+    pub(super) fn pairs(&mut self, storages: &Storages, storage: &mut Storage, half: Hemisphere) {
+        let regions = |_| (0..storages.plan.pairs).map(|n| Region::Pair(half, n)).collect();
+        self.place(storages, storage, (Cut::Anywhere, 1), &regions, Default::default());
     }
 
     /// Puts an array where there is room for as long as it lives: in one region, or if it may be cut, in as many times `by` as make each piece
     /// short. `regions` has the choice for each piece in turn; best is one without what is read while it is written, nor what is read with
     /// it (`near`).
-    pub(super) fn place(
+    fn place(
         &mut self,
         storages: &Storages,
         storage: &mut Storage,

@@ -24,7 +24,7 @@ use super::pass::{Feed, Pass, emit, untangle};
 use super::storage::{MaskKind, Region, Storage, StorageId};
 use super::vxm::plain;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{ElementType, NodeId, Op, ReduceOp};
+use crate::graph::{ElementType, Node, NodeId, Op, ReduceOp};
 use fold::{Fold, Series};
 use plan::{Trip, Work, trips};
 
@@ -43,18 +43,7 @@ pub fn reduce(
     pads: &Pads,
 ) -> Result<Vec<Flow>, Diagnostic> {
     let data = &context.graph.nodes[node];
-    let op = match (&data.op, data.ty.element) {
-        (Op::Reduce { op: ReduceOp::Sum, .. }, ElementType::I32) => VxmOp::IntAdd,
-        (Op::Reduce { op: ReduceOp::Sum, .. }, _) => VxmOp::Add,
-        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::F32) => VxmOp::Max,
-        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::I32) => VxmOp::IntMax,
-        (op, element) => {
-            return Err(bad_node(format!(
-                "{node} ({}): {op:?} of {element:?} is not supported yet",
-                data.origin
-            )));
-        }
-    };
+    let op = operation(node, data)?;
     let input = data.inputs[0];
     let base = context.base(input);
     let columns = context.columns(input);
@@ -74,15 +63,7 @@ pub fn reduce(
     let work = Work { rows: rows.len() as i64, chunks: chunks.into(), direct };
     let plan = trips(chip, work);
     let mut reducer = Reducer { chip, arrays, maps, node, op, flows: Vec::new() };
-    // Each row, and that of its result.
-    let vectors: Vec<((u32, u32), u32)> = rows.iter().map(|&row| (row, 0)).zip(0..).collect();
-    let region = |id: StorageId, row: u32| reducer.arrays.storages.arrays[id].locate(row, 0).region;
-    let regions = |&((row, _), to): &((u32, u32), u32)| (region(source, row), region(out, to));
-    let blocks = vectors.chunk_by(|one, other| regions(one) == regions(other));
-    let blocks = blocks.flat_map(|block| block.chunks(block_rows(rows.len())));
-    let mut blocks: Vec<Vec<Feed>> = blocks
-        .map(|block| vec![Feed { storage: source, vectors: block.iter().map(|(from, _)| *from).collect() }])
-        .collect();
+    let mut blocks = blocks(reducer.arrays, (source, out), rows);
     let sources: Vec<Region> = blocks.iter().map(|block| reducer.place(&block[0])).collect();
     let mut hemispheres: Vec<Hemisphere> = sources.iter().map(|region| region.hemisphere()).collect();
     if !direct || plan[0].both {
@@ -121,6 +102,33 @@ pub fn reduce(
         }
     }
     Ok(reducer.flows)
+}
+
+/// What combines two elements.
+fn operation(node: NodeId, data: &Node) -> Result<VxmOp, Diagnostic> {
+    match (&data.op, data.ty.element) {
+        (Op::Reduce { op: ReduceOp::Sum, .. }, ElementType::I32) => Ok(VxmOp::IntAdd),
+        (Op::Reduce { op: ReduceOp::Sum, .. }, _) => Ok(VxmOp::Add),
+        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::F32) => Ok(VxmOp::Max),
+        (Op::Reduce { op: ReduceOp::Max, .. }, ElementType::I32) => Ok(VxmOp::IntMax),
+        (op, element) => {
+            Err(bad_node(format!("{node} ({}): {op:?} of {element:?} is not supported yet", data.origin)))
+        }
+    }
+}
+
+/// Rows in blocks, in each of which those of the source lie in one region, and their results, too.
+fn blocks(arrays: &Arrays, (source, out): (StorageId, StorageId), rows: &[u32]) -> Vec<Vec<Feed>> {
+    let region = |id: StorageId, row: u32| arrays.storages.arrays[id].locate(row, 0).region;
+    let vectors: Vec<(u32, u32)> = rows.iter().copied().zip(0..).collect();
+    let regions = |&(row, to): &(u32, u32)| (region(source, row), region(out, to));
+    let blocks = vectors.chunk_by(|one, other| regions(one) == regions(other));
+    let blocks = blocks.flat_map(|block| block.chunks(block_rows(rows.len())));
+    let feed = |block: &[(u32, u32)]| Feed {
+        storage: source,
+        vectors: block.iter().map(|&(row, _)| (row, 0)).collect(),
+    };
+    blocks.map(|block| vec![feed(block)]).collect()
 }
 
 /// Rows that go their way together. While a block is written to SRAM the one before is read, from other banks.

@@ -69,6 +69,19 @@ fn check_on(chip: &Chip, graph: &Graph, x: &Tensor, tolerance: f32) {
 const SHAPES: [(usize, usize, usize); 5] =
     [(1, 40, 30), (1, 640, 640), (1, 1500, 1000), (3, 700, 1700), (40, 330, 350)];
 
+/// Right operands that are computed: more rows than a plane takes at once.
+#[test]
+fn bytes_times_bytes() {
+    for chip in ["lp30", "tsp-v1"] {
+        let mut graph = Graph { name: "i8".to_owned(), ..Graph::default() };
+        let x = input(&mut graph, ElementType::I8, &[96, 40]);
+        let y = push(&mut graph, Op::MatMul { transpose_b: true }, &[x, x]);
+        graph.outputs.push(("y".to_owned(), y));
+        let given: Vec<i8> = bytes(96 * 40).into_iter().map(|byte| byte as i8).collect();
+        check(chip, &graph, &Tensor::i8([96, 40], given), 0.0);
+    }
+}
+
 #[test]
 fn integers_of_eight_bits() {
     for chip in ["lp30", "tsp-v1"] {

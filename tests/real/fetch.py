@@ -203,7 +203,7 @@ MODELS = [
 FIXED = {name: ["sr=16000"] for name in ("silero-vad", "silero-vad-16k", "silero-vad-ifless", "wake-silero")}
 
 # What takes minutes to compile; only tested where it is named.
-SLOW = {"nudenet", "open-nsfw", "mos-noise", "mos-p808", "pitch"}
+SLOW = {"captcha-detect", "nudenet", "open-nsfw", "mos-noise", "mos-p808", "pitch"}
 
 
 def wheel(package, folder):

@@ -469,7 +469,9 @@ impl Builder<'_, '_> {
         let plane = storage.rows.min(self.chip.mxm.rows.into()).max(1);
         storage.tile_rows = columns.map_or(plane, |_| self.chip.lanes_per_superlane as u32);
         let in_pack = columns.unwrap_or(1) as u32;
-        let stripes = u32::from(2 * self.storages.plan.stripes) / element.bytes() as u32;
+        // Elements that a plane holds as they are come on its own streams, all others on those of two planes.
+        let planes = storage.loaded().held().streams().min(2);
+        let stripes = u32::from(u16::from(planes) * self.storages.plan.stripes) / element.bytes() as u32;
         // A plane's tile leaves the last streams to activations, of binary16, where that costs no more than a cycle.
         let alone = if role != Role::Constant && storage.tile_rows > stripes {
             2u32.div_ceil(element.bytes() as u32)

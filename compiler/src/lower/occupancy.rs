@@ -25,10 +25,10 @@ const FULL: u32 = 90;
 const PIECES: u32 = 2;
 
 /// What activations get of what they need, in percent.
-const SPARE: u32 = 200;
+const SPARE: u64 = 200;
 /// What weights get of what they need, in percent, and the least slices of a hemisphere.
-const TIGHT: u32 = 115;
-const WEIGHTS: u16 = 8;
+const TIGHT: u64 = 115;
+const WEIGHTS: u64 = 8;
 
 /// Where an array may be cut to lie in several regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,21 +76,21 @@ impl Occupancy {
                 Some(*alive)
             });
             // Each hemisphere has its copy of left operands, and half of the rest.
-            let words = alive.max().unwrap_or(0) as u32 / 2;
-            (words * SPARE).div_ceil(100 * self.chip.words_per_slice()) as u16
+            let words = alive.max().unwrap_or(0).cast_unsigned() / 2;
+            (words * SPARE).div_ceil(100 * u64::from(self.chip.words_per_slice()))
         };
-        let pairs = peak(|region| matches!(region, Region::Pair(..))).max(Room::LEAST.pairs);
+        let pairs = peak(|region| matches!(region, Region::Pair(..))).max(Room::LEAST.pairs.into());
         // One more, since the last is for constants.
-        let groups = 1 + peak(|region| matches!(region, Region::Group(..))).max(Room::LEAST.groups);
+        let groups = 1 + peak(|region| matches!(region, Region::Group(..))).max(Room::LEAST.groups.into());
         let beside = |array: &&Storage| !matches!(array.region(), Region::Group(..) | Region::Pair(..));
         let weights = ordinary.arrays.values().filter(|array| !array.units.is_empty()).filter(beside);
         let weights: u64 = weights.map(|array| array.bytes(&self.chip, &ordinary.plan)).sum();
         let slice = u64::from(self.chip.words_per_slice()) * self.chip.lanes as u64;
-        let weights = (weights * u64::from(TIGHT)).div_ceil(200 * slice).max(WEIGHTS.into()) as u16;
-        let most = self.chip.mem.slices_per_hemisphere.saturating_sub(weights);
-        let all = (2 * pairs + 4 * groups).max(1);
-        let share = |count: u16| (u32::from(count) * u32::from(most.min(all)) / u32::from(all)) as u16;
-        Room { pairs: share(pairs), groups: share(groups) }
+        let weights = (weights * TIGHT).div_ceil(200 * slice).max(WEIGHTS);
+        let most = u64::from(self.chip.mem.slices_per_hemisphere).saturating_sub(weights);
+        let all = 2 * pairs + 4 * groups;
+        let share = |count: u64, least: u16| ((count * most.min(all) / all) as u16).max(least);
+        Room { pairs: share(pairs, Room::LEAST.pairs), groups: share(groups, Room::LEAST.groups) }
     }
 
     /// Puts a 32-bit array into groups; the last ones are for constants where some arrays are dealt over all of the others (`spreads`). One that is

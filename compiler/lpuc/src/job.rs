@@ -224,11 +224,9 @@ fn once(
         return Err(no_values());
     }
     let mut outputs = Vec::new();
-    for name in &interface.outputs {
+    for (name, shape) in &interface.outputs {
         let data = machine.read(name).map_err(port)?;
-        let shape = machine.ports().iter().find(|port| port.name == *name).map(|port| port.shape.clone());
-        let shape = shape.unwrap_or_default().into_iter().map(|length| length as usize).collect();
-        outputs.push((name.clone(), Array { shape, data }));
+        outputs.push((name.clone(), Array { shape: shape.clone(), data }));
     }
     let new_tokens = interface.decoder.as_ref().map_or(0, |decoder| decoder.sequence);
     for state in &interface.states {

@@ -46,7 +46,8 @@ pub(crate) struct State {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Interface {
     pub inputs: Vec<Input>,
-    pub outputs: Vec<String>,
+    /// Names, and the shapes that the model gives them.
+    pub outputs: Vec<(String, Vec<usize>)>,
     pub states: Vec<State>,
     /// The parts that inputs and outputs play, where the model is a decoder.
     pub decoder: Option<Decoder>,
@@ -72,7 +73,11 @@ impl Interface {
         };
         Interface {
             inputs: graph.inputs.iter().filter_map(|&id| input(id)).collect(),
-            outputs: graph.outputs.iter().map(|(name, _)| name.clone()).collect(),
+            outputs: graph
+                .outputs
+                .iter()
+                .map(|(name, node)| (name.clone(), graph.shape(*node).to_vec()))
+                .collect(),
             states: graph.states.iter().filter_map(state).collect(),
             decoder,
         }
@@ -304,7 +309,7 @@ mod tests {
                 input("attention_mask", &[1, 4]),
                 input(POSITION, &[1]),
             ],
-            outputs: vec!["logits".to_owned()],
+            outputs: vec![("logits".to_owned(), vec![1, 1, 8])],
             states: vec![State {
                 input_name: "past".to_owned(),
                 output_name: "present".to_owned(),

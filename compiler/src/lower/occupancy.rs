@@ -153,9 +153,10 @@ impl Occupancy {
             let rank = |region: &Region| {
                 let clash = |id: &&StorageId| meets(&storages.arrays[**id], *region, (rows, &piece));
                 let clashes = near.each_ref().map(|with| with.iter().filter(clash).count());
-                let most = self.most(plan, *region, life);
-                let full = most + words(count) > self.chip.words_per_slice() * FULL / 100;
-                (chosen.contains(region), full, clashes, most, *region)
+                let (most, own) = (self.most(plan, *region, life), chosen.iter().filter(|&r| r == region));
+                let own = own.count() as u32;
+                let full = most + (own + 1) * words(count) > self.chip.words_per_slice() * FULL / 100;
+                (full, own, clashes, most, *region)
             };
             chosen.extend(regions(turn).into_iter().min_by_key(rank));
         }

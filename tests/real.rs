@@ -27,6 +27,8 @@ fn reason(err: &str) -> String {
     let lines: Vec<&str> = err.lines().filter(|line| !line.starts_with("note:")).collect();
     let first = lines.first().copied().unwrap_or_default();
     let first = first.find("error[").map_or(first, |at| &first[at..]);
+    // Cycles change with every schedule.
+    let first = first.split(": between").next().unwrap_or(first);
     let second = lines.get(1).map_or("", |line| line.trim());
     if first.contains("unsupported-operator") { format!("{first}: {second}") } else { first.to_owned() }
 }

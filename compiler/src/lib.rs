@@ -196,18 +196,15 @@ fn scheduled(
         "does-not-fit" if options.dense => solve(other).map_err(|_| problem),
         _ => Err(problem),
     });
-    let found = found.map_err(|problem| if options.dense { without_banks(problem) } else { problem });
     found.map_err(|problem| match problem.code {
+        "schedule" if options.dense => without_banks(&problem),
         schedule::NO_ROOM => Diagnostic { code: "does-not-fit", ..problem },
         _ => problem,
     })
 }
 
 /// In slices that are nearly full a pass may find no bank for its results but the one that it reads: that is room that is missing, too.
-fn without_banks(problem: Diagnostic) -> Diagnostic {
-    if problem.code != "schedule" {
-        return problem;
-    }
+fn without_banks(problem: &Diagnostic) -> Diagnostic {
     let message =
         format!("the model does not fit one chip: no other bank has room where {}", problem.message);
     Diagnostic::new(diagnostic::Kind::Unsupported, "does-not-fit", message)

@@ -59,7 +59,7 @@ pub fn arrays(
 ) -> Result<Arrays, Diagnostic> {
     let spreadable = spread::spreadable(context, most);
     let (plan, occupancy) =
-        plan(context, groups, (chip, links), (precision, Layout { spread: most, packing }))?;
+        plan(context, groups, (chip, links), (precision, Layout { spread: most, packing }), &spreadable)?;
     let mut needs = needs(context, groups, (chip, &plan), precision)?;
     let crowded = packing >= Packing::Tight || is_crowded(context, &needs, (chip, &plan));
     for pace in needs.values_mut().filter_map(|need| need.tiles.as_mut()) {
@@ -124,6 +124,7 @@ fn plan(
     groups: &Groups,
     (chip, links): (&Chip, &Links),
     (precision, Layout { spread, packing }): (Precision, Layout),
+    spreadable: &SecondaryMap<NodeId, bool>,
 ) -> Result<(Floorplan, Option<Occupancy>), Diagnostic> {
     if packing == Packing::Roomy {
         let ordinary = Layout { spread, packing: Packing::Loose };
@@ -131,7 +132,7 @@ fn plan(
         let occupancy = Occupancy::new(context, groups, chip);
         return Ok((Floorplan::new(chip, occupancy.room(&ordinary.storages))?, Some(occupancy)));
     }
-    let plan = Floorplan::new(chip, spread::room(context, chip, &spread::spreadable(context, spread)))?;
+    let plan = Floorplan::new(chip, spread::room(context, chip, spreadable))?;
     let plan = match packing {
         Packing::Crowded => plan.crowded(chip).ok_or_else(|| no_more_room(chip))?,
         _ => plan,

@@ -15,7 +15,7 @@ use super::floorplan::{Floorplan, Room};
 use super::fuse::Groups;
 use super::moves::is_move;
 use super::order::{Work, order};
-use super::spread::is_product;
+use super::spread::{WEIGHTS, is_product};
 use super::storage::{Region, Role, Storage, StorageId, Storages, Unit};
 use crate::graph::{NodeId, Op};
 
@@ -26,9 +26,8 @@ const PIECES: u32 = 2;
 
 /// What activations get of what they need, in percent.
 const SPARE: u64 = 200;
-/// What weights get of what they need, in percent, and the least slices of a hemisphere.
+/// What weights get of what they need, in percent.
 const TIGHT: u64 = 115;
-const WEIGHTS: u64 = 8;
 
 /// Where an array may be cut to lie in several regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +85,7 @@ impl Occupancy {
         let weights = ordinary.arrays.values().filter(|array| !array.units.is_empty()).filter(beside);
         let weights: u64 = weights.map(|array| array.bytes(&self.chip, &ordinary.plan)).sum();
         let slice = u64::from(self.chip.words_per_slice()) * self.chip.lanes as u64;
-        let weights = (weights * TIGHT).div_ceil(200 * slice).max(WEIGHTS);
+        let weights = (weights * TIGHT).div_ceil(200 * slice).max(WEIGHTS.into());
         let most = u64::from(self.chip.mem.slices_per_hemisphere).saturating_sub(weights);
         let all = 2 * pairs + 4 * groups;
         let share = |count: u64, least: u16| ((count * most.min(all) / all) as u16).max(least);

@@ -34,7 +34,7 @@ const SPREAD: u32 = 512;
 /// Arrays of fewer vectors lie in one hemisphere.
 const HALVED: usize = 32;
 /// Slices of a hemisphere that are left for weights in any case.
-const WEIGHTS: u16 = 8;
+pub(super) const WEIGHTS: u16 = 8;
 
 /// Whether a node is a product, whatever the shape of its left operand.
 pub fn is_product(op: &Op) -> bool {

@@ -21,7 +21,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 use bytes::Bytes;
 use prost::Message;
 use proto::{FunctionProto, GraphProto, NodeProto};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Versions of the default operator set that are understood.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
@@ -55,6 +55,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// Names of all constants, those of kinds that are not known among them.
+    pub fn constants(&self) -> BTreeSet<&str> {
+        let known = self.initializers.iter().map(|tensor| &tensor.name);
+        known.chain(self.refused.keys()).map(String::as_str).collect()
+    }
+
     /// Names of the free dimensions of the model's inputs, sorted; expressions (`past + 1`) as they are written.
     pub fn symbols(&self) -> Vec<String> {
         let mut symbols: Vec<String> = self

@@ -147,9 +147,7 @@ fn bad_binding(what: impl Into<String>) -> Diagnostic {
 }
 
 fn declared<'m>(model: &'m Model, bindings: &Bindings) -> Result<Vec<Declared<'m>>, Diagnostic> {
-    let refused = model.refused.keys().map(String::as_str);
-    let constants: BTreeSet<&str> =
-        model.initializers.iter().map(|tensor| tensor.name.as_str()).chain(refused).collect();
+    let constants = model.constants();
     let inputs = model.graph.input.iter().filter(|input| !constants.contains(input.name()));
     inputs.map(|input| declare(input, bindings.input_shapes.get(input.name()))).collect()
 }

@@ -20,9 +20,7 @@ pub(super) struct Pair {
 /// Every output that is an input with new tokens after it, in the order of the inputs.
 pub(super) fn pairs(model: &Model) -> Vec<Pair> {
     let graph = &model.graph;
-    let refused = model.refused.keys().map(String::as_str);
-    let constants: BTreeSet<&str> =
-        model.initializers.iter().map(|tensor| tensor.name.as_str()).chain(refused).collect();
+    let constants = model.constants();
     let ranks: BTreeMap<&str, usize> = graph
         .input
         .iter()
